@@ -1,0 +1,1 @@
+//! The conformance suite: what every source promises, real servers included.
