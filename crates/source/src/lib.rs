@@ -18,6 +18,8 @@ pub use plan::{Action, Conflict, Plan, Report, RestoreOptions, Step};
 pub use sink::{Batch, Sink, SinkClosed};
 pub use source::{Capture, Finding, Incomplete, Source};
 
+pub mod bolt;
+
 #[cfg(any(test, feature = "suite"))]
 pub mod memory;
 #[cfg(any(test, feature = "suite"))]
