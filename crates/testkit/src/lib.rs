@@ -1,1 +1,15 @@
-//! stub
+//! Starts real servers for tests: on loopback, on ports of their own, each in a folder that goes away with it.
+//!
+//! Depends on no crate of ours, so that a crate's own tests can use it without being compiled twice; never shipped.
+//! The programs are put in place by the scripts in `servers/`. Where one is missing, [`require`] says so and the test is
+//! skipped; with `CI=true` in the environment that is a failure instead.
+//!
+//! This is test code: it panics with the reason where anything goes wrong.
+
+mod certificates;
+mod etcd;
+mod programs;
+
+pub use certificates::{Certificates, Pair};
+pub use etcd::{Etcd, EtcdOptions};
+pub use programs::{Release, require};

@@ -1,0 +1,316 @@
+use std::fs::{self, File};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::{Certificates, Release};
+
+/// How long a server may take until it answers.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// One etcd, a cluster of its own, on loopback. Killed when dropped, and its folder removed.
+pub struct Etcd {
+    release: Release,
+    options: EtcdOptions,
+    folder: TempDir,
+    data_dir: PathBuf,
+    certificates: Option<Certificates>,
+    ports: [u16; 2],
+    child: Option<Child>,
+}
+
+/// How an etcd is started.
+#[derive(Default, Clone)]
+pub struct EtcdOptions {
+    /// Serve TLS, and only to clients with a certificate of the same authority.
+    pub tls: bool,
+    /// Switch authentication on, with this password for the user `root`.
+    pub root_password: Option<String>,
+}
+
+impl Etcd {
+    /// Starts an empty one and waits until it answers.
+    pub fn start(release: &Release, options: EtcdOptions) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let data_dir = folder.path().join("data");
+        Self::start_in(release, options, folder, data_dir)
+    }
+
+    /// Starts one on a data directory that a restore has made.
+    pub fn start_on(release: &Release, data_dir: &Path) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        Self::start_in(
+            release,
+            EtcdOptions::default(),
+            folder,
+            data_dir.to_path_buf(),
+        )
+    }
+
+    fn start_in(
+        release: &Release,
+        options: EtcdOptions,
+        folder: TempDir,
+        data_dir: PathBuf,
+    ) -> Self {
+        let certificates = options.tls.then(|| Certificates::make(folder.path()));
+        let root_password = options.root_password.clone();
+        let release = release.clone();
+        let mut etcd = Self {
+            release,
+            options,
+            folder,
+            data_dir,
+            certificates,
+            ports: [0; 2],
+            child: None,
+        };
+        etcd.spawn();
+        if let Some(password) = root_password {
+            etcd.require_password(&password);
+        }
+        etcd
+    }
+
+    /// Where clients connect.
+    pub fn endpoint(&self) -> String {
+        let scheme = if self.options.tls { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.ports[0])
+    }
+
+    /// `127.0.0.1:PORT`, for whoever wants the bare connection.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.ports[0])
+    }
+
+    /// Its data directory.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// The certificates, if it was started with TLS.
+    pub fn certificates(&self) -> &Certificates {
+        self.certificates.as_ref().expect("started with TLS")
+    }
+
+    /// Runs `etcdctl` against it as root and returns what it printed; panics if it failed.
+    pub fn ctl(&self, arguments: &[&str]) -> String {
+        let password = self.options.root_password.as_deref();
+        let (success, said) = self.try_ctl(arguments, password);
+        assert!(success, "etcdctl {arguments:?}: {said}");
+        said
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it was running");
+            child.wait().expect("it was ours");
+        }
+    }
+
+    /// Stops it in good order.
+    pub fn stop(&mut self) {
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
+        let status = Command::new("kill")
+            .arg(child.id().to_string())
+            .status()
+            .expect("kill runs");
+        assert!(status.success(), "etcd was still running");
+        child.wait().expect("it was ours");
+    }
+
+    /// Starts it again on the same data directory, on other ports.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.spawn();
+    }
+
+    /// The server's process.
+    pub fn process(&self) -> u32 {
+        self.child.as_ref().expect("it is running").id()
+    }
+
+    fn spawn(&mut self) {
+        let deadline = Instant::now() + DEADLINE;
+        // Another process may take a port between our closing it and etcd's opening it; then etcd exits at once.
+        while !self.spawn_once(deadline) {
+            assert!(
+                Instant::now() < deadline,
+                "etcd did not start: {}",
+                self.log()
+            );
+        }
+    }
+
+    fn spawn_once(&mut self, deadline: Instant) -> bool {
+        self.ports = free_ports();
+        let log = File::create(self.folder.path().join("log")).expect("the folder is ours");
+        let mut command = Command::new(self.release.program("etcd"));
+        command
+            .args(self.arguments())
+            .stdin(Stdio::null())
+            .env_remove("ETCDCTL_API");
+        command
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log);
+        self.child = Some(command.spawn().expect("etcd runs"));
+        loop {
+            let child = self.child.as_mut().expect("just started");
+            if child.try_wait().expect("it is ours").is_some() {
+                return false;
+            }
+            if TcpStream::connect(self.address()).is_ok() && self.answers() {
+                return true;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "etcd does not answer: {}",
+                self.log()
+            );
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let peer = format!("http://127.0.0.1:{}", self.ports[1]);
+        let mut arguments: Vec<String> = [
+            ("data-dir", self.data_dir.display().to_string()),
+            ("listen-client-urls", self.endpoint()),
+            ("advertise-client-urls", self.endpoint()),
+            ("listen-peer-urls", peer.clone()),
+            ("initial-advertise-peer-urls", peer.clone()),
+            ("initial-cluster", format!("default={peer}")),
+            ("log-level", "warn".to_owned()),
+            ("logger", "zap".to_owned()),
+            ("bcrypt-cost", "4".to_owned()),
+        ]
+        .iter()
+        .map(|(name, value)| format!("--{name}={value}"))
+        .collect();
+        // Tests kill processes, not machines: what was written stays in the kernel's cache.
+        arguments.push("--unsafe-no-fsync".to_owned());
+        if let Some(certificates) = &self.certificates {
+            let Certificates {
+                authority, server, ..
+            } = certificates;
+            arguments.push("--client-cert-auth".to_owned());
+            arguments.push(format!("--trusted-ca-file={}", authority.display()));
+            arguments.push(format!("--cert-file={}", server.certificate.display()));
+            arguments.push(format!("--key-file={}", server.key.display()));
+        }
+        arguments
+    }
+
+    /// Whether it has a leader and serves: a write would succeed. With authentication on, a refusal is an answer.
+    fn answers(&self) -> bool {
+        let (success, said) = self.try_ctl(&["get", "--limit=1", "ready"], None);
+        success || said.contains("user name is empty") || said.contains("permission denied")
+    }
+
+    fn require_password(&self, password: &str) {
+        for arguments in [
+            &["user", "add", &format!("root:{password}")][..],
+            &["user", "grant-role", "root", "root"],
+            &["auth", "enable"],
+        ] {
+            let (success, said) = self.try_ctl(arguments, None);
+            // Debian's 3.4 has the role `root` only once it is added.
+            assert!(success, "etcdctl {}: {said}", arguments[0]);
+        }
+    }
+
+    fn try_ctl(&self, arguments: &[&str], password: Option<&str>) -> (bool, String) {
+        let mut command = Command::new(self.release.program("etcdctl"));
+        command.env("ETCDCTL_API", "3").stdin(Stdio::null());
+        command.arg(format!("--endpoints={}", self.endpoint()));
+        if let Some(certificates) = &self.certificates {
+            command.arg("--cacert").arg(&certificates.authority);
+            command.arg("--cert").arg(&certificates.client.certificate);
+            command.arg("--key").arg(&certificates.client.key);
+        }
+        if let Some(password) = password {
+            command.env("ETCDCTL_USER", format!("root:{password}"));
+        }
+        let output = command.args(arguments).output().expect("etcdctl runs");
+        let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            said.push_str(&String::from_utf8_lossy(&output.stderr));
+        }
+        (output.status.success(), said)
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Two ports that nobody listens on at this moment.
+fn free_ports() -> [u16; 2] {
+    // Both are held before either is given up, so that they differ.
+    let listeners = [0; 2].map(|_: u8| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("it is bound").port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::require;
+
+    fn starts_and_goes(name: &str) {
+        let Some(release) = require(name) else { return };
+        let mut etcd = Etcd::start(&release, EtcdOptions::default());
+        etcd.ctl(&["put", "key", "value"]);
+        etcd.kill();
+        etcd.restart();
+        assert_eq!(etcd.ctl(&["get", "--print-value-only", "key"]), "value\n");
+        etcd.stop();
+        etcd.restart();
+        assert_eq!(etcd.ctl(&["get", "--print-value-only", "key"]), "value\n");
+
+        let (folder, address) = (etcd.folder.path().to_path_buf(), etcd.address());
+        drop(etcd);
+        assert!(!folder.exists());
+        assert!(TcpStream::connect(address).is_err());
+    }
+
+    #[test]
+    fn etcd_survives_kill_and_stop_and_leaves_nothing() {
+        starts_and_goes("etcd");
+    }
+
+    #[test]
+    fn debians_etcd_survives_kill_and_stop_and_leaves_nothing() {
+        starts_and_goes("etcd-debian");
+    }
+
+    #[test]
+    fn tls_and_passwords_are_asked_for() {
+        let Some(release) = require("etcd") else {
+            return;
+        };
+        let root_password = Some("pass".to_owned());
+        let etcd = Etcd::start(
+            &release,
+            EtcdOptions {
+                tls: true,
+                root_password,
+            },
+        );
+        etcd.ctl(&["put", "key", "value"]);
+        let (success, _) = etcd.try_ctl(&["put", "key", "value"], Some("wrong"));
+        assert!(!success);
+    }
+}

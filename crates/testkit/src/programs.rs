@@ -1,0 +1,88 @@
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// A release of a server that tests run against, and where its programs are.
+#[derive(Debug, Clone)]
+pub struct Release {
+    folder: PathBuf,
+}
+
+impl Release {
+    /// The path of one of its programs.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Whether it has the program: releases of etcd before 3.5 have no `etcdutl`.
+    pub fn has(&self, name: &str) -> bool {
+        self.program(name).is_file()
+    }
+}
+
+/// Finds a release by the name that `servers/` gives it: `etcd` (3.6, built by `servers/etcd.sh`) or `etcd-debian`
+/// (Debian's, unpacked by `servers/etcd-debian.sh`).
+///
+/// With `STRONGROOM_QUICK` set, as `./test quick` does, there are no servers. Otherwise
+/// looks in `STRONGROOM_ETCD_DIR` (for `etcd`), then in the cache, then, for `etcd`, in `PATH`. If it is nowhere:
+/// prints why and returns `None`, or panics where `CI=true` says that nothing may be skipped.
+pub fn require(name: &str) -> Option<Release> {
+    if env::var_os("STRONGROOM_QUICK").is_some() {
+        skip(&format!("STRONGROOM_QUICK is set, so no {name}"));
+        return None;
+    }
+    let found = find(name);
+    if found.is_none() {
+        let message = format!("{name} is missing: run servers/{name}.sh");
+        assert!(env::var("CI").as_deref() != Ok("true"), "{message}");
+        skip(&message);
+    }
+    found.map(|folder| Release { folder })
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a skipped test says why, on the runner's output"
+)]
+fn skip(message: &str) {
+    eprintln!("skipped: {message}");
+}
+
+fn find(name: &str) -> Option<PathBuf> {
+    let chosen = env::var_os("STRONGROOM_ETCD_DIR").filter(|_| name == "etcd");
+    let chosen = chosen
+        .map(PathBuf::from)
+        .filter(|folder| folder.join("etcd").is_file());
+    let in_path = || {
+        let path = env::var_os("PATH").filter(|_| name == "etcd")?;
+        env::split_paths(&path).find(|folder| folder.join("etcd").is_file())
+    };
+    chosen.or_else(|| in_cache(name)).or_else(in_path)
+}
+
+/// The newest `<name>-<version>` in the cache: the folder itself, or `usr/bin` in an unpacked package.
+fn in_cache(name: &str) -> Option<PathBuf> {
+    let prefix = format!("{name}-");
+    let mut folders: Vec<PathBuf> = cache()?
+        .join("strongroom-servers")
+        .read_dir()
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            version(path, &prefix).is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()))
+        })
+        .flat_map(|path| [path.join("usr/bin"), path])
+        .filter(|folder| folder.join("etcd").is_file())
+        .collect();
+    folders.sort();
+    folders.pop()
+}
+
+fn version<'a>(path: &'a Path, prefix: &str) -> Option<&'a str> {
+    path.file_name()?.to_str()?.strip_prefix(prefix)
+}
+
+fn cache() -> Option<PathBuf> {
+    let chosen = env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty());
+    let usual = || env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    chosen.map(PathBuf::from).or_else(usual)
+}
