@@ -86,13 +86,19 @@ impl CatalogReader {
         let mut rest = &self.buffer[self.consumed..];
         let before = rest.len();
         let Some(length) = get_varint(&mut rest) else {
-            return if before >= 10 { Err(CatalogError::Length) } else { Ok(None) };
+            return if before >= 10 {
+                Err(CatalogError::Length)
+            } else {
+                Ok(None)
+            };
         };
         let length = usize::try_from(length).map_err(|_| CatalogError::Length)?;
         if length > RECORD_MAX {
             return Err(CatalogError::Length);
         }
-        let Some(record) = rest.get(..length) else { return Ok(None) };
+        let Some(record) = rest.get(..length) else {
+            return Ok(None);
+        };
         let entry = decode_record(record).ok_or_else(|| CatalogError::Malformed {
             after: self.last.clone().unwrap_or_default(),
         })?;
@@ -106,7 +112,11 @@ impl CatalogReader {
 
     /// To be called when the stream has ended: an error if it ended inside a record.
     pub fn finish(&self) -> Result<(), CatalogError> {
-        if self.consumed == self.buffer.len() { Ok(()) } else { Err(CatalogError::Cut) }
+        if self.consumed == self.buffer.len() {
+            Ok(())
+        } else {
+            Err(CatalogError::Cut)
+        }
     }
 }
 
@@ -115,11 +125,20 @@ fn decode_record(mut input: &[u8]) -> Option<Entry> {
     let name = take_name(&mut input)?;
     let attributes = decode_attributes(&mut input)?;
     let body = match kind {
-        BLOB => Body::Blob { length: get_varint(&mut input)?, digest: take_digest(&mut input)? },
-        RECORD => Body::Record { fields: decode_fields(&mut input)? },
+        BLOB => Body::Blob {
+            length: get_varint(&mut input)?,
+            digest: take_digest(&mut input)?,
+        },
+        RECORD => Body::Record {
+            fields: decode_fields(&mut input)?,
+        },
         _ => return None,
     };
-    input.is_empty().then_some(Entry { name, attributes, body })
+    input.is_empty().then_some(Entry {
+        name,
+        attributes,
+        body,
+    })
 }
 
 fn decode_attributes(input: &mut &[u8]) -> Option<Attributes> {
@@ -148,7 +167,11 @@ fn decode_fields(input: &mut &[u8]) -> Option<Vec<Field>> {
         }
         let length = get_varint(input)?;
         total = total.checked_add(length)?;
-        fields.push(Field { key, length, digest: take_digest(input)? });
+        fields.push(Field {
+            key,
+            length,
+            digest: take_digest(input)?,
+        });
     }
     Some(fields)
 }
@@ -199,7 +222,11 @@ mod tests {
         prop::collection::btree_map(any::<Vec<u8>>(), entry, 0..12).prop_map(|entries| {
             entries
                 .into_iter()
-                .map(|(name, (attributes, body))| Entry { name: Name::new(name), attributes, body })
+                .map(|(name, (attributes, body))| Entry {
+                    name: Name::new(name),
+                    attributes,
+                    body,
+                })
                 .collect()
         })
     }
@@ -221,7 +248,9 @@ mod tests {
         #[test]
         fn entries_come_back_however_the_stream_is_cut(entries in entries(), piece in 1_usize..200) {
             let mut bytes = Vec::new();
-            entries.iter().for_each(|entry| encode_entry(entry, &mut bytes));
+            for entry in &entries {
+                encode_entry(entry, &mut bytes);
+            }
             prop_assert!(read_all(&bytes, piece) == Ok(entries));
         }
 
@@ -257,11 +286,19 @@ mod tests {
         let entry = Entry {
             name: Name::from("same"),
             attributes: Attributes::default(),
-            body: Body::Blob { length: 0, digest: Digest::of(b"") },
+            body: Body::Blob {
+                length: 0,
+                digest: Digest::of(b""),
+            },
         };
         let mut twice = Vec::new();
         encode_entry(&entry, &mut twice);
         encode_entry(&entry, &mut twice);
-        assert!(read_all(&twice, 500) == Err(CatalogError::Order { name: Name::from("same") }));
+        assert!(
+            read_all(&twice, 500)
+                == Err(CatalogError::Order {
+                    name: Name::from("same")
+                })
+        );
     }
 }

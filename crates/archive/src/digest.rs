@@ -39,9 +39,15 @@ impl FromStr for Digest {
     type Err = DigestParseError;
 
     fn from_str(text: &str) -> Result<Self, DigestParseError> {
-        let canonical = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let canonical = text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         let hash = blake3::Hash::from_hex(text).map_err(|_| DigestParseError)?;
-        if canonical { Ok(hash.into()) } else { Err(DigestParseError) }
+        if canonical {
+            Ok(hash.into())
+        } else {
+            Err(DigestParseError)
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::{Digest, Name};
 
 /// One entry of a catalog: a secret with its keys (a record), or one opaque file (a blob). Never its values.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Unique in its archive; entries stand in ascending order of their names' bytes.
     pub name: Name,
@@ -41,7 +42,8 @@ pub struct Field {
     pub digest: Digest,
 }
 
-/// Attributes by name. Values may be sensitive (an extended attribute, an annotation): no `Debug`, no `Display`.
+/// Attributes by name. Values may be sensitive (an extended attribute, an annotation): `Debug` shows only
+/// their lengths.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Attributes(BTreeMap<String, Vec<u8>>);
 
@@ -58,18 +60,51 @@ impl Attributes {
 
     /// The attribute as text, if it is UTF-8.
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.get(name).and_then(|value| std::str::from_utf8(value).ok())
+        self.get(name)
+            .and_then(|value| std::str::from_utf8(value).ok())
     }
 
     /// All of them, ascending by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_slice()))
+    }
+}
+
+impl fmt::Debug for Attributes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.0.iter().map(|(name, value)| (name, value.len())))
+            .finish()
+    }
+}
+
+/// Without digests: the digest of a short secret confirms a guess of it.
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Blob { length, .. } => write!(f, "Blob({length})"),
+            Self::Record { fields } => f.debug_list().entries(fields).finish(),
+        }
+    }
+}
+
+/// Without the digest, as above.
+impl fmt::Debug for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.key, self.length)
     }
 }
 
 impl<N: Into<String>, V: Into<Vec<u8>>> FromIterator<(N, V)> for Attributes {
     fn from_iter<T: IntoIterator<Item = (N, V)>>(pairs: T) -> Self {
-        Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        Self(
+            pairs
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
     }
 }
 
@@ -79,6 +114,37 @@ impl Entry {
         match &self.body {
             Body::Blob { length, .. } => *length,
             Body::Record { fields } => fields.iter().map(|field| field.length).sum(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_neither_values_nor_digests() {
+        let attributes = Attributes::from_iter([("xattr.user.token", "hunter2")]);
+        let digest = Digest::of(b"hunter2");
+        let field = Field {
+            key: "token".into(),
+            length: 7,
+            digest,
+        };
+        for body in [
+            Body::Blob { length: 7, digest },
+            Body::Record {
+                fields: vec![field],
+            },
+        ] {
+            let entry = Entry {
+                name: "e".into(),
+                attributes: attributes.clone(),
+                body,
+            };
+            let shown = format!("{entry:?}");
+            assert!(shown.contains('7') && !shown.contains("hunter2"), "{shown}");
+            assert!(!shown.contains(&digest.to_string()[..8]), "{shown}");
         }
     }
 }

@@ -77,7 +77,10 @@ impl fmt::Debug for Name {
 /// C0, DEL and C1 drive terminals; line and paragraph separators and bidirectional controls make text lie.
 fn is_unsafe_on_a_terminal(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{061c}')
+        || matches!(
+            c,
+            '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{061c}'
+        )
         || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 

@@ -91,18 +91,26 @@ impl Writer {
     pub fn finish(&self) -> Result<(u64, u64), WriterError> {
         match &self.open {
             None => Ok((self.entries, self.bytes)),
-            Some(open) => Err(WriterError::Turn { name: open.header.name.clone() }),
+            Some(open) => Err(WriterError::Turn {
+                name: open.header.name.clone(),
+            }),
         }
     }
 
     fn begin(&mut self, header: Header) -> Result<(), WriterError> {
         if let Some(open) = &self.open {
-            return Err(WriterError::Turn { name: open.header.name.clone() });
+            return Err(WriterError::Turn {
+                name: open.header.name.clone(),
+            });
         }
         check_header(&header, self.last.as_ref())?;
         self.last = Some(header.name.clone());
-        self.open =
-            Some(Open { header, length: 0, blob: blake3::Hasher::new(), done: Vec::new() });
+        self.open = Some(Open {
+            header,
+            length: 0,
+            blob: blake3::Hasher::new(),
+            done: Vec::new(),
+        });
         Ok(())
     }
 
@@ -132,7 +140,9 @@ impl Writer {
 
     fn open(&mut self) -> Result<&mut Open, WriterError> {
         let last = self.last.clone();
-        self.open.as_mut().ok_or(WriterError::Turn { name: last.unwrap_or_default() })
+        self.open.as_mut().ok_or(WriterError::Turn {
+            name: last.unwrap_or_default(),
+        })
     }
 }
 
@@ -145,7 +155,9 @@ impl Open {
         };
         while !bytes.is_empty() {
             let Some(field) = fields.get(self.done.len()) else {
-                return Err(WriterError::Fields { name: self.header.name.clone() });
+                return Err(WriterError::Fields {
+                    name: self.header.name.clone(),
+                });
             };
             let missing = usize::try_from(field.length - self.length).unwrap_or(usize::MAX);
             let (now, later) = bytes.split_at(missing.min(bytes.len()));
@@ -157,7 +169,10 @@ impl Open {
             }
             bytes = later;
             // An empty value takes no data; it is complete as soon as its turn comes.
-            while let Some(field) = fields.get(self.done.len()).filter(|field| field.length == 0) {
+            while let Some(field) = fields
+                .get(self.done.len())
+                .filter(|field| field.length == 0)
+            {
                 self.done.push(finish_field(field, &mut self.blob));
             }
         }
@@ -165,9 +180,16 @@ impl Open {
     }
 
     fn close(mut self) -> Result<Entry, WriterError> {
-        let Header { name, attributes, fields } = self.header;
+        let Header {
+            name,
+            attributes,
+            fields,
+        } = self.header;
         let body = match fields {
-            None => Body::Blob { length: self.length, digest: self.blob.finalize().into() },
+            None => Body::Blob {
+                length: self.length,
+                digest: self.blob.finalize().into(),
+            },
             Some(fields) => {
                 while let Some(field) = fields.get(self.done.len()).filter(|f| f.length == 0) {
                     self.done.push(finish_field(field, &mut self.blob));
@@ -178,14 +200,22 @@ impl Open {
                 Body::Record { fields: self.done }
             }
         };
-        Ok(Entry { name, attributes, body })
+        Ok(Entry {
+            name,
+            attributes,
+            body,
+        })
     }
 }
 
 fn finish_field(field: &FieldHeader, hasher: &mut blake3::Hasher) -> Field {
     let digest: Digest = hasher.finalize().into();
     hasher.reset();
-    Field { key: field.key.clone(), length: field.length, digest }
+    Field {
+        key: field.key.clone(),
+        length: field.length,
+        digest,
+    }
 }
 
 fn check_header(header: &Header, last: Option<&Name>) -> Result<(), WriterError> {
@@ -196,7 +226,10 @@ fn check_header(header: &Header, last: Option<&Name>) -> Result<(), WriterError>
         return Err(WriterError::NameLength { length, start });
     }
     if let Some(last) = last.filter(|last| *last >= name) {
-        return Err(WriterError::Order { name: name.clone(), last: last.clone() });
+        return Err(WriterError::Order {
+            name: name.clone(),
+            last: last.clone(),
+        });
     }
     let fields = header.fields.as_deref().unwrap_or_default();
     if fields.windows(2).any(|pair| pair[0].key >= pair[1].key) {
@@ -234,7 +267,10 @@ mod tests {
             fields: fields.map(|fields| {
                 fields
                     .iter()
-                    .map(|&(key, length)| FieldHeader { key: key.into(), length })
+                    .map(|&(key, length)| FieldHeader {
+                        key: key.into(),
+                        length,
+                    })
                     .collect()
             }),
         }
@@ -256,7 +292,11 @@ mod tests {
     #[test]
     fn records_keep_empty_values_and_digests_by_key() {
         let fields: &[(&str, u64)] = &[("a", 0), ("b", 3), ("c", 0), ("d", 2), ("e", 0)];
-        let whole = write(vec![Item::Begin(header("x", Some(fields))), data(b"bbbdd"), Item::End]);
+        let whole = write(vec![
+            Item::Begin(header("x", Some(fields))),
+            data(b"bbbdd"),
+            Item::End,
+        ]);
         let cut = write(vec![
             Item::Begin(header("x", Some(fields))),
             data(b"b"),
@@ -265,14 +305,16 @@ mod tests {
             data(b"d"),
             Item::End,
         ]);
-        let (whole, cut) = (whole.ok().expect("valid"), cut.ok().expect("valid"));
+        let (Ok(whole), Ok(cut)) = (whole, cut) else { panic!("both are valid") };
         assert_eq!(whole.catalog, cut.catalog);
         assert_eq!(whole.content, b"bbbdd");
 
         let mut reader = CatalogReader::default();
         reader.feed(&whole.catalog);
         let entry = reader.next_entry().ok().flatten().expect("one entry");
-        let Body::Record { fields } = entry.body else { panic!("a record") };
+        let Body::Record { fields } = entry.body else {
+            panic!("a record")
+        };
         assert_eq!(fields.len(), 5);
         assert_eq!(fields[1].digest, Digest::of(b"bbb"));
         assert_eq!(fields[4].digest, Digest::of(b""));
@@ -285,7 +327,10 @@ mod tests {
         for (case, items) in [
             ("short value", vec![record(), data(b"1"), Item::End]),
             ("long value", vec![record(), data(b"123"), Item::End]),
-            ("keys out of order", vec![Item::Begin(header("x", Some(&[("k", 0), ("a", 0)])))]),
+            (
+                "keys out of order",
+                vec![Item::Begin(header("x", Some(&[("k", 0), ("a", 0)])))],
+            ),
             ("data first", vec![data(b"1")]),
             ("end first", vec![Item::End]),
             ("two begins", vec![blob("a"), blob("b")]),

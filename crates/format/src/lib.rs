@@ -1,1 +1,50 @@
-//! stub
+//! How bytes are stored: chunk, frame, seal, pack, manifest, map, commit.
+//!
+//! The code of `docs/format/v1.md`, and pure: bytes in, bytes out, randomness only where a key or an id is made. What is
+//! read is untrusted until a digest, a tag or a signature says otherwise, and every length is checked before memory
+//! is taken for it.
+//!
+//! Read in this order: ids and keys, how a message is sealed, how a stream becomes chunks and frames, what describes
+//! them (ranges, manifest, map), and the commit that makes them a snapshot.
+
+mod description;
+mod id;
+mod limits;
+
+mod data_key;
+mod writer_key;
+
+mod padding;
+mod seal;
+
+mod cut;
+mod frame;
+
+mod parse;
+mod range;
+
+mod manifest;
+mod map;
+
+mod commit;
+mod statement;
+
+pub use commit::{Commit, CommitError, Log, Witness};
+pub use cut::{Cut, Cutter, Gear};
+pub use data_key::{
+    DataKey, Identities, IdentityError, RecipientError, Recipients, generate_identity,
+};
+pub use description::{Description, DescriptionError};
+pub use frame::{FrameError, open_frame, seal_frame, seal_padding};
+pub use id::{IdError, JobName, RepositoryId, RunId, WriterId};
+pub use limits::*;
+pub use manifest::{FrameRow, Group, Incomplete, Manifest, ManifestError, ManifestSource, Stream};
+pub use map::{Map, MapError, MappedSource, StoredTags};
+pub use padding::padme;
+pub use range::{Origin, Range, Ranges};
+pub use seal::{OpenError, Place};
+pub use statement::{
+    CommitRef, Condemned, DigestText, Object, Pack, PruneStatement, Run, SnapshotStatement,
+    SourceTimes, Statement, pack_name,
+};
+pub use writer_key::{Tag, WriterKey, WriterKeyError};

@@ -1,0 +1,354 @@
+use crate::seal::derive;
+
+/// Where a stream is cut: by a keyed rolling hash over its bytes, at the ends of entries, and at the ends of units that
+/// a source names. Equal bytes are cut equally wherever they stand, and nobody without the secret can tell where.
+pub struct Cutter {
+    gear: Gear,
+    sizes: Sizes,
+    /// The start of a chunk that is not complete.
+    pending: Vec<u8>,
+    hash: u64,
+    /// Bytes of the current entry so far: large entries get larger chunks.
+    depth: u64,
+    /// Bytes that are left of the current unit, if there is one.
+    unit: Option<Unit>,
+}
+
+/// The sizes of chunks, in bytes.
+#[derive(Clone, Copy)]
+struct Sizes {
+    min: usize,
+    /// A power of two.
+    average: usize,
+    max: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Unit {
+    left: u64,
+    whole: bool,
+}
+
+/// What a [`Cutter`] is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cut {
+    /// Content streams: about 16 KiB.
+    Content,
+    /// Catalog streams: about 4 KiB, so that one changed entry stores little.
+    Catalog,
+}
+
+const CONTENT: Sizes = Sizes {
+    min: 4 << 10,
+    average: 16 << 10,
+    max: 64 << 10,
+};
+const CATALOG: Sizes = Sizes {
+    min: 1 << 10,
+    average: 4 << 10,
+    max: 16 << 10,
+};
+const LARGE_UNIT: Sizes = Sizes {
+    min: 2 << 10,
+    average: 4 << 10,
+    max: 16 << 10,
+};
+
+/// Units up to this long are one chunk.
+const WHOLE_UNIT: u64 = 8 << 10;
+/// Entries at least this long end a chunk; among shorter ones, about one of four does.
+const LONG_ENTRY: u64 = 4 << 10;
+/// A chunk of short entries that is not at least this long goes on.
+const SHORT_CHUNK: usize = 1 << 10;
+/// From here on chunks of an entry are twice as large, and from sixteen times here four times.
+const DEEP: u64 = 256 << 20;
+
+impl Cutter {
+    /// A cutter at the start of a stream.
+    pub fn new(gear: Gear, cut: Cut) -> Self {
+        let sizes = if cut == Cut::Content {
+            CONTENT
+        } else {
+            CATALOG
+        };
+        Self {
+            gear,
+            sizes,
+            pending: Vec::new(),
+            hash: 0,
+            depth: 0,
+            unit: None,
+        }
+    }
+
+    /// Takes the stream's next bytes and hands every chunk that they complete to `chunk`.
+    pub fn push(&mut self, mut bytes: &[u8], mut chunk: impl FnMut(&[u8])) {
+        while !bytes.is_empty() {
+            let (taken, ends) = self.scan(bytes);
+            let (head, rest) = bytes.split_at(taken);
+            self.depth += head.len() as u64;
+            if !ends {
+                self.pending.extend_from_slice(head);
+            } else if self.pending.is_empty() {
+                self.hash = 0;
+                chunk(head);
+            } else {
+                self.pending.extend_from_slice(head);
+                self.flush(&mut chunk);
+            }
+            bytes = rest;
+        }
+    }
+
+    /// The next `length` bytes are one unit: cut before and after it, and inside only if it is large.
+    pub fn unit(&mut self, length: u64, mut chunk: impl FnMut(&[u8])) {
+        self.flush(&mut chunk);
+        self.unit = (length > 0).then_some(Unit {
+            left: length,
+            whole: length <= WHOLE_UNIT,
+        });
+    }
+
+    /// An entry of this name and length is complete: a good place to cut, and the same one next time.
+    pub fn entry_ends(&mut self, name: &[u8], length: u64, mut chunk: impl FnMut(&[u8])) {
+        self.depth = 0;
+        self.unit = None;
+        let long = length >= LONG_ENTRY;
+        if long || (self.pending.len() >= SHORT_CHUNK && self.gear.marks(name)) {
+            self.flush(&mut chunk);
+        }
+    }
+
+    /// The stream is complete.
+    pub fn finish(&mut self, mut chunk: impl FnMut(&[u8])) {
+        self.flush(&mut chunk);
+    }
+
+    fn flush(&mut self, chunk: &mut impl FnMut(&[u8])) {
+        if !self.pending.is_empty() {
+            chunk(&self.pending);
+            self.pending.clear();
+        }
+        self.hash = 0;
+    }
+
+    /// How many of `bytes` belong to the current chunk, and whether it ends there.
+    fn scan(&mut self, bytes: &[u8]) -> (usize, bool) {
+        let Some(unit) = &mut self.unit else {
+            let sizes = self.sizes.at(self.depth);
+            return self
+                .gear
+                .scan(sizes, self.pending.len(), bytes, &mut self.hash);
+        };
+        let inside = usize::try_from(unit.left)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len());
+        let (taken, ends) = if unit.whole {
+            (inside, false)
+        } else {
+            let inside = &bytes[..inside];
+            self.gear
+                .scan(LARGE_UNIT, self.pending.len(), inside, &mut self.hash)
+        };
+        unit.left -= taken as u64;
+        let complete = unit.left == 0;
+        if complete {
+            self.unit = None;
+        }
+        (taken, ends || complete)
+    }
+}
+
+impl Sizes {
+    fn at(self, depth: u64) -> Self {
+        let times = match depth {
+            0..DEEP => 1,
+            DEEP..0x1_0000_0000 => 2,
+            _ => 4,
+        };
+        Self {
+            min: self.min * times,
+            average: self.average * times,
+            max: self.max * times,
+        }
+    }
+}
+
+/// 256 random numbers that depend on the writer's deduplication secret.
+///
+/// The gear hash of Xia et al., "FastCDC" (USENIX ATC 2016), with its normalised chunking of one level: a stricter mask
+/// before the average size and a looser one after it. Keyed, because the sizes of chunks of known content must not be
+/// predictable.
+#[derive(Clone)]
+pub struct Gear(Box<[u64; 256]>);
+
+impl Gear {
+    pub(crate) fn new(secret: &[u8; 32]) -> Self {
+        let key = derive("strongroom v1 gear", &[secret]);
+        let mut bytes = [0; 2048];
+        blake3::Hasher::new_keyed(&key)
+            .finalize_xof()
+            .fill(&mut bytes);
+        let mut table = Box::new([0; 256]);
+        for (number, bytes) in table.iter_mut().zip(bytes.as_chunks::<8>().0) {
+            *number = u64::from_le_bytes(*bytes);
+        }
+        Self(table)
+    }
+
+    /// Scans for the end of a chunk that has `before` bytes already.
+    fn scan(&self, sizes: Sizes, before: usize, bytes: &[u8], hash: &mut u64) -> (usize, bool) {
+        let room = sizes.max - before.min(sizes.max);
+        let bytes = &bytes[..bytes.len().min(room)];
+        let bits = sizes.average.ilog2();
+        let limits = [
+            (sizes.min.saturating_sub(before), 0),
+            (sizes.average.saturating_sub(before), mask(bits + 1)),
+            (room, mask(bits - 1)),
+        ];
+        // Bytes below the smallest size cannot end a chunk and are not even hashed.
+        let mut at = limits[0].0.min(bytes.len());
+        let mut h = *hash;
+        for (end, mask) in &limits[1..] {
+            let end = (*end).min(bytes.len());
+            if at >= end {
+                continue;
+            }
+            for (i, &byte) in bytes[at..end].iter().enumerate() {
+                h = (h << 1).wrapping_add(self.0[usize::from(byte)]);
+                if h & mask == 0 {
+                    *hash = 0;
+                    return (at + i + 1, true);
+                }
+            }
+            at = end;
+        }
+        *hash = h;
+        (bytes.len(), bytes.len() == room)
+    }
+
+    /// True for about a quarter of all names, always the same ones.
+    fn marks(&self, name: &[u8]) -> bool {
+        let mix = name.iter().fold(0_u64, |hash, &byte| {
+            hash.rotate_left(5).wrapping_add(self.0[usize::from(byte)])
+        });
+        mix >> 62 == 0
+    }
+}
+
+/// `bits` ones at the top, where the gear hash has seen the most bytes.
+const fn mask(bits: u32) -> u64 {
+    !(u64::MAX >> bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn cutter(cut: Cut) -> Cutter {
+        Cutter::new(Gear::new(&[7; 32]), cut)
+    }
+
+    /// Pseudo-random bytes that are the same on every run.
+    fn noise(length: usize, seed: u8) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        blake3::Hasher::new_keyed(&[seed; 32])
+            .finalize_xof()
+            .fill(&mut bytes);
+        bytes
+    }
+
+    fn chunks(bytes: &[u8], piece: usize) -> Vec<Vec<u8>> {
+        let mut found = Vec::new();
+        let mut cutter = cutter(Cut::Content);
+        for piece in bytes.chunks(piece.max(1)) {
+            cutter.push(piece, |chunk| found.push(chunk.to_vec()));
+        }
+        cutter.finish(|chunk| found.push(chunk.to_vec()));
+        found
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn however_the_stream_arrives_it_is_cut_alike(length in 0_usize..400_000, piece in 1_usize..100_000) {
+            let bytes = noise(length, 1);
+            let whole = chunks(&bytes, usize::MAX);
+            prop_assert_eq!(whole.concat(), bytes.clone());
+            prop_assert_eq!(&whole, &chunks(&bytes, piece));
+            prop_assert!(whole.iter().all(|chunk| chunk.len() <= CONTENT.max));
+            let complete = whole.len().saturating_sub(1);
+            prop_assert!(whole[..complete].iter().all(|chunk| chunk.len() >= CONTENT.min));
+        }
+    }
+
+    #[test]
+    fn the_average_is_near_what_is_asked() {
+        let found = chunks(&noise(8 << 20, 2), 1 << 20);
+        let average = (8 << 20) / found.len();
+        assert!((12 << 10..24 << 10).contains(&average), "{average}");
+    }
+
+    #[test]
+    fn an_insertion_changes_few_chunks() {
+        let bytes = noise(4 << 20, 3);
+        let mut longer = bytes.clone();
+        longer.splice(1 << 20..1 << 20, b"inserted".iter().copied());
+        let before: std::collections::HashSet<_> = chunks(&bytes, 1 << 16).into_iter().collect();
+        let new = chunks(&longer, 1 << 16)
+            .into_iter()
+            .filter(|chunk| !before.contains(chunk));
+        assert!(new.count() <= 3);
+    }
+
+    #[test]
+    fn another_secret_cuts_elsewhere() {
+        let bytes = noise(1 << 20, 4);
+        let mut found = Vec::new();
+        let mut other = Cutter::new(Gear::new(&[8; 32]), Cut::Content);
+        other.push(&bytes, |chunk| found.push(chunk.to_vec()));
+        other.finish(|chunk| found.push(chunk.to_vec()));
+        assert_ne!(found, chunks(&bytes, 1 << 20));
+    }
+
+    #[test]
+    fn units_are_chunks_and_large_ones_are_cut_inside() {
+        let mut cutter = cutter(Cut::Content);
+        let mut lengths = Vec::new();
+        let bytes = noise(200_000, 5);
+        cutter.push(&bytes[..100], |chunk| lengths.push(chunk.len()));
+        for unit in [4096, 8192, 4096] {
+            cutter.unit(unit, |chunk| lengths.push(chunk.len()));
+            for piece in bytes[..unit as usize].chunks(1000) {
+                cutter.push(piece, |chunk| lengths.push(chunk.len()));
+            }
+        }
+        assert_eq!(lengths, [100, 4096, 8192, 4096]);
+
+        cutter.unit(100_000, |chunk| lengths.push(chunk.len()));
+        cutter.push(&bytes[..100_000], |chunk| lengths.push(chunk.len()));
+        let inside = &lengths[4..];
+        assert_eq!(inside.iter().sum::<usize>(), 100_000);
+        assert!(inside.len() > 5 && inside.iter().all(|length| *length <= LARGE_UNIT.max));
+    }
+
+    #[test]
+    fn chunks_end_with_long_entries_and_with_some_short_ones() {
+        let mut cutter = cutter(Cut::Content);
+        let mut found = 0;
+        cutter.push(&noise(5000, 6), |chunk| found += chunk.len());
+        cutter.entry_ends(b"long", 5000, |chunk| found += chunk.len());
+        assert_eq!(found, 5000);
+
+        let mut lengths = Vec::new();
+        for i in 0..1000 {
+            cutter.push(&[0; 500], |chunk| lengths.push(chunk.len()));
+            let name = format!("short/{i}");
+            cutter.entry_ends(name.as_bytes(), 500, |chunk| lengths.push(chunk.len()));
+        }
+        assert!(lengths.iter().all(|length| *length >= SHORT_CHUNK));
+        let average = lengths.iter().sum::<usize>() / lengths.len();
+        assert!((1500..4500).contains(&average), "{average}");
+    }
+}

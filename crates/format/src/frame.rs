@@ -1,0 +1,200 @@
+use std::cell::RefCell;
+
+use crate::seal::{Kind, TAG, open, seal};
+use crate::{DataKey, FRAME_MAX, OpenError, Place};
+
+const STORED: u8 = 0;
+const ZSTD: u8 = 1;
+
+/// zstd's level: measured in docs/benchmarks.md; 1 saves little time and stores a fifth more.
+const LEVEL: i32 = 3;
+
+thread_local! {
+    /// Making a context costs more than compressing a small frame with it.
+    static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// Why a frame cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// The seal does not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It opens, and does not hold the bytes that the frame table promises.
+    #[error("its contents are not of the length that the manifest gives")]
+    Contents,
+}
+
+/// Seals the chunks in `plain` as frame number `frame` of `stream`, compressed if asked for and worth it.
+pub fn seal_frame(
+    key: &DataKey,
+    place: &Place,
+    stream: u32,
+    frame: u64,
+    plain: &[u8],
+    compress: bool,
+) -> Vec<u8> {
+    let (encoding, data) = encode(plain, compress);
+    seal_message(key, place, stream, frame, encoding, &data)
+}
+
+/// A frame without chunks that is sealed to exactly `length` bytes, or the shortest possible one if that is longer.
+pub fn seal_padding(
+    key: &DataKey,
+    place: &Place,
+    stream: u32,
+    frame: u64,
+    length: usize,
+) -> Vec<u8> {
+    let zeros = vec![0; length.saturating_sub(TAG + 1)];
+    seal_message(key, place, stream, frame, STORED, &zeros)
+}
+
+fn seal_message(
+    key: &DataKey,
+    place: &Place,
+    stream: u32,
+    frame: u64,
+    encoding: u8,
+    data: &[u8],
+) -> Vec<u8> {
+    let mut message = Vec::with_capacity(1 + data.len() + TAG);
+    message.push(encoding);
+    message.extend_from_slice(data);
+    seal(
+        &key.frame_key(stream, frame),
+        place,
+        Kind::Frame { stream, frame },
+        &mut message,
+    );
+    message
+}
+
+/// Opens a frame whose chunks have `length` bytes in all, as the frame table says.
+pub fn open_frame(
+    key: &DataKey,
+    place: &Place,
+    stream: u32,
+    frame: u64,
+    mut sealed: Vec<u8>,
+    length: usize,
+) -> Result<Vec<u8>, FrameError> {
+    if length > FRAME_MAX {
+        return Err(FrameError::Contents);
+    }
+    open(
+        &key.frame_key(stream, frame),
+        place,
+        Kind::Frame { stream, frame },
+        &mut sealed,
+    )?;
+    let (&encoding, data) = sealed.split_first().ok_or(FrameError::Contents)?;
+    let plain = decode(encoding, data, length)?;
+    if plain.len() == length {
+        Ok(plain)
+    } else {
+        Err(FrameError::Contents)
+    }
+}
+
+/// Compresses `plain` if it gets at least a thirty-second smaller.
+pub(crate) fn encode(plain: &[u8], compress: bool) -> (u8, Vec<u8>) {
+    if compress {
+        let packed = COMPRESSOR.with_borrow_mut(|slot| {
+            let compressor = slot.get_or_insert_with(|| {
+                zstd::bulk::Compressor::new(LEVEL).expect("the level is one that zstd has")
+            });
+            compressor
+                .compress(plain)
+                .expect("a buffer of sufficient size is given to zstd")
+        });
+        if packed.len() < plain.len() - plain.len() / 32 {
+            return (ZSTD, packed);
+        }
+    }
+    (STORED, plain.to_vec())
+}
+
+/// Undoes [`encode`], for at most `limit` decoded bytes.
+pub(crate) fn decode(encoding: u8, data: &[u8], limit: usize) -> Result<Vec<u8>, FrameError> {
+    match encoding {
+        STORED if data.len() <= limit => Ok(data.to_vec()),
+        ZSTD => {
+            // The frame header's own size bounds the allocation: a small object cannot ask for the whole limit.
+            let size = zstd::zstd_safe::get_frame_content_size(data)
+                .map_err(|_| FrameError::Contents)?
+                .ok_or(FrameError::Contents)?;
+            let size = usize::try_from(size).map_err(|_| FrameError::Contents)?;
+            if size > limit {
+                return Err(FrameError::Contents);
+            }
+            DECOMPRESSOR.with_borrow_mut(|slot| {
+                let decompressor = slot.get_or_insert_with(|| {
+                    zstd::bulk::Decompressor::new().expect("memory for a zstd context")
+                });
+                decompressor
+                    .decompress(data, size)
+                    .map_err(|_| FrameError::Contents)
+            })
+        }
+        _ => Err(FrameError::Contents),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{RepositoryId, RunId};
+
+    fn place() -> Place {
+        Place {
+            repository: RepositoryId([1; 16]),
+            job: "prod".parse().expect("a job name"),
+            run: RunId([2; 16]),
+        }
+    }
+
+    #[test]
+    fn frames_come_back_compressed_or_not() {
+        let key = DataKey::random();
+        for (plain, compress) in [
+            (b"text ".repeat(9000), true),
+            (b"text ".repeat(9000), false),
+            (crate::id::random::<5000>().to_vec(), true),
+            (Vec::new(), true),
+        ] {
+            let sealed = seal_frame(&key, &place(), 3, 4, &plain, compress);
+            let opened = |length| open_frame(&key, &place(), 3, 4, sealed.clone(), length);
+            assert_eq!(opened(plain.len()), Ok(plain.clone()));
+            assert_eq!(opened(plain.len() + 1), Err(FrameError::Contents));
+            assert_eq!(opened(FRAME_MAX + 1), Err(FrameError::Contents));
+            if !plain.is_empty() {
+                assert_eq!(opened(plain.len() - 1), Err(FrameError::Contents));
+            }
+        }
+    }
+
+    #[test]
+    fn records_keep_their_length_uncompressed() {
+        let plain = b"same ".repeat(100);
+        let sealed = seal_frame(&DataKey::random(), &place(), 0, 0, &plain, false);
+        assert_eq!(sealed.len(), 1 + plain.len() + TAG);
+    }
+
+    #[test]
+    fn padding_has_the_length_that_was_asked_for() {
+        let key = DataKey::random();
+        for length in [17, 18, 1000] {
+            assert_eq!(seal_padding(&key, &place(), 0, 1, length).len(), length);
+        }
+        assert_eq!(seal_padding(&key, &place(), 0, 1, 3).len(), TAG + 1);
+    }
+
+    #[test]
+    fn a_zstd_bomb_is_refused_by_its_header() {
+        let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 19).expect("zstd compresses zeros");
+        assert_eq!(decode(ZSTD, &bomb, 1000), Err(FrameError::Contents));
+        assert_eq!(decode(9, b"", 10), Err(FrameError::Contents));
+    }
+}
