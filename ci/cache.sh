@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Where downloaded and built tools are kept between runs. Sourced by the scripts beside it.
 tools="${XDG_CACHE_HOME:-$HOME/.cache}/strongroom-tools"
 mkdir -p "$tools"
