@@ -1,0 +1,195 @@
+use std::time::Duration;
+
+use archive::{Attributes, Content, Header, Name};
+use bytes::BytesMut;
+use etcd_client::{SnapshotResponse, SnapshotStreaming};
+use tokio::time::timeout;
+
+use super::member::{Member, within};
+use super::options::Options;
+use super::refusal::{explain, words};
+use super::snapshot::{Summary, Verifier};
+use super::stream::Progress;
+use super::{ENTRY, VERSION};
+use crate::bolt::{META_BYTES, Unit};
+use crate::{Capture, Error, ErrorKind, Sink, SinkClosed};
+
+/// etcd sends 32 KiB at a time; this much is handed on at once.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// Pours one member's snapshot. The entry is completed only when its hash, length and meta pages are right.
+pub(super) async fn read(options: &Options, sink: &mut Sink) -> Result<Capture, Error> {
+    let mut member = Member::first_fit(options).await?;
+    let idle = options.timeouts.idle;
+    let messages = within(idle, &member.endpoint, member.client.snapshot()).await?;
+    let mut download = Download {
+        messages,
+        endpoint: member.endpoint.clone(),
+        idle,
+        progress: Progress::default(),
+    };
+    let attributes = Attributes::from_iter([(VERSION, member.version.as_bytes())]);
+    sink.begin(Header {
+        name: Name::from(ENTRY),
+        attributes,
+        fields: None,
+    })
+    .await?;
+
+    let mut pieces = Pieces::default();
+    let mut storage_version = String::new();
+    while let Some(message) = download.next().await? {
+        pieces.push(message.blob(), sink).await?;
+        if storage_version.is_empty() {
+            message.version().clone_into(&mut storage_version);
+        }
+    }
+    let summary = pieces
+        .finish(sink)
+        .await?
+        .map_err(|fault| download.invalid(&fault.to_string()))?;
+    sink.end().await?;
+    Ok(Capture {
+        facts: facts(&member, &storage_version, &summary),
+        incomplete: Vec::new(),
+    })
+}
+
+fn facts(
+    member: &Member,
+    storage_version: &str,
+    summary: &Summary,
+) -> std::collections::BTreeMap<String, String> {
+    let mut facts = vec![
+        ("etcd.version", words(&member.version).to_string()),
+        ("etcd.cluster", format!("{:x}", member.cluster)),
+        ("etcd.member", format!("{:x}", member.id)),
+        ("etcd.revision", member.revision.to_string()),
+        ("etcd.database-bytes", summary.database_bytes.to_string()),
+        ("etcd.sha256", hex::encode(summary.hash)),
+    ];
+    if !storage_version.is_empty() {
+        facts.push(("etcd.storage-version", words(storage_version).to_string()));
+    }
+    facts
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+/// The messages of a snapshot stream, each judged before it is handed out.
+struct Download {
+    messages: SnapshotStreaming,
+    endpoint: Name,
+    idle: Duration,
+    progress: Progress,
+}
+
+impl Download {
+    /// The next message; `None` when the stream has ended as it must.
+    async fn next(&mut self) -> Result<Option<SnapshotResponse>, Error> {
+        let Ok(answer) = timeout(self.idle, self.messages.message()).await else {
+            let message = format!(
+                "the snapshot of etcd at {} stalled: {}, then nothing for {} s",
+                self.endpoint,
+                self.progress.cut(),
+                self.idle.as_secs_f64()
+            );
+            return Err(Error::new(ErrorKind::Unreachable, message));
+        };
+        let message = answer.map_err(|failure| {
+            let cause = explain(&self.endpoint, &failure);
+            let message = format!(
+                "the snapshot of etcd at {} failed: {}",
+                self.endpoint,
+                self.progress.cut()
+            );
+            Error::new(cause.kind(), message).because(cause)
+        })?;
+        let verdict = match &message {
+            Some(message) => self
+                .progress
+                .message(message.blob().len(), message.remaining_bytes()),
+            None => self.progress.end(),
+        };
+        verdict.map_err(|fault| self.invalid(&fault.to_string()))?;
+        Ok(message)
+    }
+
+    fn invalid(&self, why: &str) -> Error {
+        let message = format!(
+            "the snapshot of etcd at {} is not whole: {why}",
+            self.endpoint
+        );
+        Error::new(ErrorKind::Invalid, message)
+    }
+}
+
+/// Gathers messages to pieces and cuts those at Bolt's units, each announced before its bytes.
+#[derive(Default)]
+struct Pieces {
+    verifier: Verifier,
+    waiting: BytesMut,
+    /// Where in the file `waiting` starts, and how much of it the verifier has seen.
+    start: u64,
+    seen: usize,
+    units: Vec<Unit>,
+}
+
+impl Pieces {
+    async fn push(&mut self, bytes: &[u8], sink: &mut Sink) -> Result<(), SinkClosed> {
+        if self.waiting.capacity() - self.waiting.len() < bytes.len() {
+            self.waiting.reserve(PIECE_BYTES + META_BYTES + bytes.len());
+        }
+        self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() >= PIECE_BYTES {
+            self.flush(sink).await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Sends what is waiting, except for the first bytes of a unit whose length they do not tell yet.
+    async fn flush(&mut self, sink: &mut Sink) -> Result<(), SinkClosed> {
+        self.units
+            .extend_from_slice(self.verifier.feed(&self.waiting[self.seen..]));
+        self.seen = self.waiting.len();
+        let ready = match self.verifier.known() {
+            Some(known) => usize::try_from(known - self.start)
+                .unwrap_or(usize::MAX)
+                .min(self.seen),
+            None => self.seen,
+        };
+        self.send(ready, sink).await
+    }
+
+    async fn send(&mut self, bytes: usize, sink: &mut Sink) -> Result<(), SinkClosed> {
+        let mut piece = self.waiting.split_to(bytes).freeze();
+        for unit in self.units.drain(..) {
+            let before = usize::try_from(unit.start - self.start).expect("it starts in this piece");
+            if before > 0 {
+                sink.data(Content::new(piece.split_to(before))).await?;
+            }
+            sink.unit(unit.length).await?;
+            self.start = unit.start;
+        }
+        self.start += piece.len() as u64;
+        self.seen -= bytes;
+        if piece.is_empty() {
+            Ok(())
+        } else {
+            sink.data(Content::new(piece)).await
+        }
+    }
+
+    /// Sends the rest and judges the whole.
+    async fn finish(
+        mut self,
+        sink: &mut Sink,
+    ) -> Result<Result<Summary, super::snapshot::Fault>, SinkClosed> {
+        self.flush(sink).await?;
+        let rest = self.waiting.len();
+        self.send(rest, sink).await?;
+        Ok(self.verifier.finish())
+    }
+}

@@ -1,0 +1,160 @@
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use tokio::fs::{File, OpenOptions};
+use tokio::io::AsyncWriteExt;
+
+use super::shown;
+use super::snapshot::Verifier;
+use crate::{Contents, Error, ErrorKind};
+
+/// A file on its way to its place, in the same folder, readable by its owner only. Gone when dropped, unless published.
+///
+/// A crash leaves it behind under a name that starts with a dot and ends in `.partial`; it is never taken for the real one.
+pub(super) struct Draft {
+    path: PathBuf,
+    file: File,
+}
+
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
+impl Draft {
+    /// An empty one beside `place`, whose folder must exist.
+    pub(super) async fn beside(place: &Path) -> Result<Self, Error> {
+        let name = place.file_name().unwrap_or_default().to_string_lossy();
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = folder(place).join(format!(".{name}.{}-{number}.partial", std::process::id()));
+        let opened = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .await;
+        let file = opened.map_err(|cause| cannot("create", &path, cause))?;
+        Ok(Self { path, file })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the current entry of `contents`. When this returns, it is a whole snapshot and on the disk.
+    pub(super) async fn fill(&mut self, contents: &mut dyn Contents) -> Result<(), Error> {
+        let mut verifier = Verifier::default();
+        while let Some(content) = contents.data().await? {
+            verifier.feed(content.as_bytes());
+            let written = self.file.write_all(content.as_bytes()).await;
+            written.map_err(|cause| cannot("write", &self.path, cause))?;
+        }
+        verifier.finish().map_err(|fault| {
+            let message = format!("the captured etcd snapshot was not restored: {fault}");
+            Error::new(ErrorKind::Invalid, message)
+        })?;
+        self.file
+            .flush()
+            .await
+            .map_err(|cause| cannot("write", &self.path, cause))?;
+        self.file
+            .sync_all()
+            .await
+            .map_err(|cause| cannot("write", &self.path, cause))
+    }
+
+    /// Gives it its name, unless something has that name; then it is gone, and what was there is as it was.
+    pub(super) async fn publish(self, place: &Path) -> Result<(), Error> {
+        match rename_onto_nothing(&self.path, place) {
+            Ok(()) => sync_folder(place).await,
+            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
+                let message = format!(
+                    "{} exists: move it away, it is not overwritten",
+                    shown(place)
+                );
+                Err(Error::new(ErrorKind::Conflict, message))
+            }
+            Err(cause) => Err(cannot("create", place, cause)),
+        }
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // After publishing there is nothing of this name any more, and nothing else can be done about a failure.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn rename_onto_nothing(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Some filesystems cannot; there, a second name is made, which never replaces either.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => std::fs::hard_link(from, to),
+        renamed => Ok(renamed?),
+    }
+}
+
+async fn sync_folder(place: &Path) -> Result<(), Error> {
+    let folder = folder(place);
+    let opened = File::open(folder).await;
+    let opened = opened.map_err(|cause| cannot("open", folder, cause))?;
+    opened
+        .sync_all()
+        .await
+        .map_err(|cause| cannot("sync", folder, cause))
+}
+
+/// The folder that a path is in.
+pub(super) fn folder(place: &Path) -> &Path {
+    match place.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn cannot(what: &str, path: &Path, cause: io::Error) -> Error {
+    Error::new(ErrorKind::Local, format!("cannot {what} {}", shown(path))).because(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[tokio::test]
+    async fn a_draft_is_private_and_never_replaces() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = folder.path().join("snapshot.db");
+        let draft = Draft::beside(&place).await.expect("created");
+        let mode = std::fs::metadata(draft.path())
+            .expect("it is there")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+
+        std::fs::write(&place, "precious").expect("written");
+        let error = draft.publish(&place).await.expect_err("the place is taken");
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert_eq!(
+            std::fs::read_to_string(&place).expect("still there"),
+            "precious"
+        );
+        assert_eq!(folder.path().read_dir().expect("readable").count(), 1);
+
+        std::fs::remove_file(&place).expect("removed");
+        let draft = Draft::beside(&place).await.expect("created");
+        draft.publish(&place).await.expect("the place is free");
+        assert_eq!(folder.path().read_dir().expect("readable").count(), 1);
+        assert!(place.is_file());
+    }
+
+    #[tokio::test]
+    async fn a_missing_folder_is_named() {
+        let error = Draft::beside(Path::new("/nowhere/at/all"))
+            .await
+            .err()
+            .expect("no such folder");
+        assert_eq!(error.kind(), ErrorKind::Local);
+        assert!(error.to_string().contains("/nowhere/at/"), "{error}");
+    }
+}

@@ -1,0 +1,130 @@
+//! What the client library and etcd say, as one sentence about one endpoint.
+
+use std::error::Error as StdError;
+
+use archive::Name;
+use etcd_client::Error as ClientError;
+
+use crate::{Error, ErrorKind};
+
+/// A server's own words are cut to this many bytes.
+const WORDS_MAX: usize = 200;
+
+/// What etcd answers when the password is given but authentication is off.
+pub(super) const AUTH_OFF: &str = "authentication is not enabled";
+
+/// gRPC's code for "not now": the member has no quorum, or is starting or stopping.
+const UNAVAILABLE: i32 = 14;
+
+/// Says what `failure` means, which happened while doing something at `endpoint`.
+pub(super) fn explain(endpoint: &Name, failure: &ClientError) -> Error {
+    match failure {
+        ClientError::GRpcStatus(status) => match status.source() {
+            Some(cause) => broken(endpoint, &innermost(cause)),
+            None => answered(endpoint, i32::from(status.code()), status.message()),
+        },
+        ClientError::TransportError(cause) => broken(endpoint, &innermost(cause)),
+        other => {
+            let message = format!(
+                "etcd endpoint {endpoint} cannot be used: {}",
+                words(&other.to_string())
+            );
+            Error::new(ErrorKind::Configuration, message)
+        }
+    }
+}
+
+/// It did not answer in time.
+pub(super) fn silent(endpoint: &Name, seconds: f64) -> Error {
+    let message = format!("etcd at {endpoint} did not answer within {seconds} s");
+    Error::new(ErrorKind::Unreachable, message)
+}
+
+/// It answered, and the answer is no.
+fn answered(endpoint: &Name, code: i32, message: &str) -> Error {
+    let said = |text| message.contains(text);
+    let (kind, what) = if said("authentication failed") || said("invalid auth token") {
+        (
+            ErrorKind::Denied,
+            "refuses the user or the password: check both".to_owned(),
+        )
+    } else if said("user name is empty") {
+        (
+            ErrorKind::Denied,
+            "asks for a user and a password: give those of a user with the role root".to_owned(),
+        )
+    } else if said("permission denied") {
+        let what = "does not let this user take snapshots: grant it the role root \
+                    (etcdctl user grant-role USER root)";
+        (ErrorKind::Denied, what.to_owned())
+    } else if code == UNAVAILABLE || said("timed out") || said("no leader") {
+        (
+            ErrorKind::Unreachable,
+            format!("is not ready: {}", words(message)),
+        )
+    } else {
+        (
+            ErrorKind::Invalid,
+            format!("gave an unexpected answer: {}", words(message)),
+        )
+    };
+    Error::new(kind, format!("etcd at {endpoint} {what}"))
+}
+
+/// The connection could not be made or did not hold.
+fn broken(endpoint: &Name, cause: &str) -> Error {
+    let (kind, what) = match tls(cause) {
+        Some(what) => (ErrorKind::Denied, what.to_owned()),
+        None => (
+            ErrorKind::Unreachable,
+            format!("cannot be reached: {}", words(cause)),
+        ),
+    };
+    Error::new(kind, format!("etcd at {endpoint} {what}"))
+}
+
+/// The TLS library speaks in the names of its types; these are the cases that operators meet.
+fn tls(cause: &str) -> Option<&'static str> {
+    let said = |texts: &[&str]| texts.iter().any(|text| cause.contains(text));
+    if said(&["UnknownIssuer", "BadSignature"]) {
+        Some("shows a certificate that the configured ca did not sign")
+    } else if said(&["not valid for name", "NotValidForName"]) {
+        Some("shows a certificate for another name: use that name, or set the server name")
+    } else if said(&[
+        "certificate expired",
+        "Expired",
+        "NotValidYet",
+        "not valid yet",
+    ]) {
+        Some("shows a certificate that is expired or not valid yet")
+    } else if said(&["CertificateRequired", "certificate required"]) {
+        Some("asks for a client certificate: configure one")
+    } else if said(&["received fatal alert"]) {
+        Some("refuses our client certificate, or has no version of TLS in common with us")
+    } else if said(&[
+        "InvalidContentType",
+        "corrupt message",
+        "invalid peer certificate",
+    ]) {
+        Some("does not speak TLS as we expect it: check that it is an https endpoint")
+    } else {
+        None
+    }
+}
+
+fn innermost(error: &(dyn StdError + 'static)) -> String {
+    let mut error = error;
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error.to_string()
+}
+
+/// Somebody else's words, fit for a terminal and not too many.
+pub(super) fn words(text: &str) -> Name {
+    let mut end = text.len().min(WORDS_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    Name::from(text[..end].trim())
+}
