@@ -6,27 +6,28 @@
 
 Needs python3, `age`, and from PyPI: blake3 pynacl zstandard. Prints JSON, so that no name reaches a terminal raw.
 """
-import argparse, bisect, functools, io, json, os, pathlib, re, struct, subprocess, sys
-from itertools import accumulate, islice
-from urllib.parse import quote
+import argparse, bisect, functools, io, itertools, json, os, pathlib, re, struct, subprocess, sys, urllib.parse
 from blake3 import blake3
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt as unseal
 from nacl.signing import VerifyKey
 from zstandard import ZstdDecompressor
 
 KIB, MIB = 1024, 1024 * 1024
-SNAPSHOT_FIELDS = ("kind repository job writer program started finished sources partial entries bytes added recipients"
-                   " parent runs").split()
+SNAPSHOT = "added bytes entries finished job kind parent partial program recipients repository runs sources started writer".split()
 
 def check(holds, otherwise):
     if not holds:
         raise ValueError(otherwise)
 
-def read(path, most, offset=0, length=-1):
-    with open(path, "rb") as file:
-        check(os.fstat(file.fileno()).st_size <= most, f"{path} is absurdly long")
-        file.seek(offset)
-        return file.read(length)
+def read(path, most):
+    check(path.stat().st_size <= most, f"{path} is absurdly long")
+    return path.read_bytes()
+
+def decode(encoding, data, most):
+    """Bytes as they stand, or in one zstd frame, whose own word about its size is not believed."""
+    decoded = ZstdDecompressor().stream_reader(data).read(most + 1) if encoding else data
+    check(encoding in (0, 1) and len(decoded) <= most, "an encoding is unknown, or a length absurd")
+    return decoded
 
 class Reader(io.BytesIO):
     """Takes numbers and bytes off the front of a buffer."""
@@ -34,7 +35,6 @@ class Reader(io.BytesIO):
         data = self.read(min(length, 256 * MIB))
         check(len(data) == length, "bytes are missing")
         return data
-
     def varint(self):
         value, shift, byte = 0, 0, 128
         while byte >= 128:
@@ -43,43 +43,35 @@ class Reader(io.BytesIO):
             check(value < 1 << 64 and (byte or not shift), "a number is malformed")
             shift += 7
         return value
-
     def bytes(self): return self.take(self.varint())
     def text(self): return self.bytes().decode()
     def list(self, item): return [item() for _ in range(self.varint())]
     def end(self): check(not self.read(1), "bytes are left over")
 
-def decode(encoding, data, most):
-    """Bytes as they stand, or in one zstd frame, whose own word about its size is not believed."""
-    decoded = ZstdDecompressor().stream_reader(io.BytesIO(data)).read(most + 1) if encoding else data
-    check(encoding in (0, 1) and len(decoded) <= most, "an encoding is unknown, or a length absurd")
-    return Reader(decoded)
-
-# The log: which commits are valid, by signature and chain (v1.md, "Commits" and "Commit rules").
 def read_commit(path, repository, job):
+    """The commit, or None where there is garbage (rule 1)."""
     try:
         raw = read(path, 16 * MIB)
         title, statement, by_writer, log, by_appender, rest = raw.split(b"\n")
         commit, logged = json.loads(statement), json.loads(log)
-        check(commit["kind"] != "snapshot" or set(commit) == set(SNAPSHOT_FIELDS), "unknown fields")
+        check(commit["kind"] != "snapshot" or sorted(commit) == SNAPSHOT, "unknown fields")
         place = title, logged["number"], commit["repository"], commit["job"], rest
         check(place == (b"strongroom commit v1", int(path.name), repository, job, b""), "it belongs elsewhere")
-        signed = b"\n".join([b"strongroom v1 log", title, statement, by_writer, log, b""])
+        covered = b"\n".join([b"strongroom v1 log", title, statement, by_writer, log, b""])
         for key, message, signature in ((commit["writer"], b"strongroom v1 statement\n" + statement, by_writer),
-                                        (logged["appender"], signed, by_appender)):
+                                        (logged["appender"], covered, by_appender)):
             VerifyKey(bytes.fromhex(key)).verify(message, bytes.fromhex(signature.decode()))
         return commit | {"digest": blake3(raw).hexdigest(), "previous": logged["previous"], "appender": logged["appender"]}
-    except Exception:  # rule 1: whatever is wrong with it, it is garbage
+    except Exception:
         return None
 
 def view(log, repository, job, maintainers):
-    """{number: commit} of the valid ones, by rules 2 and 3."""
-    numbers = sorted(path.name for path in log.iterdir() if re.fullmatch("[0-9]{12}", path.name))
-    commits = {int(name): commit for name in numbers if (commit := read_commit(log / name, repository, job))}
-    prunes = [number for number, commit in commits.items()
-              if commit["kind"] == "prune" and {commit["writer"], commit["appender"]} <= set(maintainers)]
-    top, last = max(prunes, default=0), None
-    retained = dict(commits[top]["retains"]) if top else {}
+    """{number: commit} of the valid commits of a job's log (rules 2 and 3)."""
+    names = sorted(path.name for path in log.iterdir() if re.fullmatch("[0-9]{12}", path.name))
+    commits = {int(name): commit for name in names if (commit := read_commit(log / name, repository, job))}
+    top = max((number for number, commit in commits.items() if commit["kind"] == "prune"
+               and {commit["writer"], commit["appender"]} <= set(maintainers)), default=0)
+    retained, last = dict(commits[top]["retains"]) if top else {}, None
     valid = {number: commit for number, commit in commits.items() if number < top and retained.get(number) == commit["digest"]}
     for number, commit in commits.items():
         if number == top or number > top and commit["previous"] == last:
@@ -88,26 +80,27 @@ def view(log, repository, job, maintainers):
     return valid
 
 class Run:
-    """A run: its data key, its manifest and its frames; `listed` is what a commit says of it."""
+    """A run: its data key, its manifest and its frames; `listed` is what the commit says of its objects."""
     def __init__(self, folder, repository, job, listed, identity):
-        key, manifest = read(folder / "key", 64 * KIB), read(folder / "manifest", 256 * MIB)
-        for name, data in (("key", key), ("manifest", manifest)):
-            check(blake3(data).hexdigest() == listed[name]["digest"], f"{folder / name} is not what the commit names")
-        age = subprocess.run(["age", "-d", "-i", identity], input=key, stdout=subprocess.PIPE)
+        self.folder, self.place = folder, (b"strongroom v1" + bytes.fromhex(repository + listed["run"]), job.encode())
+        self.digests = {name: listed[name]["digest"] for name in ("key", "manifest")}
+        self.digests |= {f"pack-{number:06}": digest for number, _, digest in listed["packs"]}
+        age = subprocess.run(["age", "-d", "-i", identity], input=self.object("key", 64 * KIB), stdout=subprocess.PIPE)
         check(age.returncode == 0 and len(age.stdout) == 32, f"{folder / 'key'} does not open with this identity")
-        self.folder, self.packs, self.key = folder, {number: size for number, size, _ in listed["packs"]}, age.stdout
-        self.place = b"strongroom v1" + bytes.fromhex(repository + listed["run"]), job.encode()
+        self.key, manifest = age.stdout, self.object("manifest", 256 * MIB)
         check(manifest[:40] == b"SRMANIF1" + self.derive("key commitment"), f"{folder / 'manifest'} is of another key")
         padded = Reader(self.open(manifest[40:], self.derive("manifest key"), 2, 0, 0))
         encoding, length = struct.unpack("<BQ", padded.take(9))
-        self.parse(decode(encoding, padded.take(length), 256 * MIB))
-
+        self.parse(Reader(decode(encoding, padded.take(length), 256 * MIB)))
+    @functools.lru_cache(4)
+    def object(self, name, most):
+        data = read(self.folder / name, most)
+        check(blake3(data).hexdigest() == self.digests.get(name), f"{self.folder / name} is not what the commit names")
+        return data
     def derive(self, what, salt=b""):
         return blake3(self.key + salt, derive_key_context="strongroom v1 " + what).digest()
-
     def open(self, sealed, key, kind, stream, ordinal):
         return unseal(sealed, struct.pack("<BIQ", kind, stream, ordinal).join(self.place), bytes(24), key)
-
     def parse(self, body):
         check(body.varint() == 1, "the manifest needs a newer strongroom")
         self.configuration, origins = body.bytes(), body.list(lambda: (body.take(16).hex(), body.varint()))
@@ -116,25 +109,22 @@ class Run:
                                           parse_stream(body, origins), parse_stream(body, origins)))
         frame = lambda: (body.varint(), body.varint(), body.varint(), body.list(body.varint))
         self.frames = body.list(lambda: body.list(frame))
-        body.end()
-        # For each stream: the number of each frame's first chunk, and last of all how many chunks there are.
-        self.starts = [[0, *accumulate(len(chunks) for *_, chunks in frames)] for frames in self.frames]
-
+        body.end()  # Of each stream the number of each frame's first chunk, and last of all how many chunks there are:
+        self.starts = [[0, *itertools.accumulate(len(chunks) for *_, chunks in frames)] for frames in self.frames]
     @functools.lru_cache(32)
     def frame(self, stream, number):
         pack, offset, length, chunks = self.frames[stream][number]
-        check(offset + length <= self.packs.get(pack, 0), "a frame lies outside of the packs that the commit names")
-        sealed = read(self.folder / f"pack-{pack:06}", 64 * MIB, offset, length)
+        sealed = self.object(f"pack-{pack:06}", 64 * MIB)[offset:offset + length]
         plain = self.open(sealed, self.derive("frame key", struct.pack("<IQ", stream, number)), 1, stream, number)
-        check(len(data := decode(plain[0], plain[1:], 4 * MIB).getvalue()) == sum(chunks), "a frame's chunks are not as listed")
-        return [data[end - size:end] for size, end in zip(chunks, accumulate(chunks))]
-
+        data = decode(plain[0], plain[1:], 4 * MIB)
+        check(len(data) == sum(chunks), "a frame's chunks are not as listed")
+        return [data[end - size:end] for size, end in zip(chunks, itertools.accumulate(chunks))]
     def chunk(self, stream, number):
         frame = bisect.bisect_right(self.starts[stream], number) - 1
         return self.frame(stream, frame)[number - self.starts[stream][frame]]
 
 def parse_stream(body, origins):
-    """The stream's ranges (run, stream, first, count) and groups (count, length, digest)."""
+    """Ranges (run, stream, first, count) and groups (count, length, digest)."""
     length, count = body.varint(), body.varint()
     columns, ends, ranges = [[body.varint() for _ in range(count)] for _ in range(4)], {}, []
     for origin, first, count, _ in zip(*columns):
@@ -151,61 +141,55 @@ def read_stream(runs, ranges, groups):
     chunks = (runs(run).chunk(stream, number) for run, stream, first, count in ranges for number in range(first, first + count))
     for count, length, digest in groups:
         check(length <= 64 * MIB, "a group is absurdly long")
-        group = list(islice(chunks, min(count, length)))
+        group = list(itertools.islice(chunks, min(count, length)))
         check(len(group) == count and sum(map(len, group)) == length, "a group is not as long as its chunks")
         check(blake3(b"".join(blake3(chunk).digest() for chunk in group)).digest() == digest, "a group's digest is wrong")
         yield memoryview(b"".join(group))
     check(next(chunks, None) is None, "there are chunks without a group")
 
-def parse_catalog(catalog, count):
-    """(name, attributes, fields) of each entry; a field is (key, length, digest); a blob has one, without a key."""
-    last = []
-    for _ in range(count):
-        record = Reader(catalog.bytes())
-        kind, name, attributes = record.take(1)[0], record.bytes(), record.list(lambda: (record.text(), record.bytes()))
-        check(kind in (1, 2), "a kind of entry is unknown: a newer strongroom is needed")
-        field = lambda: ([record.bytes()] if kind == 2 else [], record.varint(), record.take(32))
-        fields = record.list(field) if kind == 2 else [field()]
-        record.end()
-        for names in (last + [name], [key for key, _ in attributes], [key for key, *_ in fields]):
-            check(all(a < b for a, b in zip(names, names[1:])), "names are out of order")
-        last = [name]
-        yield name, dict(attributes), fields
-    catalog.end()
+def parse_entry(record):
+    """Name, attributes and fields; a field is (key, length, digest), a blob has one, without a key."""
+    kind, name, attributes = record.take(1)[0], record.bytes(), dict(record.list(lambda: (record.text(), record.bytes())))
+    check(kind in (1, 2), "a kind of entry is unknown: a newer strongroom is needed")
+    field = lambda: ([record.bytes()] if kind == 2 else [], record.varint(), record.take(32))
+    fields = record.list(field) if kind == 2 else [field()]
+    record.end()
+    return name, attributes, fields
 
-def new_file(folder, parts, number):
+def new_file(folder, parts):
     """Whatever an entry is called, its file is a new one below the folder."""
-    escaped = [quote(part, safe="@=,:+ ") for part in parts]
-    path = folder.joinpath(*({"": "%", ".": "%2E", "..": "%2E%2E"}.get(part, part) for part in escaped))
+    parts = [urllib.parse.quote(part, safe="@=,:+ ") for part in parts]
+    path = folder.joinpath(*({"": "%", ".": "%2E", "..": "%2E%2E"}.get(part, part) for part in parts))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return open(path, "xb")
     except OSError:  # the name is too long, or another entry's folder has it: the index says what this file is
-        return open(folder / f"%{number}", "xb")
+        return open(folder / f"%{len(os.listdir(folder))}", "xb")
 
-def recover(runs, manifest, folder):
-    """Writes all entries below the folder, and beside them an index of what is where."""
-    number, text = 0, lambda data: data.decode(errors="surrogateescape")
-    index = open(folder / "%index.jsonl", "x")
-    for source, _, _, incomplete, count, content, catalog in manifest.sources:
-        content, rest = read_stream(runs, *content), b""
-        for name, attributes, fields in parse_catalog(Reader(b"".join(read_stream(runs, *catalog))), count):
-            files = []
-            for key, length, digest in fields:
-                number, hasher = number + 1, blake3()
-                with new_file(folder, [source.encode(), *name.split(b"/"), *key], number) as file:
-                    while length:
-                        rest = rest or next(content)
-                        part, rest = rest[:length], rest[length:]
-                        length -= file.write(part)
-                        hasher.update(part)
-                check(hasher.digest() == digest, f"{file.name} is not what was captured")
-                files.append(os.path.relpath(file.name, folder))
-            line = {"source": source, "name": text(name), "files": files}
-            print(json.dumps(line | {"attributes": {key: text(value) for key, value in attributes.items()}}), file=index)
-        for name, reason in incomplete:
-            print(json.dumps({"source": source, "name": text(name), "incomplete": reason}), file=index)
-    return number
+def write_out(runs, source, folder, index):
+    """Writes a source's entries below the folder, and a line for each into the index."""
+    name, _, _, incomplete, count, content, catalog = source
+    catalog, content, rest, last = Reader(b"".join(read_stream(runs, *catalog))), read_stream(runs, *content), b"", None
+    text = lambda data: data.decode(errors="surrogateescape")
+    for _ in range(count):
+        entry, attributes, fields = parse_entry(Reader(catalog.bytes()))
+        check(last is None or last < entry, "names are out of order")
+        last, files = entry, []
+        for key, length, digest in fields if attributes.get("type", b"file") == b"file" else []:  # links, folders: see the index
+            hasher = blake3()
+            with new_file(folder, [name.encode(), *entry.split(b"/"), *key]) as file:
+                while length:
+                    rest = rest or next(content)
+                    part, rest = rest[:length], rest[length:]
+                    length -= file.write(part)
+                    hasher.update(part)
+            check(hasher.digest() == digest, f"{file.name} is not what was captured")
+            files.append(os.path.relpath(file.name, folder))
+        line = {"source": name, "entry": text(entry), "files": files, "attributes": {k: text(v) for k, v in attributes.items()}}
+        print(json.dumps(line), file=index)
+    catalog.end()
+    for entry, reason in incomplete:
+        print(json.dumps({"source": name, "entry": text(entry), "incomplete": reason}), file=index)
 
 sys.excepthook = lambda kind, error, _: print(f"strongroom-recover: {kind.__name__}: {error}", file=sys.stderr)
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -225,11 +209,12 @@ if not options.snapshot:
         told = {key: commit.get(key) for key in ("kind", "writer", "finished", "partial", "entries", "bytes")}
         print(json.dumps({"snapshot": name, "trusted": commit["writer"] in options.trust} | told))
 else:
-    commit = commits.get(options.snapshot, {"kind": "none"})
-    check(commit["kind"] == "snapshot" and options.to, f"there is no valid snapshot {options.snapshot}, or no --to to write it to")
+    commit = commits.get(options.snapshot, {"kind": None})
+    check(commit["kind"] == "snapshot", f"there is no valid snapshot {options.snapshot}")
     check(commit["writer"] in options.trust, f"signed by a writer that is not trusted: --trust {commit['writer']}, if it is yours")
-    os.umask(0o077)
-    options.to.mkdir()
+    options.to.mkdir(0o700)
     folder, listed = options.repository / commit["job"] / "runs", {run["run"]: run for run in commit["runs"]}
     runs = functools.cache(lambda name: Run(folder / name, head["id"], commit["job"], listed[name], options.identity))
-    print(f"{recover(runs, runs(commit['runs'][0]['run']), options.to)} files are written, and %index.jsonl, which says what they are")
+    with open(options.to / "%index.jsonl", "x") as index:
+        for source in runs(commit["runs"][0]["run"]).sources:
+            write_out(runs, source, options.to, index)
