@@ -19,6 +19,10 @@ pub use sink::{Batch, Sink, SinkClosed};
 pub use source::{Capture, Finding, Incomplete, Source};
 
 pub mod bolt;
+pub mod etcd;
+
+pub mod command;
+pub mod files;
 
 #[cfg(any(test, feature = "suite"))]
 pub mod memory;
