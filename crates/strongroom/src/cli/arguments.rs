@@ -1,0 +1,414 @@
+//! The arguments of each command.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+use clap_complete::Shell;
+use format::JobName;
+use globset::{GlobBuilder, GlobMatcher};
+
+use super::help::ending;
+use crate::exit::Exit;
+use crate::names::SnapshotName;
+use crate::units::{Period, Size};
+
+/// What opening a repository can end with.
+const OPEN: [Exit; 3] = [Exit::NoRepository, Exit::Newer, Exit::Untrusted];
+/// And reading its contents.
+const READ: [Exit; 4] = [
+    Exit::NoRepository,
+    Exit::Newer,
+    Exit::Untrusted,
+    Exit::NoIdentity,
+];
+
+/// Make an identity that opens snapshots, or the key of a writer
+///
+/// An identity is an age file. Print it, keep it offline: whoever has it reads every snapshot sealed to it, and without it
+/// nobody does. Its recipient, printed to standard output, goes into the configuration of the hosts that take backups.
+///
+/// With --writer: the key with which a host signs its snapshots. It stays on that host; its public key, printed, is what
+/// others trust.
+#[derive(Args)]
+#[command(after_help = ending(
+    &["keygen --output identity.txt", "keygen --writer --output /etc/strongroom/writer.key"],
+    &[Exit::Denied, Exit::Conflict],
+))]
+pub(crate) struct Keygen {
+    /// The file to make; one that exists is never overwritten.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    /// Make a writer's key in place of an identity.
+    #[arg(long)]
+    pub(crate) writer: bool,
+}
+
+/// Create the repository
+///
+/// The directory is made if it does not exist, and must be empty if it does. Nothing in it is ever overwritten.
+#[derive(Args)]
+#[command(after_help = ending(
+    &["init", "init --repo /var/backups/strongroom"],
+    &[Exit::Denied, Exit::Conflict],
+))]
+pub(crate) struct Init {}
+
+/// Take a snapshot of every job, or of the named ones
+///
+/// All sources of a job are captured at the same time into one snapshot. It is sealed to the recipients; no identity is
+/// needed here, and none is read. A source that could not be read whole fails the job, and nothing of it is kept.
+#[derive(Args)]
+#[command(after_help = ending(
+    &["backup", "backup prod --allow-partial"],
+    &[Exit::Partial, Exit::NoRepository, Exit::Newer, Exit::Unreachable, Exit::Denied, Exit::Contended],
+))]
+pub(crate) struct Backup {
+    /// Jobs of the configuration; all of them if none is named.
+    #[arg(value_name = "JOB")]
+    pub(crate) jobs: Vec<JobName>,
+
+    /// Keep a snapshot in which something is missing; it is marked as partial for good, and the exit code is 3.
+    #[arg(long)]
+    pub(crate) allow_partial: bool,
+}
+
+/// List the snapshots
+#[derive(Args)]
+#[command(after_help = ending(&["snapshots", "snapshots prod --since 2w --json"], &OPEN))]
+pub(crate) struct Snapshots {
+    /// Only those of this job.
+    #[arg(value_name = "JOB")]
+    pub(crate) job: Option<JobName>,
+
+    /// Only those not older than this, like 2w or 36h.
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) since: Option<Period>,
+}
+
+/// List the entries of a snapshot, never their values
+///
+/// A snapshot is JOB/NUMBER, or JOB for its newest, or JOB@TIME for the newest that is not later.
+#[derive(Args)]
+#[command(after_help = ending(
+    &["show prod", "show prod/42 --only 'config:**/*.pem'", "show prod@2026-11-22T01:00Z --configuration > strongroom.yaml"],
+    &READ,
+))]
+pub(crate) struct Show {
+    /// JOB/NUMBER, JOB or JOB@TIME.
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshot: SnapshotName,
+
+    /// Only entries that match; may be repeated.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) only: Vec<Pattern>,
+
+    /// Only entries of at least this size, like 64KiB.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) larger: Option<Size>,
+
+    /// Write out the configuration that took the snapshot. It holds no secrets: they stand in it by reference.
+    #[arg(long, conflicts_with_all = ["only", "larger"])]
+    pub(crate) configuration: bool,
+}
+
+/// Print one value
+///
+/// The exact bytes go to standard output. To a terminal only with --terminal: screens are watched and recorded.
+#[derive(Args)]
+#[command(after_help = ending(
+    &["get prod config:/etc/app/tls.key > tls.key", "get prod/42 kubernetes:Secret/default/db password | psql"],
+    &READ,
+))]
+pub(crate) struct Get {
+    /// JOB/NUMBER, JOB or JOB@TIME.
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshot: SnapshotName,
+
+    /// The entry as `show` prints it; without SOURCE: if only one source has it.
+    #[arg(value_name = "ENTRY")]
+    pub(crate) entry: String,
+
+    /// The key, if the entry has several.
+    #[arg(value_name = "KEY")]
+    pub(crate) key: Option<String>,
+
+    /// Print it even to a terminal.
+    #[arg(long)]
+    pub(crate) terminal: bool,
+}
+
+/// Write one file of a snapshot to standard output
+///
+/// For what is large: a database dump, an etcd snapshot. The bytes are checked as they pass; an exit code other than 0
+/// means that what was written so far must not be used.
+#[derive(Args)]
+#[command(after_help = ending(&["cat prod dump:dump.sql | psql app"], &READ))]
+pub(crate) struct Cat {
+    /// JOB/NUMBER, JOB or JOB@TIME.
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshot: SnapshotName,
+
+    /// The entry as `show` prints it; without SOURCE: if only one source has it.
+    #[arg(value_name = "ENTRY")]
+    pub(crate) entry: String,
+
+    /// Write it even to a terminal.
+    #[arg(long)]
+    pub(crate) terminal: bool,
+}
+
+/// Find entries by name in all snapshots
+#[derive(Args)]
+#[command(after_help = ending(&["find '**/*.pem'", "find '*password*' --job prod"], &READ))]
+pub(crate) struct Find {
+    /// A pattern: * and ? within a part of a name, ** across parts; without any of them, a part of the name.
+    #[arg(value_name = "PATTERN")]
+    pub(crate) pattern: Pattern,
+
+    /// Only in snapshots of this job.
+    #[arg(long, value_name = "JOB")]
+    pub(crate) job: Option<JobName>,
+}
+
+/// When did an entry change, and which snapshot has it
+#[derive(Args)]
+#[command(after_help = ending(&["history config:/etc/app/tls.key"], &READ))]
+pub(crate) struct History {
+    /// The entry as `show` prints it; without SOURCE: if only one source has it.
+    #[arg(value_name = "ENTRY")]
+    pub(crate) entry: String,
+
+    /// Only in snapshots of this job.
+    #[arg(long, value_name = "JOB")]
+    pub(crate) job: Option<JobName>,
+}
+
+/// What differs between two snapshots, or between a snapshot and what is live
+///
+/// Says which entries and keys differ, never their values.
+#[derive(Args)]
+#[command(after_help = ending(
+    &["diff prod/41 prod/42", "diff prod live"],
+    &[Exit::Differences, Exit::NoRepository, Exit::Newer, Exit::Untrusted, Exit::NoIdentity, Exit::Unreachable, Exit::Denied],
+))]
+pub(crate) struct Diff {
+    /// JOB/NUMBER, JOB or JOB@TIME.
+    #[arg(value_name = "A")]
+    pub(crate) before: SnapshotName,
+
+    /// Another snapshot, or `live`.
+    #[arg(value_name = "B")]
+    pub(crate) after: Version,
+}
+
+/// Plan a restore, then carry it out
+///
+/// The plan is always printed first, then a question asked; --yes answers it for scripts. Nothing is written before it has
+/// been authenticated, and before something live is overwritten a snapshot of it is taken (JOB.undo/NUMBER).
+#[derive(Args)]
+#[command(after_help = ending(
+    &[
+        "restore prod --dry-run",
+        "restore prod/42 --only 'config:/etc/app/**' --conflict overwrite",
+        "restore prod --source config --to /tmp/restored --yes",
+    ],
+    &[
+        Exit::Partial, Exit::NoRepository, Exit::NoIdentity, Exit::Untrusted, Exit::Newer,
+        Exit::Unreachable, Exit::Denied, Exit::Conflict,
+    ],
+))]
+pub(crate) struct Restore {
+    /// JOB/NUMBER, JOB or JOB@TIME.
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshot: SnapshotName,
+
+    /// Print the plan and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Only entries that match; may be repeated.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) only: Vec<Pattern>,
+
+    /// Only this source of the job; may be repeated.
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) source: Vec<String>,
+
+    /// Another place than the origin: a folder, a file, a data directory.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) to: Option<PathBuf>,
+
+    /// What to do with an entry that is there and differs.
+    #[arg(long, value_enum, default_value_t, value_name = "POLICY")]
+    pub(crate) conflict: Conflict,
+
+    /// Take no snapshot of what will be overwritten.
+    #[arg(long)]
+    pub(crate) no_undo: bool,
+
+    /// A setting of the source, like initial-cluster=…; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
+
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// Check that what is stored is whole and authentic
+///
+/// Levels: `log` checks the chain of commits and their signatures, `data` also the digest of every object that a snapshot
+/// needs, `full` also opens and checks every entry. The first two need no identity.
+#[derive(Args)]
+#[command(after_help = ending(
+    &["verify", "verify prod --level full --identity identity.txt"],
+    &[Exit::Damage, Exit::NoRepository, Exit::NoIdentity, Exit::Untrusted, Exit::Newer],
+))]
+pub(crate) struct Verify {
+    /// Only these jobs.
+    #[arg(value_name = "JOB")]
+    pub(crate) jobs: Vec<JobName>,
+
+    /// How deep to look.
+    #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
+    pub(crate) level: Level,
+}
+
+/// Print what is in force, and where each value comes from
+///
+/// Secrets are never resolved for this: their references are printed as they stand.
+#[derive(Args)]
+#[command(after_help = ending(&["config", "config --schema > strongroom.schema.json"], &[]))]
+pub(crate) struct Config {
+    /// Print the JSON schema of the configuration file, for editors.
+    #[arg(long)]
+    pub(crate) schema: bool,
+}
+
+/// Print a completion script for a shell
+#[derive(Args)]
+#[command(after_help = ending(
+    &["completions bash > /etc/bash_completion.d/strongroom"], &[],
+))]
+pub(crate) struct Completions {
+    /// The shell.
+    #[arg(value_name = "SHELL", value_enum)]
+    pub(crate) shell: Shell,
+}
+
+/// Print the manual, or the page of one command
+#[derive(Args)]
+#[command(after_help = ending(&["man > strongroom.1", "man restore | man -l -"], &[]))]
+pub(crate) struct Man {
+    /// A command.
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Option<String>,
+}
+
+/// What `diff` compares with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    Snapshot(SnapshotName),
+    Live,
+}
+
+impl FromStr for Version {
+    type Err = <SnapshotName as FromStr>::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "live" {
+            Ok(Self::Live)
+        } else {
+            text.parse().map(Self::Snapshot)
+        }
+    }
+}
+
+/// What to do with an entry that is there and differs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Conflict {
+    /// Write nothing at all.
+    #[default]
+    Fail,
+    /// Leave it, write the rest.
+    Skip,
+    /// Replace it.
+    Overwrite,
+}
+
+/// How deep `verify` looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Level {
+    /// The chain of commits and their signatures.
+    Log,
+    /// And the digest of every object.
+    #[default]
+    Data,
+    /// And every entry, opened.
+    Full,
+}
+
+/// A pattern over names as `show` prints them (`SOURCE:ENTRY`); a text without `*`, `?`, `[` and `{` is a part of the name.
+#[derive(Clone, Debug)]
+pub(crate) struct Pattern {
+    text: String,
+    glob: Option<GlobMatcher>,
+}
+
+impl Pattern {
+    /// Whether an entry's printed name matches, with or without its source before it.
+    pub(crate) fn matches(&self, source: &str, entry: &str) -> bool {
+        match &self.glob {
+            Some(glob) => glob.is_match(entry) || glob.is_match(format!("{source}:{entry}")),
+            None => format!("{source}:{entry}").contains(&self.text),
+        }
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = globset::Error;
+
+    fn from_str(text: &str) -> Result<Self, globset::Error> {
+        let plain = !text.contains(['*', '?', '[', '{']);
+        let glob = if plain {
+            None
+        } else {
+            Some(
+                GlobBuilder::new(text)
+                    .literal_separator(true)
+                    .build()?
+                    .compile_matcher(),
+            )
+        };
+        Ok(Self {
+            text: text.to_owned(),
+            glob,
+        })
+    }
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_names_as_they_are_printed() {
+        let pattern = |text: &str| text.parse::<Pattern>().expect(text);
+        assert!(pattern("**/*.pem").matches("config", "/etc/app/a.pem"));
+        assert!(pattern("config:/etc/**").matches("config", "/etc/app/a.pem"));
+        assert!(!pattern("config:/etc/*").matches("config", "/etc/app/a.pem"));
+        assert!(!pattern("other:/etc/**").matches("config", "/etc/app/a.pem"));
+        assert!(pattern("app/a").matches("config", "/etc/app/a.pem"));
+        assert!(!pattern("app/b").matches("config", "/etc/app/a.pem"));
+        assert!("[".parse::<Pattern>().is_err());
+    }
+}

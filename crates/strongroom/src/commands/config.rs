@@ -1,0 +1,222 @@
+//! `config`: what is in force, and where each value comes from.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::config::resolve::{Command, Etcd, Files, Job, Kind, Tls};
+use crate::config::{Setting, Settings};
+
+/// Every setting in force, in the order of the file.
+#[derive(Serialize)]
+pub(crate) struct InForce {
+    /// The configuration that was read.
+    configuration: Option<String>,
+    settings: Vec<Line>,
+}
+
+/// One setting: its place in the file's grammar, its value (of a secret, the reference), and who said so.
+#[derive(Serialize)]
+struct Line {
+    key: String,
+    value: Value,
+    origin: String,
+}
+
+/// Lists `settings`. No secret is read for this.
+pub(crate) fn config(settings: &Settings) -> InForce {
+    let mut listing = Listing::default();
+    listing.optional("repository", settings.repository.as_ref(), |path| {
+        path_value(path)
+    });
+    listing.list("recipients", &settings.recipients, |text| json!(text));
+    listing.optional("writer_key", settings.writer_key.as_ref(), |path| {
+        path_value(path)
+    });
+    listing.list("trusted_writers", &settings.trusted_writers, |writer| {
+        json!(writer)
+    });
+    listing.list("identities", &settings.identities, |path| path_value(path));
+    for (name, job) in &settings.jobs {
+        listing.job(&format!("jobs.{name}"), job);
+    }
+    let configuration = settings
+        .file
+        .as_ref()
+        .map(|path| path.display().to_string());
+    InForce {
+        configuration,
+        settings: listing.lines,
+    }
+}
+
+#[derive(Default)]
+struct Listing {
+    lines: Vec<Line>,
+}
+
+impl Listing {
+    fn job(&mut self, key: &str, job: &Job) {
+        for (index, source) in job.sources.iter().enumerate() {
+            let key = format!("{key}.sources[{index}]");
+            self.one(&format!("{key}.name"), &source.name, |text| json!(text));
+            let key = format!("{key}.{}", source.kind.name());
+            match &source.kind {
+                Kind::Files(files) => self.files(&key, files),
+                Kind::Etcd(etcd) => self.etcd(&key, etcd),
+                Kind::Command(command) => self.command(&key, command),
+            }
+        }
+        self.one(
+            &format!("{key}.allow_partial"),
+            &job.allow_partial,
+            |value| json!(value),
+        );
+    }
+
+    fn files(&mut self, key: &str, files: &Files) {
+        self.list(&format!("{key}.paths"), &files.paths, |path| {
+            path_value(path)
+        });
+        self.list(&format!("{key}.include"), &files.include, |text| {
+            json!(text)
+        });
+        self.list(&format!("{key}.exclude"), &files.exclude, |text| {
+            json!(text)
+        });
+        self.one(
+            &format!("{key}.one_filesystem"),
+            &files.one_filesystem,
+            |value| json!(value),
+        );
+    }
+
+    fn etcd(&mut self, key: &str, etcd: &Etcd) {
+        self.list(&format!("{key}.endpoints"), &etcd.endpoints, |text| {
+            json!(text)
+        });
+        if let Some(tls) = &etcd.tls {
+            self.tls(&format!("{key}.tls"), tls);
+        }
+        self.optional(&format!("{key}.username"), etcd.username.as_ref(), |text| {
+            json!(text)
+        });
+        self.optional(
+            &format!("{key}.password"),
+            etcd.password.as_ref(),
+            |reference| json!(reference),
+        );
+        self.one(
+            &format!("{key}.connect_timeout"),
+            &etcd.connect_timeout,
+            |period| json!(period),
+        );
+        self.one(
+            &format!("{key}.request_timeout"),
+            &etcd.request_timeout,
+            |period| json!(period),
+        );
+        self.one(
+            &format!("{key}.idle_timeout"),
+            &etcd.idle_timeout,
+            |period| json!(period),
+        );
+    }
+
+    fn tls(&mut self, key: &str, tls: &Tls) {
+        self.one(&format!("{key}.ca"), &tls.ca, |path| path_value(path));
+        self.optional(&format!("{key}.cert"), tls.cert.as_ref(), |path| {
+            path_value(path)
+        });
+        self.optional(&format!("{key}.key"), tls.key.as_ref(), |path| {
+            path_value(path)
+        });
+        self.optional(
+            &format!("{key}.server_name"),
+            tls.server_name.as_ref(),
+            |text| json!(text),
+        );
+    }
+
+    fn command(&mut self, key: &str, command: &Command) {
+        self.one(&format!("{key}.run"), &command.run, |words| json!(words));
+        self.optional(
+            &format!("{key}.restore"),
+            command.restore.as_ref(),
+            |words| json!(words),
+        );
+        for (name, value) in &command.environment {
+            self.one(&format!("{key}.environment.{name}"), value, |value| {
+                json!(value)
+            });
+        }
+        self.one(&format!("{key}.timeout"), &command.timeout, |period| {
+            json!(period)
+        });
+        self.one(
+            &format!("{key}.allow_empty"),
+            &command.allow_empty,
+            |value| json!(value),
+        );
+        self.one(&format!("{key}.entry"), &command.entry, |text| json!(text));
+    }
+
+    fn list<T>(&mut self, key: &str, settings: &[Setting<T>], value: impl Fn(&T) -> Value) {
+        for (index, setting) in settings.iter().enumerate() {
+            self.one(&format!("{key}[{index}]"), setting, &value);
+        }
+    }
+
+    fn optional<T>(
+        &mut self,
+        key: &str,
+        setting: Option<&Setting<T>>,
+        value: impl Fn(&T) -> Value,
+    ) {
+        if let Some(setting) = setting {
+            self.one(key, setting, value);
+        }
+    }
+
+    fn one<T>(&mut self, key: &str, setting: &Setting<T>, value: impl Fn(&T) -> Value) {
+        let origin = setting.origin.to_string();
+        self.lines.push(Line {
+            key: key.to_owned(),
+            value: value(&setting.value),
+            origin,
+        });
+    }
+}
+
+/// A path for people: what is not UTF-8 in it is replaced.
+fn path_value(path: &Path) -> Value {
+    json!(path.display().to_string())
+}
+
+impl fmt::Display for InForce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.configuration {
+            Some(path) => writeln!(f, "# {path}")?,
+            None => writeln!(
+                f,
+                "# no configuration was found; see `strongroom help config`"
+            )?,
+        }
+        let width = self
+            .settings
+            .iter()
+            .map(|line| line.key.len())
+            .max()
+            .unwrap_or_default();
+        for line in &self.settings {
+            let value = match &line.value {
+                Value::String(text) => archive::Name::from(text.as_str()).to_string(),
+                other => other.to_string(),
+            };
+            writeln!(f, "{:width$}  {value}  ({})", line.key, line.origin)?;
+        }
+        Ok(())
+    }
+}

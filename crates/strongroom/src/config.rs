@@ -1,0 +1,12 @@
+//! The configuration, in two steps: what the file says ([`file`], read by [`load`]) and what it means ([`Settings`], made by
+//! [`resolve`] from the file and the command line). Secrets stand in it by [`reference`] only.
+
+pub(crate) mod file;
+pub(crate) mod load;
+pub(crate) mod origin;
+pub(crate) mod reference;
+pub(crate) mod resolve;
+pub(crate) mod schema;
+
+pub(crate) use origin::{Origin, Setting};
+pub(crate) use resolve::{Settings, resolve};

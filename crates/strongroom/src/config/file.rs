@@ -1,0 +1,202 @@
+//! What `strongroom.yaml` says, word for word. Nothing here is a secret: the types refuse a literal one while they are read.
+//!
+//! The doc comments become the descriptions in `docs/schema/strongroom.schema.json`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::origin::At;
+use super::reference::{Environment, Reference};
+use crate::units::Period;
+
+/// The configuration of strongroom.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "strongroom.yaml")]
+pub(crate) struct File {
+    /// Where snapshots rest: a directory. Relative paths, here and below, are relative to this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) repository: Option<At<Repository>>,
+    /// The public keys that snapshots are sealed to, as `strongroom keygen` or `age-keygen` prints them. At least one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) recipients: Vec<At<String>>,
+    /// The file with this host's writer key, made by `strongroom keygen --writer`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) writer_key: Option<At<PathBuf>>,
+    /// The public keys of other writers whose snapshots are trusted: 64 hexadecimal digits each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) trusted_writers: Vec<At<String>>,
+    /// Files with identities, for the commands that read contents. `backup` never looks at them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) identities: Vec<At<PathBuf>>,
+    /// The jobs by name: 1 to 63 of a-z, 0-9, '-' and '_', starting with a letter or a digit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) jobs: BTreeMap<String, At<Job>>,
+}
+
+/// A place for snapshots: `PATH`, or `{path: PATH}`.
+#[derive(Serialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(with = "RepositoryForms")]
+pub(crate) struct Repository {
+    pub(crate) path: String,
+}
+
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the two forms in the schema")]
+enum RepositoryForms {
+    Path(String),
+    Table(RepositoryTable),
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RepositoryTable {
+    /// A directory.
+    path: String,
+}
+
+impl<'de> Deserialize<'de> for Repository {
+    // By hand, because an untagged enum would lose the line of a mistake and the name of an unknown key.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Forms;
+        impl<'de> Visitor<'de> for Forms {
+            type Value = Repository;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path, or a map with the key `path`")
+            }
+
+            fn visit_str<E>(self, path: &str) -> Result<Repository, E> {
+                Ok(Repository {
+                    path: path.to_owned(),
+                })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Repository, A::Error> {
+                let table = RepositoryTable::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Repository { path: table.path })
+            }
+        }
+        deserializer.deserialize_any(Forms)
+    }
+}
+
+/// A set of sources that are captured together into one snapshot.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Job {
+    /// What is captured, all at the same time.
+    pub(crate) sources: Vec<At<Source>>,
+    /// Keep a snapshot in which something is missing, marked as partial. Otherwise that fails the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) allow_partial: Option<At<bool>>,
+}
+
+/// One system, or one part of it: exactly one of `files`, `etcd` and `command`.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [
+    {"required": ["files"]}, {"required": ["etcd"]}, {"required": ["command"]},
+]))]
+pub(crate) struct Source {
+    /// Its name in the snapshot, unique in the job. The kind, if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<At<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) files: Option<Files>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) etcd: Option<Etcd>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) command: Option<Command>,
+}
+
+/// Files and folders of this host.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Files {
+    /// Files, and folders with all that is in them.
+    pub(crate) paths: Vec<At<PathBuf>>,
+    /// Patterns; if there are any, only files that match one, or lie in a folder that does, are captured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) include: Vec<At<String>>,
+    /// Patterns of what is left out, a folder with all that is in it. Stronger than `include`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) exclude: Vec<At<String>>,
+    /// Stay out of other filesystems that are mounted below a path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) one_filesystem: Option<At<bool>>,
+}
+
+/// A snapshot of etcd, over its gRPC API.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Etcd {
+    /// Client addresses of members, like `https://10.0.0.1:2379`. The snapshot comes from the first that answers.
+    pub(crate) endpoints: Vec<At<String>>,
+    /// Certificates, for https endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<Tls>,
+    /// The user, if authentication is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) username: Option<At<String>>,
+    /// The user's password, by reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) password: Option<At<Reference>>,
+    /// How long to wait for a connection; 5s if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) connect_timeout: Option<At<Period>>,
+    /// How long to wait for the answer to one question; 15s if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) request_timeout: Option<At<Period>>,
+    /// How long the snapshot's stream may stand still; 1m if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) idle_timeout: Option<At<Period>>,
+}
+
+/// Certificates of a connection.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// A PEM file with the authorities that may sign the server's certificate.
+    pub(crate) ca: At<PathBuf>,
+    /// A PEM file with our own certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cert: Option<At<PathBuf>>,
+    /// A PEM file with its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<At<PathBuf>>,
+    /// The name that the server's certificate must hold, if it is not the endpoint's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) server_name: Option<At<String>>,
+}
+
+/// What a program prints, as one file.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Command {
+    /// The program and its arguments; no shell is involved.
+    pub(crate) run: At<Vec<String>>,
+    /// The program that takes the file on its standard input when it is restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) restore: Option<At<Vec<String>>>,
+    /// Variables for both programs: secrets by reference, other values as `plain:VALUE`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) environment: BTreeMap<String, At<Environment>>,
+    /// After this long the program is stopped and the job has failed; 1h if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) timeout: Option<At<Period>>,
+    /// Whether printing nothing is fine. Otherwise it fails the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) allow_empty: Option<At<bool>>,
+    /// The name of the file in the snapshot; `output` if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) entry: Option<At<String>>,
+}

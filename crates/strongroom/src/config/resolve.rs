@@ -1,0 +1,437 @@
+//! What the file and the command line mean together: validated settings, each with its origin. Nothing is opened and no
+//! secret is read for this, so that all of it is done before anything runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use format::{JobName, RecipientError, Recipients, WriterId};
+
+use super::file::{self, File};
+use super::origin::{At, Origin, Setting, beside};
+use super::reference::{Environment, Reference};
+use crate::cli::Globals;
+use crate::failure::Failure;
+use crate::names::check_name;
+use crate::units::Period;
+
+const CONNECT_TIMEOUT: Period = Period::seconds(5);
+const REQUEST_TIMEOUT: Period = Period::seconds(15);
+const IDLE_TIMEOUT: Period = Period::seconds(60);
+const COMMAND_TIMEOUT: Period = Period::seconds(3600);
+/// The entry of a `command` source that does not name it.
+const COMMAND_ENTRY: &str = "output";
+
+/// What is in force.
+pub(crate) struct Settings {
+    /// The configuration that was read, if there is one.
+    pub(crate) file: Option<Arc<PathBuf>>,
+    pub(crate) repository: Option<Setting<PathBuf>>,
+    pub(crate) recipients: Vec<Setting<String>>,
+    pub(crate) writer_key: Option<Setting<PathBuf>>,
+    pub(crate) trusted_writers: Vec<Setting<WriterId>>,
+    pub(crate) identities: Vec<Setting<PathBuf>>,
+    pub(crate) jobs: BTreeMap<JobName, Job>,
+}
+
+/// A job, ready to run.
+pub(crate) struct Job {
+    pub(crate) sources: Vec<SourceSettings>,
+    pub(crate) allow_partial: Setting<bool>,
+}
+
+/// One source of a job.
+pub(crate) struct SourceSettings {
+    pub(crate) name: Setting<String>,
+    pub(crate) kind: Kind,
+}
+
+/// The systems that can be captured.
+pub(crate) enum Kind {
+    Files(Files),
+    Etcd(Box<Etcd>),
+    Command(Command),
+}
+
+pub(crate) struct Files {
+    pub(crate) paths: Vec<Setting<PathBuf>>,
+    pub(crate) include: Vec<Setting<String>>,
+    pub(crate) exclude: Vec<Setting<String>>,
+    pub(crate) one_filesystem: Setting<bool>,
+}
+
+pub(crate) struct Etcd {
+    pub(crate) endpoints: Vec<Setting<String>>,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) username: Option<Setting<String>>,
+    pub(crate) password: Option<Setting<Reference>>,
+    pub(crate) connect_timeout: Setting<Period>,
+    pub(crate) request_timeout: Setting<Period>,
+    pub(crate) idle_timeout: Setting<Period>,
+}
+
+pub(crate) struct Tls {
+    pub(crate) ca: Setting<PathBuf>,
+    pub(crate) cert: Option<Setting<PathBuf>>,
+    pub(crate) key: Option<Setting<PathBuf>>,
+    pub(crate) server_name: Option<Setting<String>>,
+}
+
+pub(crate) struct Command {
+    pub(crate) run: Setting<Vec<String>>,
+    pub(crate) restore: Option<Setting<Vec<String>>>,
+    pub(crate) environment: BTreeMap<String, Setting<Environment>>,
+    pub(crate) timeout: Setting<Period>,
+    pub(crate) allow_empty: Setting<bool>,
+    pub(crate) entry: Setting<String>,
+}
+
+impl Kind {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Files(_) => "files",
+            Self::Etcd(_) => "etcd",
+            Self::Command(_) => "command",
+        }
+    }
+}
+
+/// Puts the command line over the file and checks all of it.
+pub(crate) fn resolve(
+    found: Option<(PathBuf, File)>,
+    globals: &Globals,
+) -> Result<Settings, Failure> {
+    let (path, file) = found.unzip();
+    let path = path.map(Arc::new);
+    let resolver = Resolver {
+        path: path.clone().unwrap_or_default(),
+    };
+    let mut settings = resolver.settings(file.unwrap_or_default())?;
+    settings.file = path;
+    command_line(&mut settings, globals)?;
+    Ok(settings)
+}
+
+fn command_line(settings: &mut Settings, globals: &Globals) -> Result<(), Failure> {
+    if let Some(place) = &globals.repo {
+        let path =
+            directory(place).map_err(|message| Failure::usage(format!("--repo: {message}")))?;
+        let path = std::path::absolute(path)
+            .map_err(|_| Failure::usage("there is no working directory"))?;
+        settings.repository = Some(Setting::flag("--repo", path));
+    }
+    if !globals.identity.is_empty() {
+        settings.identities = globals
+            .identity
+            .iter()
+            .map(|path| Setting::flag("--identity", path.clone()))
+            .collect();
+    }
+    for key in &globals.trust_writer {
+        let writer =
+            writer(key).map_err(|message| Failure::usage(format!("--trust-writer: {message}")))?;
+        settings
+            .trusted_writers
+            .push(Setting::flag("--trust-writer", writer));
+    }
+    Ok(())
+}
+
+/// Turns what the file says into what it means; `path` is the file, for origins, errors and relative paths.
+struct Resolver {
+    path: Arc<PathBuf>,
+}
+
+impl Resolver {
+    fn settings(&self, file: File) -> Result<Settings, Failure> {
+        let first_job = file.jobs.values().next();
+        if let (true, Some(job)) = (file.recipients.is_empty(), first_job) {
+            return Err(self
+                .wrong(
+                    job,
+                    "there are jobs but no recipients to seal their snapshots to",
+                )
+                .hint("strongroom keygen --output identity.txt, then recipients: [age1…]"));
+        }
+        Ok(Settings {
+            file: None,
+            repository: file.repository.map(|at| self.repository(&at)).transpose()?,
+            recipients: self.all(file.recipients, recipient)?,
+            writer_key: file.writer_key.map(|at| self.path(&at)).transpose()?,
+            trusted_writers: self.all(file.trusted_writers, writer)?,
+            identities: self.paths(&file.identities)?,
+            jobs: file
+                .jobs
+                .into_iter()
+                .map(|(name, job)| self.job(&name, job))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn repository(&self, at: &At<file::Repository>) -> Result<Setting<PathBuf>, Failure> {
+        let path = directory(&at.value.path).map_err(|message| self.wrong(at, message))?;
+        Ok(self.setting(at, beside(&self.path, &path)))
+    }
+
+    fn job(&self, name: &str, at: At<file::Job>) -> Result<(JobName, Job), Failure> {
+        check_name(name).map_err(|error| self.wrong(&at, error.to_string()))?;
+        if at.value.sources.is_empty() {
+            return Err(self.wrong(&at, format!("the job {name} has no sources")));
+        }
+        let mut names = BTreeSet::new();
+        let mut sources = Vec::new();
+        for source in at.value.sources {
+            let (line, column) = (source.line, source.column);
+            let source = self.source(source)?;
+            if !names.insert(source.name.value.clone()) {
+                let message = format!(
+                    "the job {name} has two sources named `{}`; give one of them another name",
+                    source.name.value
+                );
+                return Err(self.wrong(
+                    &At {
+                        value: (),
+                        line,
+                        column,
+                    },
+                    message,
+                ));
+            }
+            sources.push(source);
+        }
+        let job = Job {
+            sources,
+            allow_partial: self.or(at.value.allow_partial, false),
+        };
+        Ok((name.parse().expect("the name was checked"), job))
+    }
+
+    fn source(&self, at: At<file::Source>) -> Result<SourceSettings, Failure> {
+        let place = At {
+            value: (),
+            line: at.line,
+            column: at.column,
+        };
+        let kind = match (at.value.files, at.value.etcd, at.value.command) {
+            (Some(files), None, None) => Kind::Files(self.files(files, &place)?),
+            (None, Some(etcd), None) => Kind::Etcd(Box::new(self.etcd(etcd, &place)?)),
+            (None, None, Some(command)) => Kind::Command(self.command(command)?),
+            _ => {
+                let message = "a source has exactly one of the keys `files`, `etcd` and `command`";
+                return Err(self.wrong(&place, message));
+            }
+        };
+        if let Some(name) = &at.value.name {
+            check_name(&name.value).map_err(|error| self.wrong(name, error.to_string()))?;
+        }
+        let name = self.or(at.value.name, kind.name().to_owned());
+        Ok(SourceSettings { name, kind })
+    }
+
+    fn files(&self, files: file::Files, place: &At<()>) -> Result<Files, Failure> {
+        if files.paths.is_empty() {
+            return Err(self.wrong(place, "the source has no paths"));
+        }
+        Ok(Files {
+            paths: self.paths(&files.paths)?,
+            include: self.all(files.include, pattern)?,
+            exclude: self.all(files.exclude, pattern)?,
+            one_filesystem: self.or(files.one_filesystem, false),
+        })
+    }
+
+    fn etcd(&self, etcd: file::Etcd, place: &At<()>) -> Result<Etcd, Failure> {
+        if etcd.endpoints.is_empty() {
+            return Err(self.wrong(place, "the source has no endpoints"));
+        }
+        if etcd.username.is_some() != etcd.password.is_some() {
+            let message = "`username` and `password` belong together; one of them is missing";
+            return Err(self.wrong(place, message));
+        }
+        let secured = etcd.tls.is_some();
+        Ok(Etcd {
+            endpoints: self.all(etcd.endpoints, |text| endpoint(text, secured))?,
+            tls: etcd.tls.map(|tls| self.tls(tls, place)).transpose()?,
+            username: etcd.username.map(|at| self.as_is(at)),
+            password: etcd
+                .password
+                .map(|at| self.setting(&at, at.value.beside(&self.path))),
+            connect_timeout: self.timeout(etcd.connect_timeout, CONNECT_TIMEOUT)?,
+            request_timeout: self.timeout(etcd.request_timeout, REQUEST_TIMEOUT)?,
+            idle_timeout: self.timeout(etcd.idle_timeout, IDLE_TIMEOUT)?,
+        })
+    }
+
+    fn tls(&self, tls: file::Tls, place: &At<()>) -> Result<Tls, Failure> {
+        if tls.cert.is_some() != tls.key.is_some() {
+            return Err(self.wrong(
+                place,
+                "`cert` and `key` belong together; one of them is missing",
+            ));
+        }
+        let file = |at: Option<At<PathBuf>>| at.map(|at| self.path(&at)).transpose();
+        Ok(Tls {
+            ca: self.path(&tls.ca)?,
+            cert: file(tls.cert)?,
+            key: file(tls.key)?,
+            server_name: tls.server_name.map(|at| self.as_is(at)),
+        })
+    }
+
+    fn command(&self, command: file::Command) -> Result<Command, Failure> {
+        for at in std::iter::once(&command.run).chain(&command.restore) {
+            if at.value.first().is_none_or(String::is_empty) {
+                return Err(self.wrong(at, "the list names no program"));
+            }
+        }
+        for (name, at) in &command.environment {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                return Err(self.wrong(at, format!("{name:?} cannot be the name of a variable")));
+            }
+        }
+        if let Some(at) = command.entry.as_ref().filter(|at| at.value.is_empty()) {
+            return Err(self.wrong(at, "the entry's name is empty"));
+        }
+        let environment = command.environment.into_iter().map(|(name, at)| {
+            let value = at.value.beside(&self.path);
+            (name, self.setting(&at, value))
+        });
+        Ok(Command {
+            environment: environment.collect(),
+            run: self.as_is(command.run),
+            restore: command.restore.map(|at| self.as_is(at)),
+            timeout: self.timeout(command.timeout, COMMAND_TIMEOUT)?,
+            allow_empty: self.or(command.allow_empty, false),
+            entry: self.or(command.entry, COMMAND_ENTRY.to_owned()),
+        })
+    }
+
+    fn timeout(&self, at: Option<At<Period>>, default: Period) -> Result<Setting<Period>, Failure> {
+        match at {
+            Some(at) if at.value.duration().is_zero() => {
+                Err(self.wrong(&at, "a timeout of 0s would never let anything through"))
+            }
+            at => Ok(self.or(at, default)),
+        }
+    }
+
+    fn paths(&self, paths: &[At<PathBuf>]) -> Result<Vec<Setting<PathBuf>>, Failure> {
+        paths.iter().map(|at| self.path(at)).collect()
+    }
+
+    fn path(&self, at: &At<PathBuf>) -> Result<Setting<PathBuf>, Failure> {
+        check_path(&at.value).map_err(|message| self.wrong(at, message))?;
+        Ok(self.setting(at, beside(&self.path, &at.value)))
+    }
+
+    fn all<T>(
+        &self,
+        texts: Vec<At<String>>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Vec<Setting<T>>, Failure> {
+        let parsed = texts.into_iter().map(|at| match parse(&at.value) {
+            Ok(value) => Ok(self.setting(&at, value)),
+            Err(message) => Err(self.wrong(&at, message)),
+        });
+        parsed.collect()
+    }
+
+    fn or<T>(&self, at: Option<At<T>>, default: T) -> Setting<T> {
+        at.map_or(Setting::default(default), |at| self.as_is(at))
+    }
+
+    fn as_is<T>(&self, at: At<T>) -> Setting<T> {
+        let origin = Origin::file(&self.path, &at);
+        Setting {
+            value: at.value,
+            origin,
+        }
+    }
+
+    fn setting<T, V>(&self, at: &At<T>, value: V) -> Setting<V> {
+        Setting {
+            value,
+            origin: Origin::file(&self.path, at),
+        }
+    }
+
+    fn wrong<T>(&self, at: &At<T>, message: impl AsRef<str>) -> Failure {
+        Failure::usage(format!(
+            "{}: {}",
+            Origin::file(&self.path, at),
+            message.as_ref()
+        ))
+    }
+}
+
+/// A place for a repository: today a directory. What looks like a URL is refused without repeating it: it may hold a key.
+fn directory(place: &str) -> Result<PathBuf, String> {
+    if let Some((scheme, _)) = place.split_once("://") {
+        let scheme: String = scheme.chars().take(16).collect();
+        return Err(format!(
+            "the repository is a {scheme}:// address, and this version keeps repositories in directories only; write a path"
+        ));
+    }
+    check_path(Path::new(place))?;
+    Ok(PathBuf::from(place))
+}
+
+fn check_path(path: &Path) -> Result<(), String> {
+    if path.as_os_str().is_empty() {
+        return Err("the path is empty".to_owned());
+    }
+    // A shell would have expanded it; nobody means a folder of that name.
+    if path.starts_with("~") {
+        return Err("`~` is not expanded here; write the whole path".to_owned());
+    }
+    Ok(())
+}
+
+/// What is refused is not repeated: it may be an identity, pasted in the wrong place.
+fn recipient(text: &str) -> Result<String, String> {
+    match Recipients::parse([text]) {
+        Ok(recipients) => Ok(recipients.texts()[0].clone()),
+        Err(RecipientError::Identity) => Err("this is an identity, which must stay secret; write its recipient \
+            here, which starts with age1. Replace the identity if others can read this file"
+            .to_owned()),
+        Err(_) => Err("this is not a recipient: one starts with age1 and has 62 characters, as `strongroom keygen` \
+            prints it"
+            .to_owned()),
+    }
+}
+
+fn writer(text: &str) -> Result<WriterId, String> {
+    text.parse().map_err(|_| {
+        "this is not a writer's public key: one has 64 lower-case hexadecimal digits, as `strongroom keygen --writer` \
+         prints it"
+            .to_owned()
+    })
+}
+
+fn pattern(text: &str) -> Result<String, String> {
+    match globset::Glob::new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("the pattern is wrong: {}", error.kind())),
+    }
+}
+
+/// What is refused is not repeated: an address may hold a password.
+fn endpoint(text: &str, secured: bool) -> Result<String, String> {
+    let (scheme, address) = text.split_once("://").unwrap_or(("", text));
+    let usable = |b: u8| b.is_ascii_alphanumeric() || b".-_:[]%".contains(&b);
+    let address = address.strip_suffix('/').unwrap_or(address);
+    let message = match scheme {
+        _ if address.contains('@') => {
+            "an endpoint holds no user and no password: use `username` and `password`"
+        }
+        "https" if !secured => {
+            "the endpoint is https: say in `tls` which `ca` signs its certificate"
+        }
+        "http" if secured => "the endpoint is http, but `tls` is configured",
+        "" | "http" | "https" if !address.is_empty() && address.bytes().all(usable) => {
+            return Ok(text.to_owned());
+        }
+        _ => "an endpoint looks like https://HOST:2379",
+    };
+    Err(message.to_owned())
+}

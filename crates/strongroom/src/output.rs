@@ -1,0 +1,176 @@
+//! The one module that prints. Its rules:
+//!
+//! 1. stdout is data: what was asked for, and nothing else. stderr is talk: progress, notes, errors.
+//! 2. `--json` makes stdout one JSON document per command and an error one JSON object on stderr. The forms are documented
+//!    in `docs/cli.md` and stable. Talk is left out.
+//! 3. `--quiet` leaves out talk. It never leaves out data or an error.
+//! 4. Colour and bars only on a terminal, and never if `NO_COLOR` is set or `TERM` is `dumb`.
+//! 5. Names come from outside: they reach this module escaped (`archive::Name`), and whatever else holds control characters
+//!    is escaped here.
+//! 6. Values of secrets pass through [`Output::raw`] only, for the commands whose purpose it is (`get`, `cat`).
+//! 7. An error is printed once: `strongroom: ` and its chain joined by `: `, then `hint: ` and what to type next.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use crate::exit::{self, Exit};
+use crate::failure::hint_of;
+
+/// Where a command's answer and its talk go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+    pub(crate) color: bool,
+}
+
+/// An error as `--json` prints it.
+#[derive(Serialize)]
+struct ErrorObject<'a> {
+    error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+    exit_code: u8,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool, quiet: bool) -> Self {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self {
+            json,
+            quiet,
+            color: !plain && io::stderr().is_terminal(),
+        }
+    }
+
+    /// The answer of a command: its text form, or one line of JSON.
+    pub(crate) fn answer<T: Display + Serialize>(&self, answer: &T) -> anyhow::Result<()> {
+        let mut stdout = io::stdout().lock();
+        if self.json {
+            serde_json::to_writer(&mut stdout, answer)
+                .map_err(io::Error::from)
+                .context("write to stdout")?;
+            return finish(stdout.write_all(b"\n"));
+        }
+        finish(write!(stdout, "{answer}"))
+    }
+
+    /// Exact bytes: a script, a document, the value of a secret that was asked for by name.
+    pub(crate) fn raw(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        finish(io::stdout().lock().write_all(bytes))
+    }
+
+    /// One sentence of talk.
+    pub(crate) fn note(&self, text: impl Display) {
+        if !self.quiet && !self.json {
+            talk(&format!("{}\n", escape(&text.to_string())));
+        }
+    }
+
+    /// The error that ends the program, once, with what to type next.
+    pub(crate) fn error(&self, error: &anyhow::Error) -> Exit {
+        if is_broken_pipe(error) {
+            // Whoever read our output has gone and knows why.
+            return Exit::Failure;
+        }
+        let exit = exit::of(error);
+        self.report(&format!("{error:#}"), hint_of(error), exit);
+        exit
+    }
+
+    /// What clap has to say: help goes to stdout, a mistake is an error like any other.
+    pub(crate) fn usage(&self, error: &clap::Error) -> Exit {
+        if !error.use_stderr() {
+            return match finish(write!(io::stdout().lock(), "{}", error.render())) {
+                Ok(()) => Exit::Ok,
+                Err(error) => self.error(&error),
+            };
+        }
+        let text = error.render().to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+        if self.json {
+            let first = text.split("\n\n").next().unwrap_or_default();
+            let first: Vec<&str> = first.split_whitespace().collect();
+            self.report(&first.join(" "), Some("strongroom help"), Exit::Usage);
+        } else {
+            talk(&format!("strongroom: {text}\n"));
+        }
+        Exit::Usage
+    }
+
+    fn report(&self, message: &str, hint: Option<&str>, exit: Exit) {
+        if self.json {
+            let object = ErrorObject {
+                error: message.to_owned(),
+                hint,
+                exit_code: exit.code(),
+            };
+            let line = serde_json::to_string(&object).expect("strings and a number serialize");
+            return talk(&format!("{line}\n"));
+        }
+        let mut text = format!("strongroom: {}\n", escape(message));
+        if let Some(hint) = hint {
+            text.push_str(&format!("hint: {}\n", escape(hint)));
+        }
+        talk(&text);
+    }
+}
+
+/// Nobody can be told that stderr is closed.
+fn talk(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+fn finish(written: io::Result<()>) -> anyhow::Result<()> {
+    written
+        .and_then(|()| io::stdout().lock().flush())
+        .context("write to stdout")
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+        && error.to_string() == "write to stdout"
+}
+
+/// Control characters and whatever else drives a terminal or makes text lie become visible escapes; line feeds stay.
+fn escape(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(escape_line).collect();
+    lines.join("\n")
+}
+
+fn escape_line(line: &str) -> String {
+    // `Name` escapes backslashes too, which a sentence does not need: take them out of its sight.
+    let parts: Vec<String> = line
+        .split('\\')
+        .map(|part| archive::Name::from(part).to_string())
+        .collect();
+    parts.join("\\")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn talk_cannot_drive_the_terminal() {
+        assert_eq!(escape("a\\b\nc"), "a\\b\nc");
+        assert_eq!(
+            escape("\u{1b}[2J\r\u{202e}"),
+            "\\x1b[2J\\x0d\\xe2\\x80\\xae"
+        );
+    }
+
+    #[test]
+    fn a_broken_pipe_is_silent_only_on_stdout() {
+        let broken = || anyhow::Error::new(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert!(is_broken_pipe(&broken().context("write to stdout")));
+        assert!(!is_broken_pipe(&broken().context("write pack 3")));
+    }
+}
