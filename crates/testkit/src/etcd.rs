@@ -156,7 +156,9 @@ impl Etcd {
         command
             .args(self.arguments())
             .stdin(Stdio::null())
-            .env_remove("ETCDCTL_API");
+            .env_remove("ETCDCTL_API")
+            // 3.4 asks for this wherever it is not amd64.
+            .env("ETCD_UNSUPPORTED_ARCH", go_architecture());
         command
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log);
@@ -254,6 +256,15 @@ impl Etcd {
 impl Drop for Etcd {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// This machine's architecture, as Go calls it.
+fn go_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
     }
 }
 

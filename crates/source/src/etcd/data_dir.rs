@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use archive::{Entry, Name};
 
@@ -192,11 +193,30 @@ impl Drop for Unfinished {
         if self.finished {
             return;
         }
-        // A failure leaves an incomplete directory, which the next restore refuses to touch.
-        let _ = std::fs::remove_dir_all(&self.path);
-        if self.existed {
-            let _ = std::fs::create_dir(&self.path);
+        // A failure leaves an incomplete directory, which the next restore would refuse to touch. A tool that was
+        // killed this moment may still be making its last file.
+        for _ in 0..20 {
+            if self.undo().is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
+    }
+}
+
+impl Unfinished {
+    fn undo(&self) -> io::Result<()> {
+        if !self.existed {
+            return match std::fs::remove_dir_all(&self.path) {
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+                removed => removed,
+            };
+        }
+        // The directory itself stays: it may be a mount point, and has its owner and mode.
+        for entry in self.path.read_dir()? {
+            std::fs::remove_dir_all(entry?.path())?;
+        }
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::options::{Login, Options, Tls};
-use super::refusal::{AUTH_OFF, explain, silent};
+use super::refusal::{AUTH_OFF, explain, is_transport, silent, was_hung_up};
 use super::shown;
 use crate::{Error, ErrorKind};
 
@@ -46,6 +46,7 @@ impl Member {
         let shown = Name::from(endpoint);
         let limit = options.timeouts.request;
         let mut client = connect(endpoint, &shown, options).await?;
+        greet(&mut client, options.tls.as_ref(), &shown, limit).await?;
         if let Some(login) = &options.login {
             log_in(&mut client, login, &shown, limit).await?;
         }
@@ -116,6 +117,40 @@ async fn connect(endpoint: &str, shown: &Name, options: &Options) -> Result<Clie
     })
 }
 
+/// Asks for something small, whose only purpose is to see what becomes of the connection.
+///
+/// In TLS 1.3 a client learns only after its first request that the server does not accept its certificate; the alert
+/// that says so is often lost, and all that is left is a connection that was closed.
+async fn greet(
+    client: &mut Client,
+    tls: Option<&Tls>,
+    endpoint: &Name,
+    limit: Duration,
+) -> Result<(), Error> {
+    let answer = timeout(limit, client.status()).await;
+    match answer.map_err(|_| silent(endpoint, limit.as_secs_f64()))? {
+        Err(failure) if was_hung_up(&failure) => {
+            let (kind, why) = match tls.map(|tls| &tls.client) {
+                Some(Some(_)) => (ErrorKind::Denied, "refuses our client certificate"),
+                Some(None) => (
+                    ErrorKind::Denied,
+                    "asks for a client certificate: configure one",
+                ),
+                None => (
+                    ErrorKind::Unreachable,
+                    "speaks TLS: use https and say which ca signs its certificate",
+                ),
+            };
+            let message =
+                format!("etcd at {endpoint} closed the connection at once: it most likely {why}");
+            Err(Error::new(kind, message))
+        }
+        Err(failure) if is_transport(&failure) => Err(explain(endpoint, &failure)),
+        // Without a login this may be a refusal, but it is an answer.
+        _ => Ok(()),
+    }
+}
+
 async fn log_in(
     client: &mut Client,
     login: &Login,
@@ -145,10 +180,14 @@ pub(super) async fn within<T>(
 }
 
 async fn load(tls: &Tls) -> Result<TlsOptions, Error> {
-    let mut options = TlsOptions::new().ca_certificate(Certificate::from_pem(read(&tls.ca).await?));
+    let mut options = TlsOptions::new()
+        .ca_certificate(Certificate::from_pem(read(&tls.ca, "CERTIFICATE").await?));
     if let Some(client) = &tls.client {
-        let certificate = read(&client.certificate).await?;
-        options = options.identity(Identity::from_pem(certificate, read(&client.key).await?));
+        let certificate = read(&client.certificate, "CERTIFICATE").await?;
+        options = options.identity(Identity::from_pem(
+            certificate,
+            read(&client.key, "PRIVATE KEY").await?,
+        ));
     }
     if let Some(name) = &tls.server_name {
         options = options.domain_name(name);
@@ -156,7 +195,8 @@ async fn load(tls: &Tls) -> Result<TlsOptions, Error> {
     Ok(options)
 }
 
-async fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
+/// The contents of a PEM file that holds at least one `label`.
+async fn read(path: &Path, label: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
     let failed = |cause| {
         let message = format!("cannot read {}", shown(path));
         Error::new(ErrorKind::Configuration, message).because(cause)
@@ -165,5 +205,14 @@ async fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
         let message = format!("{} is too long to be a certificate or a key", shown(path));
         return Err(Error::new(ErrorKind::Configuration, message));
     }
-    Ok(Zeroizing::new(tokio::fs::read(path).await.map_err(failed)?))
+    let pem = Zeroizing::new(tokio::fs::read(path).await.map_err(failed)?);
+    let end = format!("{label}-----");
+    if pem
+        .windows(end.len())
+        .any(|window| window == end.as_bytes())
+    {
+        return Ok(pem);
+    }
+    let message = format!("{} holds no {label} in PEM", shown(path));
+    Err(Error::new(ErrorKind::Configuration, message))
 }

@@ -34,6 +34,30 @@ pub(super) fn explain(endpoint: &Name, failure: &ClientError) -> Error {
     }
 }
 
+/// Whether the connection failed, rather than what was asked.
+pub(super) fn is_transport(failure: &ClientError) -> bool {
+    match failure {
+        ClientError::GRpcStatus(status) => status.source().is_some(),
+        failure => matches!(failure, ClientError::TransportError(_)),
+    }
+}
+
+/// Whether the server closed the connection without a word.
+pub(super) fn was_hung_up(failure: &ClientError) -> bool {
+    let ClientError::GRpcStatus(status) = failure else {
+        return false;
+    };
+    let cause = status.source().map(innermost).unwrap_or_default();
+    [
+        "connection closed",
+        "broken pipe",
+        "connection reset",
+        "bytes remaining",
+    ]
+    .iter()
+    .any(|text| cause.to_lowercase().contains(text))
+}
+
 /// It did not answer in time.
 pub(super) fn silent(endpoint: &Name, seconds: f64) -> Error {
     let message = format!("etcd at {endpoint} did not answer within {seconds} s");

@@ -1,0 +1,379 @@
+//! What is restored: all of it, to a place that was free, or nothing.
+
+use std::path::Path;
+use std::time::Duration;
+
+use archive::{Content, Entry};
+use strongroom_source::etcd::ENTRY;
+use strongroom_source::suite::{self, Archive};
+use strongroom_source::{Action, Conflict, Contents, Error, ErrorKind, RestoreOptions, Source};
+use testkit::{EtcdOptions, require};
+
+use crate::cluster::{contents_of, seed};
+use crate::{files_in, settings, snapshot, source_of, to};
+
+/// 2,000 keys, some of 1 MiB, a lease, deletions: captured, lost, restored by etcd's own tool, compared.
+async fn survives_the_loss_of_its_data(name: &str, tool: &str) {
+    let Some(release) = require(name) else { return };
+    let server = testkit::Etcd::start(&release, EtcdOptions::default());
+    seed(&server, 2_000, 3).await;
+    let before = contents_of(&server.endpoint()).await;
+    let source = source_of(&server);
+    let (archive, capture) = Archive::collect(&source).await.expect("a capture");
+    drop(server);
+
+    assert_eq!(capture.facts["etcd.revision"], before.revision.to_string());
+    let (_, bytes) = snapshot(&archive);
+    assert_eq!(
+        capture.facts["etcd.database-bytes"],
+        (bytes.len() - 32).to_string()
+    );
+    assert_eq!(
+        capture.facts["etcd.sha256"],
+        hex::encode(&bytes[bytes.len() - 32..])
+    );
+    suite::finds_nothing_bad(&source, &archive).await;
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let data_dir = folder.path().join("new data");
+    let tool = release.program(tool);
+    let options = settings(&[("data-dir", &data_dir), ("etcdutl-path", &tool)]);
+    let plan = suite::plan(&source, &archive, &options).await;
+    assert_eq!(plan.steps[0].action, Action::Create);
+    suite::write(&source, &archive, &plan, &options).await;
+    assert_eq!(
+        files_in(folder.path()),
+        ["new data"],
+        "no plaintext stays beside it"
+    );
+
+    let restored = testkit::Etcd::start_on(&release, &data_dir);
+    let after = contents_of(&restored.endpoint()).await;
+    assert_eq!(after.pairs.len(), before.pairs.len());
+    assert!(
+        after == before,
+        "every key, value, lease and revision is as before"
+    );
+
+    let again = suite::plan(&source, &archive, &options).await;
+    assert!(
+        matches!(again.steps[0].action, Action::Conflict { .. }),
+        "{again:?}"
+    );
+}
+
+#[tokio::test]
+async fn etcd_survives_the_loss_of_its_data() {
+    survives_the_loss_of_its_data("etcd", "etcdutl").await;
+}
+
+#[tokio::test]
+async fn debians_etcd_survives_the_loss_of_its_data() {
+    survives_the_loss_of_its_data("etcd-debian", "etcdctl").await;
+}
+
+#[tokio::test]
+async fn a_raised_revision_is_raised() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let server = testkit::Etcd::start(&release, EtcdOptions::default());
+    seed(&server, 10, 0).await;
+    let before = contents_of(&server.endpoint()).await;
+    let source = source_of(&server);
+    let (archive, _) = Archive::collect(&source).await.expect("a capture");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (data_dir, wal_dir) = (folder.path().join("data"), folder.path().join("wal"));
+    std::fs::create_dir(&data_dir).expect("an empty one is welcome");
+    let mut options = settings(&[
+        ("data-dir", &data_dir),
+        ("wal-dir", &wal_dir),
+        ("etcdutl-path", &release.program("etcdutl")),
+    ]);
+    for (name, value) in [
+        ("bump-revision", "1000000"),
+        ("mark-compacted", "true"),
+        ("name", "n1"),
+    ] {
+        options.settings.insert(name.to_owned(), value.to_owned());
+    }
+    options.settings.insert(
+        "initial-cluster".to_owned(),
+        "n1=http://localhost:2380".to_owned(),
+    );
+    let plan = suite::plan(&source, &archive, &options).await;
+    suite::write(&source, &archive, &plan, &options).await;
+    assert!(wal_dir.read_dir().expect("made").next().is_some());
+    // Where the tool put the log is where etcd looks for it by default.
+    std::fs::rename(&wal_dir, data_dir.join("member/wal")).expect("moved");
+
+    let restored = testkit::Etcd::start_on(&release, &data_dir);
+    let after = contents_of(&restored.endpoint()).await;
+    assert_eq!(after.revision, before.revision + 1_000_000);
+}
+
+/// A restore to a file gives what `etcdctl snapshot save` gives, under every policy only where nothing stands.
+#[tokio::test]
+async fn a_file_is_whole_private_and_never_overwritten() {
+    let Some(release) = require("etcd-debian") else {
+        return;
+    };
+    let server = testkit::Etcd::start(&release, EtcdOptions::default());
+    seed(&server, 100, 1).await;
+    let source = source_of(&server);
+    let archive = suite::reads_the_same_twice(&source).await;
+    let folder = tempfile::tempdir().expect("a folder");
+
+    let saved = folder.path().join("saved.db");
+    server.ctl(&["snapshot", "save", saved.to_str().expect("UTF-8")]);
+    assert!(
+        std::fs::read(&saved).expect("saved") == snapshot(&archive).1,
+        "the same bytes as etcdctl's"
+    );
+
+    let path = folder.path().join("restored.db");
+    let options = to(&path);
+    let plan = suite::plan(&source, &archive, &options).await;
+    assert_eq!(plan.steps[0].action, Action::Create);
+    suite::write(&source, &archive, &plan, &options).await;
+    assert!(std::fs::read(&path).expect("restored") == snapshot(&archive).1);
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &path.metadata().expect("it is there").permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+    suite::plans_itself_as_same(&source, &archive, &options).await;
+
+    std::fs::write(&path, "something else").expect("written");
+    for conflict in [Conflict::Fail, Conflict::Skip, Conflict::Overwrite] {
+        let options = RestoreOptions {
+            conflict,
+            ..options.clone()
+        };
+        let now = suite::plan(&source, &archive, &options).await;
+        assert!(
+            matches!(now.steps[0].action, Action::Conflict { .. }),
+            "{now:?}"
+        );
+        // Also when it appeared after the plan was made.
+        for plan in [&now, &plan] {
+            let mut contents = archive.contents();
+            let error = source
+                .write(plan, &mut contents, &options)
+                .await
+                .expect_err("it is in the way");
+            assert_eq!(error.kind(), ErrorKind::Conflict);
+        }
+    }
+    assert_eq!(
+        std::fs::read_to_string(&path).expect("readable"),
+        "something else"
+    );
+
+    let inside = folder.path().join("folder");
+    std::fs::create_dir(&inside).expect("made");
+    let plan = suite::plan(&source, &archive, &to(&inside)).await;
+    suite::write(&source, &archive, &plan, &to(&inside)).await;
+    assert_eq!(
+        files_in(&inside),
+        [ENTRY],
+        "in a folder it takes the entry's name"
+    );
+}
+
+#[tokio::test]
+async fn without_a_place_nothing_can_be_restored() {
+    let Some(release) = require("etcd-debian") else {
+        return;
+    };
+    let server = testkit::Etcd::start(&release, EtcdOptions::default());
+    let source = source_of(&server);
+    let (archive, _) = Archive::collect(&source).await.expect("a capture");
+    let plan = suite::plan(&source, &archive, &RestoreOptions::default()).await;
+    let Action::Unmanageable { reason } = &plan.steps[0].action else {
+        panic!("{plan:?}")
+    };
+    assert!(reason.contains("--to FILE or --data-dir DIR"), "{reason}");
+
+    let options = to(Path::new("/nowhere/snapshot.db"));
+    let error = source
+        .plan(&mut archive.entries(), &options)
+        .await
+        .expect_err("no folder");
+    assert!(
+        error.to_string().contains("there is no folder /nowhere"),
+        "{error}"
+    );
+    suite::notices_a_closed_sink(&source).await;
+}
+
+/// An archive's entry with other bytes, authenticated like any other: the digests fit, the snapshot does not.
+struct Tampered {
+    entry: Option<Entry>,
+    bytes: Vec<u8>,
+}
+
+#[async_trait::async_trait]
+impl Contents for Tampered {
+    async fn next(&mut self) -> Result<Option<Entry>, Error> {
+        Ok(self.entry.take())
+    }
+
+    async fn data(&mut self) -> Result<Option<Content>, Error> {
+        let piece: Vec<u8> = self.bytes.drain(..self.bytes.len().min(50_000)).collect();
+        Ok((!piece.is_empty()).then(|| Content::new(piece)))
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_snapshot_is_found_and_not_restored() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let server = testkit::Etcd::start(&release, EtcdOptions::default());
+    seed(&server, 50, 0).await;
+    let source = source_of(&server);
+    let (archive, _) = Archive::collect(&source).await.expect("a capture");
+    let (entry, whole) = snapshot(&archive);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, data_dir) = (
+        folder.path().join("snapshot.db"),
+        folder.path().join("data"),
+    );
+    let tool = release.program("etcdutl");
+    let targets = [
+        to(&file),
+        settings(&[("data-dir", &data_dir), ("etcdutl-path", &tool)]),
+    ];
+
+    let flipped = |at: usize| {
+        let mut bytes = whole.to_vec();
+        bytes[at] ^= 1;
+        bytes
+    };
+    for (part, bytes) in [
+        ("SHA-256", flipped(whole.len() / 2)),
+        ("SHA-256", flipped(whole.len() - 1)),
+        ("Bolt database", flipped(20)),
+        ("meta pages say", whole[..whole.len() - 4096].to_vec()),
+        ("without the hash", whole[..whole.len() - 32].to_vec()),
+        ("Bolt database", Vec::new()),
+    ] {
+        let contents = || Tampered {
+            entry: Some(entry.clone()),
+            bytes: bytes.clone(),
+        };
+        let findings = source.check(&mut contents()).await.expect("a check");
+        assert!(findings.len() == 1 && findings[0].bad, "{part}");
+        assert!(
+            findings[0].message.contains(part),
+            "{part}: {}",
+            findings[0].message
+        );
+        for options in &targets {
+            let plan = suite::plan(&source, &archive, options).await;
+            let error = source
+                .write(&plan, &mut contents(), options)
+                .await
+                .expect_err(part);
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert!(error.to_string().contains(part), "{part}: {error}");
+            assert_eq!(files_in(folder.path()), [""; 0], "nothing is left behind");
+        }
+    }
+}
+
+/// What a tool that fails has made is taken away again, and its reason is told.
+#[tokio::test]
+async fn a_tool_that_fails_leaves_nothing() {
+    let (Some(release), Some(older)) = (require("etcd"), require("etcd-debian")) else {
+        return;
+    };
+    let server = testkit::Etcd::start(&release, EtcdOptions::default());
+    seed(&server, 50, 0).await;
+    let source = source_of(&server);
+    let (archive, _) = Archive::collect(&source).await.expect("a capture");
+    let folder = tempfile::tempdir().expect("a folder");
+    let data_dir = folder.path().join("data");
+    let with = |tool: &Path| settings(&[("data-dir", &data_dir), ("etcdutl-path", tool)]);
+
+    let plan = suite::plan(&source, &archive, &with(&older.program("etcdctl"))).await;
+    let Action::Unmanageable { reason } = &plan.steps[0].action else {
+        panic!("{plan:?}")
+    };
+    assert!(reason.contains("is older"), "{reason}");
+
+    let mut options = with(&release.program("etcdutl"));
+    let plan = suite::plan(&source, &archive, &options).await;
+    options.settings.insert(
+        "initial-cluster".to_owned(),
+        "other=http://localhost:2380".to_owned(),
+    );
+    let error = source
+        .write(&plan, &mut archive.contents(), &options)
+        .await
+        .expect_err("no such member");
+    assert_eq!(error.kind(), ErrorKind::Program);
+    assert!(error.to_string().contains("failed (exit status"), "{error}");
+    assert_eq!(files_in(folder.path()), [""; 0]);
+
+    std::fs::create_dir(&data_dir).expect("made");
+    std::fs::write(data_dir.join("precious"), "x").expect("written");
+    let error = source
+        .write(&plan, &mut archive.contents(), &options)
+        .await
+        .expect_err("not empty");
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert_eq!(files_in(&data_dir), ["precious"]);
+    assert_eq!(files_in(folder.path()), ["data"]);
+}
+
+/// Dropped while the tool runs, as by Ctrl-C: the tool is killed, and neither plaintext nor half a directory stays.
+#[tokio::test]
+async fn a_restore_that_is_dropped_leaves_nothing() {
+    let Some(release) = require("etcd-debian") else {
+        return;
+    };
+    let server = testkit::Etcd::start(&release, EtcdOptions::default());
+    let source = source_of(&server);
+    let (archive, _) = Archive::collect(&source).await.expect("a capture");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (data_dir, tools) = (
+        folder.path().join("data"),
+        tempfile::tempdir().expect("a folder"),
+    );
+    let (tool, pid) = (tools.path().join("etcdutl"), tools.path().join("pid"));
+    let script = format!(
+        "#!/bin/sh\n[ $1 = version ] && echo 'etcdutl version: 3.6.5' && exit\n\
+         mkdir -p {0}/member && echo $$ > {1}.new && mv {1}.new {1} && exec sleep 60\n",
+        data_dir.display(),
+        pid.display()
+    );
+    std::fs::write(&tool, script).expect("written");
+    std::fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("set");
+
+    let options = settings(&[("data-dir", &data_dir), ("etcdutl-path", &tool)]);
+    let plan = suite::plan(&source, &archive, &options).await;
+    let mut contents = archive.contents();
+    let started = async {
+        while !pid.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        files_in(folder.path()).len()
+    };
+    tokio::select! {
+        _ = source.write(&plan, &mut contents, &options) => panic!("the tool sleeps"),
+        files = started => assert_eq!(files, 2, "the draft and the directory"),
+    }
+    assert_eq!(files_in(folder.path()), [""; 0]);
+    let process = std::fs::read_to_string(&pid).expect("written");
+    let status = Path::new("/proc").join(process.trim()).join("status");
+    for _ in 0..100 {
+        let status = std::fs::read_to_string(&status).unwrap_or_default();
+        if status.is_empty() || status.contains("State:\tZ") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the tool still runs");
+}
