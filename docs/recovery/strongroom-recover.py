@@ -3,7 +3,6 @@
 
   strongroom-recover.py REPOSITORY                                              which snapshots there are, who signed them
   strongroom-recover.py REPOSITORY prod/42 -i IDENTITY --trust WRITER --to DIR  writes one out, every byte checked
-
 Needs python3, `age`, and from PyPI: blake3 pynacl zstandard. Prints JSON, so that no name reaches a terminal raw.
 """
 import argparse, bisect, functools, io, itertools, json, os, pathlib, re, struct, subprocess, sys, urllib.parse
@@ -14,34 +13,28 @@ from zstandard import ZstdDecompressor
 
 KIB, MIB = 1024, 1024 * 1024
 SNAPSHOT = "added bytes entries finished job kind parent partial program recipients repository runs sources started writer".split()
-
 def check(holds, otherwise):
     if not holds:
         raise ValueError(otherwise)
-
 def read(path, most):
     check(path.stat().st_size <= most, f"{path} is absurdly long")
     return path.read_bytes()
-
-def decode(encoding, data, most):
-    """Bytes as they stand, or in one zstd frame, whose own word about its size is not believed."""
+def decode(encoding, data, most):  # zstd's own word about the size is not believed
     decoded = ZstdDecompressor().stream_reader(data).read(most + 1) if encoding else data
     check(encoding in (0, 1) and len(decoded) <= most, "an encoding is unknown, or a length absurd")
     return decoded
 
-class Reader(io.BytesIO):
-    """Takes numbers and bytes off the front of a buffer."""
+class Reader(io.BytesIO):  # takes numbers and bytes off the front of a buffer
     def take(self, length):
         data = self.read(min(length, 256 * MIB))
         check(len(data) == length, "bytes are missing")
         return data
     def varint(self):
-        value, shift, byte = 0, 0, 128
-        while byte >= 128:
-            byte = self.take(1)[0]
-            value |= (byte & 127) << shift
-            check(value < 1 << 64 and (byte or not shift), "a number is malformed")
-            shift += 7
+        data = self.take(1)
+        while data[-1] >= 128 and len(data) < 10:
+            data += self.take(1)
+        value = sum((byte & 127) << 7 * place for place, byte in enumerate(data))
+        check(data[-1] < 128 and value < 1 << 64 and (data[-1] or len(data) == 1), "a number is malformed")
         return value
     def bytes(self): return self.take(self.varint())
     def text(self): return self.bytes().decode()
@@ -49,7 +42,6 @@ class Reader(io.BytesIO):
     def end(self): check(not self.read(1), "bytes are left over")
 
 def read_commit(path, repository, job):
-    """The commit, or None where there is garbage (rule 1)."""
     try:
         raw = read(path, 16 * MIB)
         title, statement, by_writer, log, by_appender, rest = raw.split(b"\n")
@@ -57,14 +49,12 @@ def read_commit(path, repository, job):
         check(commit["kind"] != "snapshot" or sorted(commit) == SNAPSHOT, "unknown fields")
         place = title, logged["number"], commit["repository"], commit["job"], rest
         check(place == (b"strongroom commit v1", int(path.name), repository, job, b""), "it belongs elsewhere")
-        covered = b"\n".join([b"strongroom v1 log", title, statement, by_writer, log, b""])
-        for key, message, signature in ((commit["writer"], b"strongroom v1 statement\n" + statement, by_writer),
-                                        (logged["appender"], covered, by_appender)):
-            VerifyKey(bytes.fromhex(key)).verify(message, bytes.fromhex(signature.decode()))
+        verify = lambda key, message, signature: VerifyKey(bytes.fromhex(key)).verify(message, bytes.fromhex(signature.decode()))
+        verify(commit["writer"], b"strongroom v1 statement\n" + statement, by_writer)
+        verify(logged["appender"], b"\n".join([b"strongroom v1 log", title, statement, by_writer, log, b""]), by_appender)
         return commit | {"digest": blake3(raw).hexdigest(), "previous": logged["previous"], "appender": logged["appender"]}
-    except Exception:
+    except Exception:  # rule 1: whatever is wrong with it, it is garbage
         return None
-
 def view(log, repository, job, maintainers):
     """{number: commit} of the valid commits of a job's log (rules 2 and 3)."""
     names = sorted(path.name for path in log.iterdir() if re.fullmatch("[0-9]{12}", path.name))
@@ -135,29 +125,17 @@ def parse_stream(body, origins):
     groups = body.list(lambda: (body.varint(), body.varint(), body.take(32)))
     check(length == sum(columns[3]) == sum(size for _, size, _ in groups), "ranges, groups and length disagree")
     return ranges, groups
-
 def read_stream(runs, ranges, groups):
     """A stream's bytes, group by group; nothing is given out before its digest was found right."""
     chunks = (runs(run).chunk(stream, number) for run, stream, first, count in ranges for number in range(first, first + count))
     for count, length, digest in groups:
-        check(length <= 64 * MIB, "a group is absurdly long")
         group = list(itertools.islice(chunks, min(count, length)))
-        check(len(group) == count and sum(map(len, group)) == length, "a group is not as long as its chunks")
-        check(blake3(b"".join(blake3(chunk).digest() for chunk in group)).digest() == digest, "a group's digest is wrong")
+        right = blake3(b"".join(blake3(chunk).digest() for chunk in group)).digest() == digest and sum(map(len, group)) == length
+        check(right and len(group) == count, "the bytes of a group are not those that were captured")
         yield memoryview(b"".join(group))
     check(next(chunks, None) is None, "there are chunks without a group")
 
-def parse_entry(record):
-    """Name, attributes and fields; a field is (key, length, digest), a blob has one, without a key."""
-    kind, name, attributes = record.take(1)[0], record.bytes(), dict(record.list(lambda: (record.text(), record.bytes())))
-    check(kind in (1, 2), "a kind of entry is unknown: a newer strongroom is needed")
-    field = lambda: ([record.bytes()] if kind == 2 else [], record.varint(), record.take(32))
-    fields = record.list(field) if kind == 2 else [field()]
-    record.end()
-    return name, attributes, fields
-
-def new_file(folder, parts):
-    """Whatever an entry is called, its file is a new one below the folder."""
+def new_file(folder, parts):  # whatever an entry is called, its file is a new one below the folder
     parts = [urllib.parse.quote(part, safe="@=,:+ ") for part in parts]
     path = folder.joinpath(*({"": "%", ".": "%2E", "..": "%2E%2E"}.get(part, part) for part in parts))
     try:
@@ -165,16 +143,18 @@ def new_file(folder, parts):
         return open(path, "xb")
     except OSError:  # the name is too long, or another entry's folder has it: the index says what this file is
         return open(folder / f"%{len(os.listdir(folder))}", "xb")
-
 def write_out(runs, source, folder, index):
     """Writes a source's entries below the folder, and a line for each into the index."""
     name, _, _, incomplete, count, content, catalog = source
     catalog, content, rest, last = Reader(b"".join(read_stream(runs, *catalog))), read_stream(runs, *content), b"", None
     text = lambda data: data.decode(errors="surrogateescape")
     for _ in range(count):
-        entry, attributes, fields = parse_entry(Reader(catalog.bytes()))
-        check(last is None or last < entry, "names are out of order")
-        last, files = entry, []
+        record, files = Reader(catalog.bytes()), []
+        kind, entry, attributes = record.take(1)[0], record.bytes(), dict(record.list(lambda: (record.text(), record.bytes())))
+        check(kind in (1, 2) and (last is None or last < entry), "an entry is of an unknown kind, or names are out of order")
+        field = lambda: ([record.bytes()] if kind == 2 else [], record.varint(), record.take(32))  # a blob: one without a key
+        fields, last = record.list(field) if kind == 2 else [field()], entry
+        record.end()
         for key, length, digest in fields if attributes.get("type", b"file") == b"file" else []:  # links, folders: see the index
             hasher = blake3()
             with new_file(folder, [name.encode(), *entry.split(b"/"), *key]) as file:
@@ -215,6 +195,6 @@ else:
     options.to.mkdir(0o700)
     folder, listed = options.repository / commit["job"] / "runs", {run["run"]: run for run in commit["runs"]}
     runs = functools.cache(lambda name: Run(folder / name, head["id"], commit["job"], listed[name], options.identity))
-    with open(options.to / "%index.jsonl", "x") as index:
-        for source in runs(commit["runs"][0]["run"]).sources:
-            write_out(runs, source, options.to, index)
+    index = open(options.to / "%index.jsonl", "x")
+    for source in runs(commit["runs"][0]["run"]).sources:
+        write_out(runs, source, options.to, index)
