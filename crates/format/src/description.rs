@@ -83,7 +83,7 @@ mod tests {
             b"{}",
             b"[]",
             br#"{"format":"restic","version":1}"#,
-            &[b' '; 70_000],
+            &vec![b' '; 70_000],
         ] {
             assert_eq!(Description::decode(bad), Err(DescriptionError::NotOne));
         }

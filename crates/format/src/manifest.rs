@@ -409,15 +409,15 @@ mod tests {
         let breaks: [(&str, Break); 6] = [
             ("a group too few", |m| m.sources[0].content.groups.clear()),
             ("a group too long", |m| {
-                m.sources[0].content.groups[0].length += 1
+                m.sources[0].content.groups[0].length += 1;
             }),
             ("a stream too few", |m| drop(m.stored.pop())),
             ("an empty chunk", |m| m.stored[0][0].chunks = vec![0]),
             ("a giant chunk", |m| {
-                m.stored[0][0].chunks = vec![CHUNK_MAX as u32 + 1]
+                m.stored[0][0].chunks = vec![CHUNK_MAX as u32 + 1];
             }),
             ("a giant frame", |m| {
-                m.stored[0][0].chunks = vec![CHUNK_MAX as u32; 5]
+                m.stored[0][0].chunks = vec![CHUNK_MAX as u32; 5];
             }),
         ];
         let key = DataKey::random();

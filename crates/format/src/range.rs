@@ -68,6 +68,13 @@ impl Ranges {
         self.0.iter().map(|range| range.length).sum()
     }
 
+    /// The same ranges where origin i is called `origins[i]`.
+    #[must_use]
+    pub fn renumbered(&self, origins: &[u32]) -> Self {
+        let renumber = |range: &Range| Range { origin: origins[range.origin as usize], ..*range };
+        Self(self.0.iter().map(renumber).collect())
+    }
+
     /// By column, because equal kinds of numbers compress together.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         put_varint(out, self.0.len() as u64);

@@ -1,1 +1,42 @@
-//! stub
+//! Where bytes rest: object names, commit rules, log, backup, read, verify.
+//!
+//! The commit rules of `docs/format/v1.md` on top of an object store. No clock, timer, thread or task is started here:
+//! times are handed in, and work for a processor goes to a [`Compute`] that the caller gives, so that a test can decide
+//! the order in which everything happens.
+//!
+//! Read in this order: the store and its names, the repository, a job's log and its view, how a backup is written, how a
+//! snapshot is read, how everything is verified.
+
+mod error;
+mod store;
+
+mod repository;
+
+mod log;
+mod view;
+
+mod base;
+mod compute;
+mod lane;
+mod packer;
+
+mod append;
+mod backup;
+
+mod frames;
+mod snapshot;
+
+mod reader;
+
+mod verify;
+
+pub use append::Appended;
+pub use backup::{Backup, BackupOptions, Captured, Finished, Outcome, SourceResult};
+pub use compute::Compute;
+pub use error::Error;
+pub use reader::{EntryReader, Select};
+pub use repository::Repository;
+pub use snapshot::Snapshot;
+pub use store::Store;
+pub use verify::{Damage, Level, Report, verify_job};
+pub use view::{Garbage, Trust, Valid, View};

@@ -1,0 +1,107 @@
+use archive::Digest;
+use bytes::Bytes;
+use format::{
+    COMMIT_MAX, Commit, CommitRef, DigestText, JobName, Log, RunId, Statement, WriterKey,
+};
+
+use crate::store::Name;
+use crate::view::{Trust, View};
+use crate::{Error, Repository};
+
+/// How often a number is tried that others took before.
+const ATTEMPTS: usize = 64;
+
+/// What became of an attempt to append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// The commit is in the log and valid.
+    Yes(CommitRef),
+    /// What it builds on is gone, or a number below is not a valid commit: start over as a new run.
+    StartOver,
+}
+
+/// What an append builds on.
+pub(crate) struct Ground {
+    /// The tail of the view that the work started from.
+    pub(crate) tail: u64,
+    /// A commit that must still be valid.
+    pub(crate) base: Option<CommitRef>,
+    /// A run that must not be condemned.
+    pub(crate) run: Option<RunId>,
+}
+
+/// Steps 3 to 5 of docs/format/v1.md, "Commit rules": appends `statement` to the log of `job`.
+///
+/// On `Yes` the commit is durable and valid. On an error it may or may not be there: a new view tells.
+pub(crate) async fn append(
+    repository: &Repository,
+    job: &JobName,
+    statement: &Statement,
+    ground: &Ground,
+    key: &WriterKey,
+    trust: &Trust,
+    now: &str,
+) -> Result<Appended, Error> {
+    for _ in 0..ATTEMPTS {
+        let view = repository.view(job, trust).await?;
+        if !stands(&view, ground) {
+            return Ok(Appended::StartOver);
+        }
+        let number = view.tail() + 1;
+        let log = Log {
+            number,
+            previous: view.head().map(|head| DigestText(head.digest)),
+            appender: key.id(),
+            appended: now.to_owned(),
+            witness: Vec::new(),
+        };
+        let object = Commit::encode(statement, &log, key);
+        if object.len() as u64 > COMMIT_MAX {
+            return Err(Error::Limit {
+                what: format!("the commit {job}/{number}"),
+            });
+        }
+        let at = CommitRef {
+            number,
+            digest: Digest::of(&object),
+        };
+        if !create(repository, job, number, object).await? {
+            continue;
+        }
+        if repository.view(job, trust).await?.holds(at) {
+            return Ok(Appended::Yes(at));
+        }
+    }
+    Err(Error::Contended { job: job.clone() })
+}
+
+/// Step 3: does what we build on still stand?
+fn stands(view: &View, ground: &Ground) -> bool {
+    let condemned = ground
+        .run
+        .is_some_and(|run| view.condemns_after(ground.tail, run));
+    view.unbroken_after(ground.tail)
+        && !condemned
+        && ground.base.is_none_or(|base| view.holds(base))
+}
+
+/// Step 4: whether our bytes are under that number. A refusal or a lost answer is settled by reading.
+async fn create(
+    repository: &Repository,
+    job: &JobName,
+    number: u64,
+    object: Vec<u8>,
+) -> Result<bool, Error> {
+    let name = Name::commit(job, number);
+    let object = Bytes::from(object);
+    let created = repository.store.create(&name, object.clone()).await;
+    if matches!(created, Ok(true)) {
+        return Ok(true);
+    }
+    match (repository.store.read(&name, COMMIT_MAX).await, created) {
+        (Ok(Some(found)), _) => Ok(found == object),
+        (_, Err(error)) | (Err(error), _) => Err(error),
+        // Refused, and yet nothing is there: a prune removed it meanwhile, or the store lies. Look again.
+        (Ok(None), Ok(_)) => Ok(false),
+    }
+}

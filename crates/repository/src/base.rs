@@ -1,0 +1,287 @@
+use std::collections::{HashMap, HashSet};
+
+use format::{
+    CommitRef, MANIFEST_MAX, Map, Object, Origin, Pack, Place, RUNS_TARGET, Ranges, Run, RunId,
+    SnapshotStatement, StoredTags, Tag, WriterKey,
+};
+use futures::{StreamExt, stream};
+
+use crate::store::Name;
+use crate::view::View;
+use crate::{Error, Repository};
+
+/// Maps that are read at the same time.
+const CONCURRENT_READS: usize = 8;
+
+/// Runs of which less than one chunk in this many is still in use are not referred to: what is left of them is stored
+/// again, so that prune can drop them (docs/format/v1.md, "Choices of this writer").
+const LIVE_SHARE: u64 = 5;
+
+/// What a backup may refer to: the chunks of the job's newest snapshot by the same writer, found by position and by tag.
+#[derive(Default)]
+pub(crate) struct Base {
+    /// The snapshot; `None` if there is none that can be used.
+    pub(crate) at: Option<CommitRef>,
+    /// Its first run's [`Map::head`].
+    pub(crate) head: [u8; 32],
+    /// Its runs, as its statement lists them.
+    pub(crate) runs: Vec<Run>,
+    origins: Vec<BaseOrigin>,
+    streams: HashMap<StreamName, std::ops::Range<usize>>,
+    chunks: Vec<BaseChunk>,
+    /// Indices into `chunks`, by tag.
+    by_tag: Vec<u32>,
+}
+
+/// A stream is found again by its source's name and whether it is the catalog.
+pub(crate) type StreamName = (String, bool);
+
+struct BaseOrigin {
+    origin: Origin,
+    packs: Vec<(u32, std::ops::Range<u32>)>,
+}
+
+#[derive(Clone, Copy)]
+struct BaseChunk {
+    origin: u32,
+    number: u32,
+    tag: Tag,
+}
+
+impl Base {
+    /// Loads the base from a view: docs/format/v1.md, "Commit rules", backup, 1.
+    ///
+    /// Any map that is lost costs storing its chunks again, nothing else. Snapshots sealed to other recipients are no
+    /// base: the new snapshot would need keys that its recipients do not have.
+    pub(crate) async fn load(
+        repository: &Repository,
+        view: &View,
+        writer: &WriterKey,
+        recipients: &[String],
+    ) -> Result<Self, Error> {
+        let newest = view
+            .snapshots()
+            .rev()
+            .find(|snapshot| snapshot.statement.writer == writer.id());
+        let Some(newest) = newest.filter(|it| same_set(&it.statement.recipients, recipients))
+        else {
+            return Ok(Self::default());
+        };
+        let maps = read_maps(repository, newest.statement, writer).await?;
+        let first = newest.statement.runs[0].run;
+        Ok(maps.get(&first).map_or_else(Self::default, |map| {
+            Self::build(newest.at, newest.statement, map, &maps)
+        }))
+    }
+
+    fn build(
+        at: CommitRef,
+        statement: &SnapshotStatement,
+        map: &Map,
+        maps: &HashMap<RunId, Map>,
+    ) -> Self {
+        let usable = usable_runs(map, maps);
+        let stored = |origin: &Origin| -> Option<&StoredTags> {
+            let map = maps
+                .get(&origin.run)
+                .filter(|_| usable.contains(&origin.run))?;
+            map.stored.get(origin.stream as usize)
+        };
+        let mut base = Self {
+            at: Some(at),
+            head: map.head,
+            runs: statement.runs.clone(),
+            ..Self::default()
+        };
+        for origin in &map.origins {
+            let packs = stored(origin)
+                .map(|stored| stored.packs().collect())
+                .unwrap_or_default();
+            base.origins.push(BaseOrigin {
+                origin: *origin,
+                packs,
+            });
+        }
+        for source in &map.sources {
+            for (catalog, ranges) in [(false, &source.content), (true, &source.catalog)] {
+                let start = base.chunks.len();
+                for range in ranges {
+                    let stored = stored(&map.origins[range.origin as usize]);
+                    base.append(range, stored);
+                }
+                let name = (source.name.clone(), catalog);
+                base.streams.insert(name, start..base.chunks.len());
+            }
+        }
+        base.by_tag = (0..base.chunks.len() as u32).collect();
+        let chunks = &base.chunks;
+        base.by_tag
+            .sort_unstable_by_key(|&at| (chunks[at as usize].tag, at));
+        base
+    }
+
+    fn append(&mut self, range: &format::Range, stored: Option<&StoredTags>) {
+        for number in range.first..range.first + range.count {
+            // Without its tag a chunk can never match; all zeros is no tag that occurs.
+            let tag = stored.and_then(|stored| stored.tags.get(number as usize));
+            if let Some(&tag) = tag {
+                self.chunks.push(BaseChunk {
+                    origin: range.origin,
+                    number,
+                    tag,
+                });
+            }
+        }
+    }
+
+    /// A finder that starts at the beginning of a stream.
+    pub(crate) fn cursor(&self, stream: &StreamName) -> Cursor {
+        let range = self.streams.get(stream).cloned().unwrap_or(0..0);
+        Cursor {
+            aligned: range.start,
+            jump: range.start,
+            end: range.end,
+        }
+    }
+
+    /// Where a chunk with this tag is stored, if it is.
+    ///
+    /// Looked for where the base continues after the last match, then at the same position, then anywhere.
+    pub(crate) fn find(&self, cursor: &mut Cursor, tag: &Tag) -> Option<(Origin, u32)> {
+        let at_position =
+            |at: usize| (at < cursor.end && self.chunks[at].tag == *tag).then_some(at);
+        let found = at_position(cursor.jump)
+            .or_else(|| at_position(cursor.aligned))
+            .or_else(|| self.find_anywhere(tag));
+        cursor.aligned += 1;
+        cursor.jump = found.map_or(cursor.jump, |at| at) + 1;
+        let chunk = &self.chunks[found?];
+        Some((self.origins[chunk.origin as usize].origin, chunk.number))
+    }
+
+    fn find_anywhere(&self, tag: &Tag) -> Option<usize> {
+        let tag_at = |at: &u32| self.chunks[*at as usize].tag;
+        let first = self.by_tag.partition_point(|at| tag_at(at) < *tag);
+        let at = self.by_tag.get(first).filter(|at| tag_at(at) == *tag)?;
+        Some(*at as usize)
+    }
+
+    /// The run's objects that are needed for the chunks `used` of the given origins.
+    pub(crate) fn needed(&self, run: RunId, used: &[(Origin, format::Range)]) -> Option<Run> {
+        let listed = self.runs.iter().find(|listed| listed.run == run)?;
+        let mut packs = HashSet::new();
+        for (origin, range) in used {
+            let known = self.origins.iter().find(|known| known.origin == *origin)?;
+            let first = known
+                .packs
+                .partition_point(|(_, chunks)| chunks.end <= range.first);
+            let overlaps = known.packs[first..]
+                .iter()
+                .take_while(|(_, c)| c.start < range.first + range.count);
+            packs.extend(overlaps.map(|(pack, _)| *pack));
+        }
+        let needed: Vec<Pack> = listed
+            .packs
+            .iter()
+            .filter(|pack| packs.contains(&pack.number))
+            .copied()
+            .collect();
+        // A base that does not list a pack it needs must not be built upon.
+        (needed.len() == packs.len()).then(|| Run {
+            packs: needed,
+            ..listed.clone()
+        })
+    }
+}
+
+/// Positions in the base's list of chunks.
+pub(crate) struct Cursor {
+    /// As many chunks after the stream's start as the new stream has.
+    aligned: usize,
+    /// After the last match.
+    jump: usize,
+    end: usize,
+}
+
+/// Of the runs that the map refers to: those of which enough is in use, at most [`RUNS_TARGET`] less one for the new run.
+fn usable_runs(map: &Map, maps: &HashMap<RunId, Map>) -> HashSet<RunId> {
+    let mut used: HashMap<RunId, u64> = HashMap::new();
+    let streams = map
+        .sources
+        .iter()
+        .flat_map(|source| [&source.content, &source.catalog]);
+    for range in streams.flat_map(Ranges::iter) {
+        *used
+            .entry(map.origins[range.origin as usize].run)
+            .or_default() += u64::from(range.count);
+    }
+    let mut usable: Vec<(u64, RunId)> = used
+        .into_iter()
+        .filter(|(run, used)| {
+            let stored = maps.get(run).map(|map| {
+                map.stored
+                    .iter()
+                    .map(|stored| stored.tags.len() as u64)
+                    .sum::<u64>()
+            });
+            stored.is_some_and(|stored| used * LIVE_SHARE >= stored)
+        })
+        .map(|(run, used)| (used, run))
+        .collect();
+    usable.sort_unstable_by(|a, b| b.cmp(a));
+    usable
+        .into_iter()
+        .take(RUNS_TARGET - 1)
+        .map(|(_, run)| run)
+        .collect()
+}
+
+async fn read_maps(
+    repository: &Repository,
+    statement: &SnapshotStatement,
+    writer: &WriterKey,
+) -> Result<HashMap<RunId, Map>, Error> {
+    let maps: Vec<_> = stream::iter(&statement.runs)
+        .map(|run| read_map(repository, statement, run.run, run.map, writer))
+        .buffer_unordered(CONCURRENT_READS)
+        .collect()
+        .await;
+    let mut found = HashMap::new();
+    for map in maps {
+        if let Some((run, map)) = map? {
+            found.insert(run, map);
+        }
+    }
+    Ok(found)
+}
+
+async fn read_map(
+    repository: &Repository,
+    statement: &SnapshotStatement,
+    run: RunId,
+    expected: Object,
+    writer: &WriterKey,
+) -> Result<Option<(RunId, Map)>, Error> {
+    let name = Name::in_run(&statement.job, run, "map");
+    let object = match repository.store.read(&name, MANIFEST_MAX).await {
+        Ok(Some(object)) if archive::Digest::of(&object) == expected.digest => object,
+        Ok(_) | Err(Error::Damaged { .. }) => {
+            tracing::warn!(object = %name, "a map is lost: its chunks will be stored again");
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let place = Place {
+        repository: repository.id(),
+        job: statement.job.clone(),
+        run,
+    };
+    Ok(Map::open(&object, writer, &place)
+        .ok()
+        .map(|map| (run, map)))
+}
+
+fn same_set(a: &[String], b: &[String]) -> bool {
+    let set = |texts: &[String]| texts.iter().cloned().collect::<HashSet<_>>();
+    set(a) == set(b)
+}

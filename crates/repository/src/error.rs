@@ -1,0 +1,149 @@
+use std::error::Error as StdError;
+use std::fmt::Display;
+
+use archive::WriterError;
+use format::{DescriptionError, JobName, WriterId};
+
+/// What went wrong with a repository, and with which of its objects.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is nothing.
+    #[error("there is no repository at {place}")]
+    NoRepository {
+        /// The address.
+        place: String,
+    },
+    /// There is something else, or a newer version.
+    #[error("{place} cannot be used: {reason}")]
+    Unusable {
+        /// The address.
+        place: String,
+        /// Why: in particular whether it is newer.
+        reason: DescriptionError,
+    },
+    /// `init` found one.
+    #[error("there is a repository at {place} already")]
+    Exists {
+        /// The address.
+        place: String,
+    },
+    /// The store refused or failed.
+    #[error("{operation} {object}")]
+    Store {
+        /// "read", "create", "list".
+        operation: &'static str,
+        /// The object's name.
+        object: String,
+        /// The store's own words.
+        source: object_store::Error,
+    },
+    /// An object that a commit names is not there.
+    #[error("{object} is missing")]
+    Missing {
+        /// The object's name.
+        object: String,
+    },
+    /// An object is not what the commit says, or what it must be.
+    #[error("{object} is damaged: {detail}")]
+    Damaged {
+        /// The object's name.
+        object: String,
+        /// One clause.
+        detail: String,
+    },
+    /// No identity opens the run.
+    #[error("none of the identities given opens {snapshot}, which is sealed to {recipients}")]
+    NoIdentity {
+        /// `JOB/NUMBER`.
+        snapshot: String,
+        /// Their public keys.
+        recipients: String,
+    },
+    /// The snapshot is signed by someone whom the reader does not trust.
+    #[error("{snapshot} was written by {writer}, which is not a trusted writer")]
+    Untrusted {
+        /// `JOB/NUMBER`.
+        snapshot: String,
+        /// Its writer.
+        writer: WriterId,
+    },
+    /// A trusted key appended a commit of a kind from the future.
+    #[error(
+        "commit {number} of {job} is of a kind that this program does not know: a newer strongroom is needed"
+    )]
+    NewerCommit {
+        /// The job.
+        job: JobName,
+        /// The commit.
+        number: u64,
+    },
+    /// Others kept appending to the log.
+    #[error("other backups of {job} were faster each time; nothing was committed")]
+    Contended {
+        /// The job.
+        job: JobName,
+    },
+    /// There is no such snapshot.
+    #[error("there is no snapshot {snapshot}")]
+    NoSnapshot {
+        /// As it was asked for.
+        snapshot: String,
+    },
+    /// A source broke the contract of the archive, or a limit of it.
+    #[error("source {source_name} cannot be stored")]
+    Source {
+        /// Its name in the job.
+        source_name: String,
+        /// What it did.
+        #[source]
+        cause: WriterError,
+    },
+    /// What would be written exceeds a limit of the format.
+    #[error("{what} exceeds a limit of the format")]
+    Limit {
+        /// What, and which limit.
+        what: String,
+    },
+    /// The same failure, seen by several readers of one object.
+    #[error("{0}")]
+    Shared(std::sync::Arc<Error>),
+}
+
+impl Error {
+    pub(crate) fn damaged(object: impl Into<String>, detail: impl Display) -> Self {
+        Self::Damaged {
+            object: object.into(),
+            detail: format!("{detail}"),
+        }
+    }
+
+    /// Whether it says that stored bytes are lost or wrong.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Missing { .. } | Self::Damaged { .. } => true,
+            Self::Shared(error) => error.is_damage(),
+            _ => false,
+        }
+    }
+
+    /// The error itself, where several readers share it.
+    pub fn kind(&self) -> &Self {
+        match self {
+            Self::Shared(error) => error.kind(),
+            error => error,
+        }
+    }
+}
+
+/// A short text for what a `?` on a foreign error found.
+pub(crate) fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,222 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use format::{
+    DataKey, FrameRow, Identities, IdentityError, MANIFEST_MAX, Manifest, Place, Run, RunId,
+    SMALL_OBJECT_MAX, open_frame, pack_name,
+};
+use futures::future::{BoxFuture, Shared};
+use futures::{FutureExt, TryFutureExt};
+
+use crate::store::Name;
+use crate::{Compute, Error, Repository};
+
+/// Decoded frames that are kept: one for each run that a snapshot may refer to, so that a stream whose chunks alternate
+/// between runs reads each frame once. At 512 KiB each this is the greatest part of a restore's memory.
+const KEPT: usize = 96;
+
+/// A run that is open: its data key, and where its chunks lie.
+pub(crate) struct OpenRun {
+    key: DataKey,
+    place: Place,
+    tables: Vec<Table>,
+}
+
+/// The frame table of one stream, with the number of the first chunk of each frame.
+struct Table {
+    rows: Vec<FrameRow>,
+    firsts: Vec<u32>,
+    chunks: u32,
+}
+
+/// A chunk's place: frame and byte range in the decoded frame.
+pub(crate) struct Located {
+    pub(crate) frame: u64,
+    pub(crate) bytes: std::ops::Range<usize>,
+}
+
+impl OpenRun {
+    /// Opens key and manifest of a run, both checked against the commit's digests.
+    pub(crate) async fn open(
+        repository: &Repository,
+        place: Place,
+        run: &Run,
+        identities: &Identities,
+        refused: &(dyn Fn(IdentityError, String) -> Error + Sync),
+    ) -> Result<(Self, Manifest), Error> {
+        let read = async |what: &str, limit, object: format::Object| {
+            let name = Name::in_run(&place.job, place.run, what);
+            let bytes = repository.store.read(&name, limit).await?;
+            let bytes = bytes.ok_or_else(|| Error::Missing {
+                object: name.to_string(),
+            })?;
+            if archive::Digest::of(&bytes) == object.digest {
+                Ok((name.to_string(), bytes))
+            } else {
+                Err(Error::damaged(
+                    name.to_string(),
+                    "it is not what the commit says",
+                ))
+            }
+        };
+        let (key, manifest) = futures::try_join!(
+            read("key", SMALL_OBJECT_MAX, run.key),
+            read("manifest", MANIFEST_MAX, run.manifest),
+        )?;
+        let key = DataKey::open_with(&key.1, identities).map_err(|error| refused(error, key.0))?;
+        let mut opened = Manifest::open(&manifest.1, &key, &place)
+            .map_err(|error| Error::damaged(manifest.0, error))?;
+        let tables = std::mem::take(&mut opened.stored)
+            .into_iter()
+            .map(Table::new)
+            .collect();
+        Ok((Self { key, place, tables }, opened))
+    }
+
+    /// Where chunk number `chunk` of a stream lies.
+    pub(crate) fn locate(&self, stream: u32, chunk: u32) -> Option<Located> {
+        let table = self
+            .tables
+            .get(stream as usize)
+            .filter(|table| chunk < table.chunks)?;
+        let frame = table.firsts.partition_point(|first| *first <= chunk) - 1;
+        let before = (chunk - table.firsts[frame]) as usize;
+        let lengths = &table.rows[frame].chunks;
+        let start: u32 = lengths[..before].iter().sum();
+        let bytes = start as usize..(start + lengths[before]) as usize;
+        Some(Located {
+            frame: frame as u64,
+            bytes,
+        })
+    }
+
+    fn row(&self, stream: u32, frame: u64) -> &FrameRow {
+        &self.tables[stream as usize].rows[frame as usize]
+    }
+}
+
+impl Table {
+    fn new(rows: Vec<FrameRow>) -> Self {
+        let mut chunks = 0;
+        // Padding rows share their first number with the row after; `locate` must not find them.
+        let firsts = rows
+            .iter()
+            .map(|row| {
+                let first = chunks;
+                chunks += row.chunks.len() as u32;
+                first
+            })
+            .collect();
+        Self {
+            rows,
+            firsts,
+            chunks,
+        }
+    }
+}
+
+/// A frame by run, stream and number.
+pub(crate) type FrameId = (RunId, u32, u64);
+
+type Decoded = Result<Arc<Vec<u8>>, Arc<Error>>;
+
+/// Reads and decodes frames, each once while it is needed again soon.
+pub(crate) struct Frames {
+    repository: Repository,
+    compute: Compute,
+    cache: Mutex<Cache>,
+}
+
+#[derive(Default)]
+struct Cache {
+    frames: HashMap<FrameId, (u64, Shared<BoxFuture<'static, Decoded>>)>,
+    clock: u64,
+}
+
+impl Frames {
+    pub(crate) fn new(repository: Repository, compute: Compute) -> Self {
+        Self {
+            repository,
+            compute,
+            cache: Mutex::default(),
+        }
+    }
+
+    /// The decoded bytes of a frame that `run` has; `listed` is what the commit says of that run.
+    pub(crate) fn get(
+        &self,
+        run: &Arc<OpenRun>,
+        listed: &Run,
+        stream: u32,
+        frame: u64,
+    ) -> BoxFuture<'static, Result<Arc<Vec<u8>>, Error>> {
+        let id = (run.place.run, stream, frame);
+        let shared = self.cache.lock().expect("no reader panics").get(id, || {
+            let fetch = fetch(
+                self.repository.clone(),
+                self.compute.clone(),
+                Arc::clone(run),
+                listed.clone(),
+                stream,
+                frame,
+            );
+            fetch.map_ok(Arc::new).map_err(Arc::new).boxed().shared()
+        });
+        shared.map_err(Error::Shared).boxed()
+    }
+}
+
+impl Cache {
+    fn get(
+        &mut self,
+        id: FrameId,
+        fetch: impl FnOnce() -> Shared<BoxFuture<'static, Decoded>>,
+    ) -> Shared<BoxFuture<'static, Decoded>> {
+        self.clock += 1;
+        if self.frames.len() >= KEPT && !self.frames.contains_key(&id) {
+            let oldest = self
+                .frames
+                .iter()
+                .min_by_key(|(_, (used, _))| *used)
+                .map(|(id, _)| *id);
+            oldest.map(|oldest| self.frames.remove(&oldest));
+        }
+        let entry = self.frames.entry(id).or_insert_with(|| (0, fetch()));
+        entry.0 = self.clock;
+        entry.1.clone()
+    }
+}
+
+async fn fetch(
+    repository: Repository,
+    compute: Compute,
+    run: Arc<OpenRun>,
+    listed: Run,
+    stream: u32,
+    frame: u64,
+) -> Result<Vec<u8>, Error> {
+    let row = run.row(stream, frame).clone();
+    let name = Name::in_run(&run.place.job, run.place.run, &pack_name(row.pack));
+    let pack = listed.packs.iter().find(|pack| pack.number == row.pack);
+    let end = u64::from(row.offset) + u64::from(row.sealed);
+    if pack.is_none_or(|pack| end > pack.object.size) {
+        return Err(Error::damaged(
+            name.to_string(),
+            "a frame lies outside of what the commit lists",
+        ));
+    }
+    let sealed = repository
+        .store
+        .read_range(&name, u64::from(row.offset)..end)
+        .await?;
+    let decoded = compute.run(move || {
+        let length = row.chunks.iter().map(|length| *length as usize).sum();
+        open_frame(&run.key, &run.place, stream, frame, sealed.into(), length)
+    });
+    decoded.await.map_err(|error| {
+        Error::damaged(
+            name.to_string(),
+            format!("frame {frame} of stream {stream}: {error}"),
+        )
+    })
+}

@@ -1,0 +1,78 @@
+use bytes::Bytes;
+use format::{Description, DescriptionError, JobName, RepositoryId, SMALL_OBJECT_MAX};
+
+use crate::store::{Name, Store};
+use crate::{Error, view::Trust, view::View};
+
+/// A repository: a place whose `strongroom.json` says so.
+#[derive(Clone)]
+pub struct Repository {
+    pub(crate) store: Store,
+    description: Description,
+}
+
+impl Repository {
+    /// Makes a new one. Refused if there is one; otherwise the place is a repository on return, and after a crash it is
+    /// one or it is not.
+    pub async fn create(store: Store, created: String) -> Result<Self, Error> {
+        let description = Description::new(RepositoryId::random(), created);
+        let bytes = Bytes::from(description.encode());
+        if store.create(&Name::description(), bytes).await? {
+            Ok(Self { store, description })
+        } else {
+            Err(Error::Exists {
+                place: store.place().to_owned(),
+            })
+        }
+    }
+
+    /// Opens the one that is there.
+    pub async fn open(store: Store) -> Result<Self, Error> {
+        let unusable = |reason| Error::Unusable {
+            place: store.place().to_owned(),
+            reason,
+        };
+        match store.read(&Name::description(), SMALL_OBJECT_MAX).await {
+            Ok(Some(bytes)) => {
+                let description = Description::decode(&bytes).map_err(unusable)?;
+                Ok(Self { store, description })
+            }
+            Ok(None) => Err(Error::NoRepository {
+                place: store.place().to_owned(),
+            }),
+            Err(Error::Damaged { .. }) => Err(unusable(DescriptionError::NotOne)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> RepositoryId {
+        self.description.id
+    }
+
+    /// What messages call it.
+    pub fn place(&self) -> &str {
+        self.store.place()
+    }
+
+    /// When it was made, RFC 3339.
+    pub fn created(&self) -> &str {
+        &self.description.created
+    }
+
+    /// The jobs that have a log, by name.
+    pub async fn jobs(&self) -> Result<Vec<JobName>, Error> {
+        let folders = self.store.folders().await?;
+        let mut jobs: Vec<JobName> = folders
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .collect();
+        jobs.sort();
+        Ok(jobs)
+    }
+
+    /// The log of a job as it is now. A job that has none has an empty view.
+    pub async fn view(&self, job: &JobName, trust: &Trust) -> Result<View, Error> {
+        crate::log::read(self, job, trust).await
+    }
+}

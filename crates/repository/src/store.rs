@@ -1,0 +1,192 @@
+use std::ops::Range;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use format::{JobName, RunId};
+use futures::TryStreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    Error as StoreError, GetOptions, GetRange, ObjectMeta, ObjectStore, PutMode, PutOptions,
+};
+
+use crate::Error;
+
+/// An object store as strongroom uses it: create if absent, read whole or in part, list. Nothing is ever overwritten.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<dyn ObjectStore>,
+    place: String,
+}
+
+impl Store {
+    /// Any object store whose `PutMode::Create` is atomic. `place` is what messages call it.
+    pub fn new(inner: Arc<dyn ObjectStore>, place: impl Into<String>) -> Self {
+        Self {
+            inner,
+            place: place.into(),
+        }
+    }
+
+    /// A local directory, which must exist.
+    ///
+    /// Files and the folders that name them are synced before a create returns (object_store leaves that off by
+    /// default: `apache/arrow-rs-object-store:src/local.rs`, `with_fsync`).
+    pub fn local(directory: &FilePath) -> Result<Self, Error> {
+        let place = directory.display().to_string();
+        let missing = || Error::NoRepository {
+            place: place.clone(),
+        };
+        let store = LocalFileSystem::new_with_prefix(directory).map_err(|_| missing())?;
+        Ok(Self {
+            inner: Arc::new(store.with_fsync(true)),
+            place,
+        })
+    }
+
+    /// What messages call it.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Creates the object, durably. `false`: it exists already, and was left alone.
+    ///
+    /// After any other error the object may exist or not: whoever cares reads it.
+    pub(crate) async fn create(&self, name: &Name, bytes: Bytes) -> Result<bool, Error> {
+        let options = PutOptions {
+            mode: PutMode::Create,
+            ..Default::default()
+        };
+        match self.inner.put_opts(&name.0, bytes.into(), options).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::AlreadyExists { .. }) => Ok(false),
+            Err(source) => Err(self.failed("create", name, source)),
+        }
+    }
+
+    /// The whole object, which may have at most `limit` bytes. `None`: there is none.
+    pub(crate) async fn read(&self, name: &Name, limit: u64) -> Result<Option<Bytes>, Error> {
+        let got = match self.inner.get_opts(&name.0, GetOptions::default()).await {
+            Ok(got) => got,
+            Err(StoreError::NotFound { .. }) => return Ok(None),
+            Err(source) => return Err(self.failed("read", name, source)),
+        };
+        if got.meta.size > limit {
+            let size = got.meta.size;
+            return Err(Error::damaged(
+                name.to_string(),
+                format!("{size} bytes are too many"),
+            ));
+        }
+        got.bytes()
+            .await
+            .map(Some)
+            .map_err(|source| self.failed("read", name, source))
+    }
+
+    /// A part of an object that must exist and be that long.
+    pub(crate) async fn read_range(&self, name: &Name, range: Range<u64>) -> Result<Bytes, Error> {
+        let wanted = range.end - range.start;
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(range)),
+            ..GetOptions::default()
+        };
+        let read = async { self.inner.get_opts(&name.0, options).await?.bytes().await };
+        match read.await {
+            Ok(bytes) if bytes.len() as u64 == wanted => Ok(bytes),
+            Ok(_) => Err(Error::damaged(name.to_string(), "it was cut")),
+            Err(StoreError::NotFound { .. }) => Err(Error::Missing {
+                object: name.to_string(),
+            }),
+            Err(source) => {
+                // Stores say in many ways that a range lies beyond the end: ask for the size instead of guessing.
+                match self.size(name).await {
+                    Ok(Some(size)) if size < wanted => {
+                        Err(Error::damaged(name.to_string(), "it was cut"))
+                    }
+                    _ => Err(self.failed("read", name, source)),
+                }
+            }
+        }
+    }
+
+    /// The size of an object in bytes. `None`: there is none.
+    pub(crate) async fn size(&self, name: &Name) -> Result<Option<u64>, Error> {
+        let options = GetOptions {
+            head: true,
+            ..GetOptions::default()
+        };
+        match self.inner.get_opts(&name.0, options).await {
+            Ok(got) => Ok(Some(got.meta.size)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(source) => Err(self.failed("read", name, source)),
+        }
+    }
+
+    /// All objects below a folder, in no order.
+    pub(crate) async fn list(&self, folder: &Name) -> Result<Vec<ObjectMeta>, Error> {
+        let listed = self.inner.list(Some(&folder.0)).try_collect().await;
+        listed.map_err(|source| self.failed("list", folder, source))
+    }
+
+    /// The folders directly below the root.
+    pub(crate) async fn folders(&self) -> Result<Vec<String>, Error> {
+        let root = Name(Path::default());
+        let listed = self.inner.list_with_delimiter(None).await;
+        let listed = listed.map_err(|source| self.failed("list", &root, source))?;
+        Ok(listed
+            .common_prefixes
+            .iter()
+            .filter_map(|path| path.filename().map(str::to_owned))
+            .collect())
+    }
+
+    fn failed(&self, operation: &'static str, name: &Name, source: StoreError) -> Error {
+        Error::Store {
+            operation,
+            object: format!("{}/{name}", self.place),
+            source,
+        }
+    }
+}
+
+/// The name of an object. This is the one place that makes them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Name(Path);
+
+impl Name {
+    pub(crate) fn description() -> Self {
+        Self(Path::from("strongroom.json"))
+    }
+
+    pub(crate) fn log(job: &JobName) -> Self {
+        Self(Path::from(format!("{job}/log")))
+    }
+
+    pub(crate) fn commit(job: &JobName, number: u64) -> Self {
+        Self(Path::from(format!("{job}/log/{number:012}")))
+    }
+
+    pub(crate) fn runs(job: &JobName) -> Self {
+        Self(Path::from(format!("{job}/runs")))
+    }
+
+    /// `object`: `key`, `manifest`, `map`, `pack-000000`.
+    pub(crate) fn in_run(job: &JobName, run: RunId, object: &str) -> Self {
+        Self(Path::from(format!("{job}/runs/{run}/{object}")))
+    }
+
+    /// The number of a commit, if this is one of `job`.
+    pub(crate) fn commit_number(job: &JobName, meta: &ObjectMeta) -> Option<u64> {
+        let text = meta.location.filename()?;
+        let number = text.parse().ok().filter(|number| *number > 0)?;
+        (Self::commit(job, number).0 == meta.location).then_some(number)
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(&self.0, f)
+    }
+}

@@ -1,0 +1,298 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use format::{Identities, JobName, Object, PACK_MAX, RunId};
+use futures::{StreamExt, stream};
+
+use crate::store::Name;
+use crate::view::{Trust, Valid, View};
+use crate::{Compute, Error, Repository, Select, Snapshot};
+
+/// Objects that are read at the same time.
+const CONCURRENT_READS: usize = 3;
+
+/// How closely a job is looked at. Each level includes those before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Level {
+    /// The chain, all signatures, and that every object that a snapshot names exists with its size. Needs no identity.
+    Log,
+    /// Also the digest of every object. Needs no identity.
+    Data,
+    /// Also opens snapshots and reads every entry. Needs an identity.
+    Full,
+}
+
+/// What was found in one job.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Valid snapshots, whoever wrote them.
+    pub snapshots: u64,
+    /// Objects that were looked at, and their bytes.
+    pub objects: u64,
+    /// Bytes that were read and compared (none at level `log`).
+    pub bytes: u64,
+    /// Entries that were read (level `full` only).
+    pub entries: u64,
+    /// What is wrong.
+    pub damage: Vec<Damage>,
+    /// Objects of the log that are neither valid nor damaged: dropped by a prune or lost in a race.
+    pub superseded: u64,
+    /// Snapshots by writers who are not trusted, which no restore accepts.
+    pub untrusted: Vec<u64>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// The object or snapshot.
+    pub object: String,
+    /// What is wrong with it, one clause.
+    pub what: String,
+    /// The snapshots that cannot be restored whole because of it.
+    pub snapshots: BTreeSet<u64>,
+}
+
+/// Verifies all objects of a job up to `Level::Data`, and at `Level::Full` also reads the snapshots in `full`, all of
+/// them.
+///
+/// Damage is reported, never an error: an error means that the store could not be asked.
+pub async fn verify_job(
+    repository: &Repository,
+    job: &JobName,
+    trust: &Trust,
+    level: Level,
+    full: Option<(&[u64], Arc<Identities>)>,
+    compute: &Compute,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Report, Error> {
+    let view = repository.view(job, trust).await?;
+    let mut report = judge_log(&view, job, trust);
+    let named = named_objects(&view);
+    check_sizes(repository, job, &named, &mut report).await?;
+    if level >= Level::Data {
+        check_digests(repository, job, &named, compute, progress, &mut report).await?;
+    }
+    if let (Level::Full, Some((numbers, identities))) = (level, full) {
+        for number in numbers {
+            let Some(snapshot) = view.snapshot(*number) else {
+                continue;
+            };
+            read_snapshot(
+                repository,
+                snapshot,
+                &identities,
+                trust,
+                compute,
+                &mut report,
+            )
+            .await?;
+        }
+    }
+    report.damage.sort_by(|a, b| a.object.cmp(&b.object));
+    Ok(report)
+}
+
+/// Every object that valid snapshots name, with who names it.
+struct Named {
+    object: Object,
+    snapshots: BTreeSet<u64>,
+}
+
+type NamedObjects = BTreeMap<(RunId, String), Vec<Named>>;
+
+fn judge_log(view: &View, job: &JobName, trust: &Trust) -> Report {
+    let mut report = Report {
+        snapshots: view.snapshots().count() as u64,
+        ..Report::default()
+    };
+    for garbage in view.garbage() {
+        if garbage.damage {
+            report.damage.push(Damage {
+                object: Name::commit(job, garbage.number).to_string(),
+                what: garbage.reason.clone(),
+                snapshots: BTreeSet::from([garbage.number]),
+            });
+        } else {
+            report.superseded += 1;
+        }
+    }
+    report.untrusted = view
+        .snapshots()
+        .filter(|snapshot| !trust.writers.contains(&snapshot.statement.writer))
+        .map(|snapshot| snapshot.at.number)
+        .collect();
+    report
+}
+
+fn named_objects(view: &View) -> NamedObjects {
+    let mut named = NamedObjects::new();
+    for snapshot in view.snapshots() {
+        for (run, name, object) in snapshot.statement.objects() {
+            let known = named.entry((run, name)).or_default();
+            // Two snapshots that disagree about an object are looked at one by one: at most one is right.
+            match known.iter_mut().find(|named| named.object == object) {
+                Some(named) => drop(named.snapshots.insert(snapshot.at.number)),
+                None => known.push(Named {
+                    object,
+                    snapshots: [snapshot.at.number].into(),
+                }),
+            }
+        }
+    }
+    named
+}
+
+async fn check_sizes(
+    repository: &Repository,
+    job: &JobName,
+    named: &NamedObjects,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let listed = repository.store.list(&Name::runs(job)).await?;
+    let sizes: HashMap<String, u64> = listed
+        .into_iter()
+        .map(|meta| (meta.location.to_string(), meta.size))
+        .collect();
+    for ((run, name), objects) in named {
+        let name = Name::in_run(job, *run, name).to_string();
+        for Named { object, snapshots } in objects {
+            report.objects += 1;
+            let what = match sizes.get(&name) {
+                None => "it is missing".to_owned(),
+                Some(size) if *size != object.size => {
+                    format!("it has {size} bytes instead of {}", object.size)
+                }
+                Some(_) => continue,
+            };
+            report.damage.push(Damage {
+                object: name.clone(),
+                what,
+                snapshots: snapshots.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+async fn check_digests(
+    repository: &Repository,
+    job: &JobName,
+    named: &NamedObjects,
+    compute: &Compute,
+    progress: &(dyn Fn(u64) + Sync),
+    report: &mut Report,
+) -> Result<(), Error> {
+    let known_bad: BTreeSet<String> = report
+        .damage
+        .iter()
+        .map(|damage| damage.object.clone())
+        .collect();
+    let mut results = stream::iter(named)
+        .map(|((run, name), objects)| (Name::in_run(job, *run, name), objects))
+        .filter(|(name, _)| std::future::ready(!known_bad.contains(&name.to_string())))
+        .map(async |(name, objects)| {
+            let limit = objects
+                .iter()
+                .map(|named| named.object.size)
+                .max()
+                .unwrap_or(PACK_MAX);
+            let bytes = match repository.store.read(&name, limit).await {
+                Ok(bytes) => bytes,
+                Err(error) => return (name, objects, Err(error)),
+            };
+            let size = bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+            let digest = match bytes {
+                Some(bytes) => Some(compute.run(move || archive::Digest::of(&bytes)).await),
+                None => None,
+            };
+            (name, objects, Ok((size, digest)))
+        })
+        .buffer_unordered(CONCURRENT_READS);
+    while let Some((name, objects, read)) = results.next().await {
+        let (size, digest) = match read {
+            Ok(read) => read,
+            Err(Error::Damaged { detail, .. }) => {
+                report.damage.push(damage_to(&name, objects, detail));
+                continue;
+            }
+            // One object that cannot be read must not hide what is wrong with the others.
+            Err(error @ Error::Store { .. }) => {
+                report
+                    .damage
+                    .push(damage_to(&name, objects, crate::error::chain(&error)));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        report.bytes += size;
+        progress(size);
+        for Named { object, snapshots } in objects {
+            let what = match digest {
+                Some(digest) if digest == object.digest => continue,
+                Some(_) => "its bytes are not those that were written",
+                None => "it is missing",
+            };
+            report.damage.push(Damage {
+                object: name.to_string(),
+                what: what.to_owned(),
+                snapshots: snapshots.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn damage_to(name: &Name, objects: &[Named], what: String) -> Damage {
+    let snapshots = objects
+        .iter()
+        .flat_map(|named| named.snapshots.iter().copied())
+        .collect();
+    Damage {
+        object: name.to_string(),
+        what,
+        snapshots,
+    }
+}
+
+async fn read_snapshot(
+    repository: &Repository,
+    snapshot: Valid<'_>,
+    identities: &Arc<Identities>,
+    trust: &Trust,
+    compute: &Compute,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let identities = Arc::clone(identities);
+    let opened = Snapshot::open(repository, snapshot, identities, trust, compute.clone()).await;
+    let result = match &opened {
+        Ok(open) => read_entries(open, report).await,
+        Err(error) if error.kind().is_damage() => Err((error.to_string(), true)),
+        Err(_) => return opened.map(drop),
+    };
+    match result {
+        Ok(()) => Ok(()),
+        Err((what, true)) => {
+            let object = format!("{}/{}", snapshot.statement.job, snapshot.at.number);
+            let snapshots = BTreeSet::from([snapshot.at.number]);
+            report.damage.push(Damage {
+                object,
+                what,
+                snapshots,
+            });
+            Ok(())
+        }
+        Err((what, false)) => Err(Error::damaged(snapshot.statement.job.as_str(), what)),
+    }
+}
+
+async fn read_entries(snapshot: &Snapshot, report: &mut Report) -> Result<(), (String, bool)> {
+    let judged = |error: Error| (error.to_string(), error.kind().is_damage());
+    for source in 0..snapshot.manifest().sources.len() {
+        let mut reader = snapshot.entries(source).selecting(Select::Most);
+        while reader.next().await.map_err(judged)?.is_some() {
+            report.entries += 1;
+            while reader.data().await.map_err(judged)?.is_some() {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,385 @@
+use std::collections::{BTreeMap, HashSet};
+
+use archive::Digest;
+use format::{
+    Commit, CommitError, CommitRef, JobName, RunId, SnapshotStatement, Statement, WriterId,
+};
+
+use crate::Error;
+
+/// Whom a reader believes.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// Whose snapshots it accepts.
+    pub writers: HashSet<WriterId>,
+    /// Whose prunes it honours.
+    pub maintainers: HashSet<WriterId>,
+}
+
+/// The valid commits of a job, computed from the objects of its log and a [`Trust`] alone: docs/format/v1.md, "Commit
+/// rules".
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    valid: Vec<Commit>,
+    garbage: Vec<Garbage>,
+    tail: u64,
+}
+
+/// An object of the log that is no valid commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Garbage {
+    /// Its number.
+    pub number: u64,
+    /// What is wrong with it, one clause.
+    pub reason: String,
+    /// Whether it is damage: not merely a commit that a prune dropped or that lost a race.
+    pub damage: bool,
+}
+
+/// A valid snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct Valid<'a> {
+    /// Its number and digest.
+    pub at: CommitRef,
+    /// What it says.
+    pub statement: &'a SnapshotStatement,
+}
+
+impl View {
+    /// Computes the view of `objects`: all objects of the log by number, decoded or not.
+    pub(crate) fn of(
+        job: &JobName,
+        objects: BTreeMap<u64, Result<Commit, CommitError>>,
+        trust: &Trust,
+    ) -> Result<Self, Error> {
+        let mut view = Self {
+            tail: objects.keys().next_back().copied().unwrap_or(0),
+            ..Self::default()
+        };
+        let mut commits = Vec::new();
+        for (number, object) in objects {
+            match object {
+                Ok(commit) => commits.push(commit),
+                Err(CommitError::UnknownKind { appender }) if trust.knows(appender) => {
+                    return Err(Error::NewerCommit {
+                        job: job.clone(),
+                        number,
+                    });
+                }
+                Err(error) => view.discard(number, error.to_string(), true),
+            }
+        }
+        view.judge(commits, trust);
+        Ok(view)
+    }
+
+    fn judge(&mut self, commits: Vec<Commit>, trust: &Trust) {
+        let in_force = commits.iter().rposition(|commit| trust.honours(commit));
+        let retained: HashSet<(u64, Digest)> = in_force
+            .map(|at| &commits[at].statement)
+            .and_then(|statement| match statement {
+                Statement::Prune(prune) => Some(prune),
+                Statement::Snapshot(_) => None,
+            })
+            .map(|prune| {
+                prune
+                    .retains
+                    .iter()
+                    .map(|(number, digest)| (*number, digest.0))
+                    .collect()
+            })
+            .unwrap_or_default();
+        for (at, commit) in commits.into_iter().enumerate() {
+            let valid = match in_force {
+                Some(c) if at < c => retained.contains(&(commit.log.number, commit.digest)),
+                Some(c) if at == c => true,
+                _ => {
+                    commit.log.previous.map(|digest| digest.0)
+                        == self.head().map(|head| head.digest)
+                }
+            };
+            if valid {
+                self.valid.push(commit);
+            } else {
+                let reason = "it does not follow the valid commit before it".to_owned();
+                self.discard(commit.log.number, reason, false);
+            }
+        }
+    }
+
+    fn discard(&mut self, number: u64, reason: String, damage: bool) {
+        self.garbage.push(Garbage {
+            number,
+            reason,
+            damage,
+        });
+    }
+
+    /// The valid snapshots, ascending by number, whoever wrote them.
+    pub fn snapshots(&self) -> impl DoubleEndedIterator<Item = Valid<'_>> {
+        self.valid
+            .iter()
+            .filter_map(|commit| match &commit.statement {
+                Statement::Snapshot(statement) => Some(Valid {
+                    at: reference(commit),
+                    statement,
+                }),
+                Statement::Prune(_) => None,
+            })
+    }
+
+    /// The snapshot of that number.
+    pub fn snapshot(&self, number: u64) -> Option<Valid<'_>> {
+        self.snapshots()
+            .find(|snapshot| snapshot.at.number == number)
+    }
+
+    /// What is in the log and counts for nothing.
+    pub fn garbage(&self) -> &[Garbage] {
+        &self.garbage
+    }
+
+    /// The highest number present, valid or not; 0 if there is none.
+    pub fn tail(&self) -> u64 {
+        self.tail
+    }
+
+    /// The valid commit with the highest number.
+    pub fn head(&self) -> Option<CommitRef> {
+        self.valid.last().map(reference)
+    }
+
+    /// Whether that very commit is valid.
+    pub fn holds(&self, at: CommitRef) -> bool {
+        self.valid.iter().any(|commit| reference(commit) == at)
+    }
+
+    /// Whether every number from `after` + 1 to the tail holds a valid commit.
+    pub(crate) fn unbroken_after(&self, after: u64) -> bool {
+        let above = self
+            .valid
+            .iter()
+            .filter(|commit| commit.log.number > after)
+            .count();
+        above as u64 == self.tail.saturating_sub(after)
+    }
+
+    /// Whether a prune above `after` condemns an object of `run`.
+    pub(crate) fn condemns_after(&self, after: u64, run: RunId) -> bool {
+        self.valid
+            .iter()
+            .filter(|commit| commit.log.number > after)
+            .any(|commit| match &commit.statement {
+                Statement::Prune(prune) => prune.condemns.iter().any(|gone| gone.run == run),
+                Statement::Snapshot(_) => false,
+            })
+    }
+}
+
+fn reference(commit: &Commit) -> CommitRef {
+    CommitRef {
+        number: commit.log.number,
+        digest: commit.digest,
+    }
+}
+
+impl Trust {
+    fn knows(&self, who: WriterId) -> bool {
+        self.writers.contains(&who) || self.maintainers.contains(&who)
+    }
+
+    /// Whether the commit is a prune that this reader obeys.
+    fn honours(&self, commit: &Commit) -> bool {
+        match &commit.statement {
+            Statement::Prune(prune) => {
+                self.maintainers.contains(&prune.writer)
+                    && self.maintainers.contains(&commit.log.appender)
+            }
+            Statement::Snapshot(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use format::{
+        Condemned, DigestText, Log, Object, PruneStatement, RepositoryId, Run, WriterKey,
+    };
+
+    const REPOSITORY: RepositoryId = RepositoryId([1; 16]);
+
+    struct World {
+        key: WriterKey,
+        trust: Trust,
+        log: BTreeMap<u64, Result<Commit, CommitError>>,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let key = WriterKey::generate();
+            let trust = Trust {
+                writers: HashSet::from([key.id()]),
+                maintainers: HashSet::from([key.id()]),
+            };
+            Self {
+                key,
+                trust,
+                log: BTreeMap::new(),
+            }
+        }
+
+        fn job() -> JobName {
+            "prod".parse().expect("a job name")
+        }
+
+        fn add(&mut self, number: u64, previous: Option<Digest>, statement: &Statement) -> Digest {
+            let log = Log {
+                number,
+                previous: previous.map(DigestText),
+                appender: self.key.id(),
+                appended: String::new(),
+                witness: vec![],
+            };
+            let object = Commit::encode(statement, &log, &self.key);
+            let commit = Commit::decode(&object, REPOSITORY, &Self::job(), number).expect("ours");
+            let digest = commit.digest;
+            self.log.insert(number, Ok(commit));
+            digest
+        }
+
+        fn snapshot(&mut self, number: u64, previous: Option<Digest>) -> Digest {
+            let object = Object {
+                size: 1,
+                digest: Digest::of(b""),
+            };
+            let run = RunId([number as u8; 16]);
+            let statement = SnapshotStatement {
+                repository: REPOSITORY,
+                job: Self::job(),
+                writer: self.key.id(),
+                program: String::new(),
+                started: String::new(),
+                finished: String::new(),
+                sources: vec![],
+                partial: false,
+                entries: 0,
+                bytes: 0,
+                added: 0,
+                recipients: vec![],
+                parent: None,
+                runs: vec![Run {
+                    run,
+                    key: object,
+                    manifest: object,
+                    map: object,
+                    packs: vec![],
+                }],
+            };
+            self.add(number, previous, &Statement::Snapshot(Box::new(statement)))
+        }
+
+        fn prune(&mut self, number: u64, previous: Digest, retains: &[(u64, Digest)]) -> Digest {
+            let statement = PruneStatement {
+                repository: REPOSITORY,
+                job: Self::job(),
+                writer: self.key.id(),
+                program: String::new(),
+                started: String::new(),
+                retains: retains
+                    .iter()
+                    .map(|(n, digest)| (*n, DigestText(*digest)))
+                    .collect(),
+                condemns: vec![Condemned {
+                    run: RunId([9; 16]),
+                    whole: true,
+                    packs: vec![],
+                }],
+            };
+            self.add(number, Some(previous), &Statement::Prune(statement))
+        }
+
+        fn view(&self) -> View {
+            View::of(&Self::job(), self.log.clone(), &self.trust).expect("known kinds only")
+        }
+
+        fn numbers(&self) -> Vec<u64> {
+            self.view()
+                .valid
+                .iter()
+                .map(|commit| commit.log.number)
+                .collect()
+        }
+    }
+
+    #[test]
+    fn a_chain_is_valid_and_what_does_not_follow_is_not() {
+        let mut world = World::new();
+        assert_eq!(world.view().tail(), 0);
+        let one = world.snapshot(1, None);
+        let two = world.snapshot(2, Some(one));
+        world.snapshot(3, Some(one));
+        world.snapshot(5, Some(two));
+        assert_eq!(world.numbers(), [1, 2, 5]);
+        let view = world.view();
+        assert_eq!((view.tail(), view.garbage().len()), (5, 1));
+        assert!(view.unbroken_after(5) && !view.unbroken_after(2));
+    }
+
+    #[test]
+    fn damage_breaks_nothing_before_it_and_says_so() {
+        let mut world = World::new();
+        let one = world.snapshot(1, None);
+        world.log.insert(2, Err(CommitError::Shape));
+        world.snapshot(3, Some(one));
+        assert_eq!(world.numbers(), [1, 3]);
+        assert!(world.view().garbage()[0].damage);
+        assert!(world.view().holds(CommitRef {
+            number: 1,
+            digest: one
+        }));
+        assert!(!world.view().holds(CommitRef {
+            number: 1,
+            digest: Digest::of(b"other")
+        }));
+    }
+
+    #[test]
+    fn a_prune_by_a_maintainer_decides_what_is_below_it() {
+        let mut world = World::new();
+        let one = world.snapshot(1, None);
+        let two = world.snapshot(2, Some(one));
+        let three = world.snapshot(3, Some(two));
+        let prune = world.prune(4, three, &[(3, three)]);
+        world.snapshot(5, Some(prune));
+        assert_eq!(world.numbers(), [3, 4, 5]);
+        assert!(world.view().condemns_after(3, RunId([9; 16])));
+        assert!(!world.view().condemns_after(4, RunId([9; 16])));
+
+        // What the prune deletes changes nothing.
+        world.log.remove(&1);
+        world.log.remove(&2);
+        assert_eq!(world.numbers(), [3, 4, 5]);
+
+        // A commit that fell into the hole is garbage.
+        world.snapshot(2, Some(one));
+        assert_eq!(world.numbers(), [3, 4, 5]);
+
+        // To someone who does not trust the maintainer, the prune is a link of the chain without effect.
+        world.trust.maintainers.clear();
+        assert_eq!(world.numbers(), [] as [u64; 0]);
+    }
+
+    #[test]
+    fn unknown_kinds_stop_only_if_someone_trusted_appended_them() {
+        let mut world = World::new();
+        let one = world.snapshot(1, None);
+        let unknown = |appender| Err(CommitError::UnknownKind { appender });
+        world.log.insert(2, unknown(WriterKey::generate().id()));
+        world.snapshot(3, Some(one));
+        assert_eq!(world.numbers(), [1, 3]);
+        world.log.insert(2, unknown(world.key.id()));
+        let refused = View::of(&World::job(), world.log.clone(), &world.trust);
+        assert!(matches!(refused, Err(Error::NewerCommit { number: 2, .. })));
+    }
+}

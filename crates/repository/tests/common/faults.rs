@@ -1,0 +1,135 @@
+//! A store that stops: after a given number of operations the process that uses it is as good as dead.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use futures::{StreamExt, stream};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+
+/// What happens at the fatal operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It is not carried out.
+    Before,
+    /// It is carried out, and its answer is lost.
+    After,
+}
+
+#[derive(Debug)]
+pub struct Mortal {
+    inner: Arc<dyn ObjectStore>,
+    left: AtomicUsize,
+    stop: Stop,
+}
+
+impl Mortal {
+    /// Lives for `operations` operations and dies at the next.
+    pub fn new(inner: Arc<dyn ObjectStore>, operations: usize, stop: Stop) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            left: AtomicUsize::new(operations),
+            stop,
+        })
+    }
+
+    /// `None`: carry on. `Some(true)`: carry out, then fail. `Some(false)`: fail.
+    fn fate(&self) -> Option<bool> {
+        let left = self
+            .left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                Some(match left {
+                    0 | usize::MAX => usize::MAX,
+                    left => left - 1,
+                })
+            });
+        match left {
+            Ok(usize::MAX) => Some(false),
+            Ok(0) => Some(self.stop == Stop::After),
+            _ => None,
+        }
+    }
+
+    pub fn died(&self) -> bool {
+        self.left.load(Ordering::SeqCst) == usize::MAX
+    }
+}
+
+fn dead<T>() -> Result<T> {
+    Err(object_store::Error::Generic {
+        store: "mortal",
+        source: "the process died".into(),
+    })
+}
+
+impl fmt::Display for Mortal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "mortal {}", self.inner)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Mortal {
+    async fn put_opts(
+        &self,
+        at: &Path,
+        bytes: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        match self.fate() {
+            None => self.inner.put_opts(at, bytes, options).await,
+            Some(carried_out) => {
+                if carried_out {
+                    drop(self.inner.put_opts(at, bytes, options).await);
+                }
+                dead()
+            }
+        }
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        _: &Path,
+        _: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        panic!("every object is one conditional put");
+    }
+
+    async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+        match self.fate() {
+            None => self.inner.get_opts(at, options).await,
+            Some(_) => dead(),
+        }
+    }
+
+    fn delete_stream(
+        &self,
+        _: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        panic!("a backup deletes nothing");
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        match self.fate() {
+            None => self.inner.list(prefix),
+            Some(_) => stream::once(async { dead() }).boxed(),
+        }
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        match self.fate() {
+            None => self.inner.list_with_delimiter(prefix).await,
+            Some(_) => dead(),
+        }
+    }
+
+    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
+        panic!("a backup copies nothing");
+    }
+}
