@@ -147,7 +147,7 @@ def write_out(runs, source, folder, index):
     """Writes a source's entries below the folder, and a line for each into the index."""
     name, _, _, incomplete, count, content, catalog = source
     catalog, content, rest, last = Reader(b"".join(read_stream(runs, *catalog))), read_stream(runs, *content), b"", None
-    text = lambda data: data.decode(errors="surrogateescape")
+    text = lambda data: urllib.parse.quote(data, safe="/@=,:+ ")  # exact, and harmless wherever it is shown
     for _ in range(count):
         record, files = Reader(catalog.bytes()), []
         kind, entry, attributes = record.take(1)[0], record.bytes(), dict(record.list(lambda: (record.text(), record.bytes())))
