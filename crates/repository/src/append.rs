@@ -22,8 +22,8 @@ pub enum Appended {
 
 /// What an append builds on.
 pub(crate) struct Ground {
-    /// The tail of the view that the work started from.
-    pub(crate) tail: u64,
+    /// The view that the work started from.
+    pub(crate) view: View,
     /// A commit that must still be valid.
     pub(crate) base: Option<CommitRef>,
     /// A run that must not be condemned.
@@ -37,14 +37,20 @@ pub(crate) async fn append(
     repository: &Repository,
     job: &JobName,
     statement: &Statement,
-    ground: &Ground,
+    ground: Ground,
     key: &WriterKey,
     trust: &Trust,
     now: &str,
 ) -> Result<Appended, Error> {
+    let Ground {
+        mut view,
+        base,
+        run,
+    } = ground;
+    let tail = view.tail();
     for _ in 0..ATTEMPTS {
-        let view = repository.view(job, trust).await?;
-        if !stands(&view, ground) {
+        view = repository.view_again(job, trust, view).await?;
+        if !stands(&view, tail, base, run) {
             return Ok(Appended::StartOver);
         }
         let number = view.tail() + 1;
@@ -68,7 +74,8 @@ pub(crate) async fn append(
         if !create(repository, job, number, object).await? {
             continue;
         }
-        if repository.view(job, trust).await?.holds(at) {
+        view = repository.view_again(job, trust, view).await?;
+        if view.holds(at) {
             return Ok(Appended::Yes(at));
         }
     }
@@ -76,13 +83,9 @@ pub(crate) async fn append(
 }
 
 /// Step 3: does what we build on still stand?
-fn stands(view: &View, ground: &Ground) -> bool {
-    let condemned = ground
-        .run
-        .is_some_and(|run| view.condemns_after(ground.tail, run));
-    view.unbroken_after(ground.tail)
-        && !condemned
-        && ground.base.is_none_or(|base| view.holds(base))
+fn stands(view: &View, tail: u64, base: Option<CommitRef>, run: Option<RunId>) -> bool {
+    let condemned = run.is_some_and(|run| view.condemns_after(tail, run));
+    view.unbroken_after(tail) && !condemned && base.is_none_or(|base| view.holds(base))
 }
 
 /// Step 4: whether our bytes are under that number. A refusal or a lost answer is settled by reading.

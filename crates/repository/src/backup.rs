@@ -17,7 +17,7 @@ use crate::base::Base;
 use crate::lane::{Intake, OpenFrame, Taken, stored_tags};
 use crate::packer::{Packed, Packer, create_new};
 use crate::store::Name;
-use crate::view::Trust;
+use crate::view::{Trust, View};
 use crate::{Compute, Error, Repository};
 
 /// Frames of one source that are compressed and sealed at the same time.
@@ -48,7 +48,7 @@ pub struct Backup {
     place: Place,
     key: Arc<DataKey>,
     base: Arc<Base>,
-    tail: u64,
+    view: View,
     packer: Mutex<Packer>,
 }
 
@@ -131,7 +131,7 @@ impl Backup {
             place,
             key: Arc::new(DataKey::random()),
             base: Arc::new(base),
-            tail: view.tail(),
+            view,
             packer: Mutex::new(packer),
         })
     }
@@ -279,7 +279,7 @@ impl Backup {
             self.place.run
         };
         let ground = Ground {
-            tail: self.tail,
+            view: self.view,
             base: self.base.at,
             run: Some(run),
         };
@@ -288,7 +288,7 @@ impl Backup {
             &self.repository,
             &self.options.job,
             &signed,
-            &ground,
+            ground,
             &self.options.writer,
             &self.options.trust,
             now,

@@ -1,35 +1,46 @@
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use format::{COMMIT_MAX, Commit, CommitError, JobName};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::store::Name;
-use crate::view::{Trust, View};
+use crate::view::{Objects, Trust, View};
 use crate::{Error, Repository};
 
 /// Commits that are read at the same time.
 const CONCURRENT_READS: usize = 16;
 
-/// Lists and reads the whole log of `job` and takes its view.
+/// Lists the log of `job`, reads what `known` does not have, and takes the view.
+///
+/// Objects that are in `known` and still listed are not read again: none is ever rewritten, and one that a prune deleted
+/// is listed no more.
 pub(crate) async fn read(
     repository: &Repository,
     job: &JobName,
     trust: &Trust,
+    mut known: Objects,
 ) -> Result<View, Error> {
     let listed = repository.store.list(&Name::log(job)).await?;
-    let numbers = listed
+    let numbers: BTreeSet<u64> = listed
         .iter()
-        .filter_map(|meta| Name::commit_number(job, meta));
-    let objects: BTreeMap<_, _> = stream::iter(numbers)
+        .filter_map(|meta| Name::commit_number(job, meta))
+        .collect();
+    known.retain(|number, _| numbers.contains(number));
+    let unread: Vec<u64> = numbers
+        .into_iter()
+        .filter(|number| !known.contains_key(number))
+        .collect();
+    let read: Vec<_> = stream::iter(unread)
         .map(|number| read_one(repository, job, number))
         .buffer_unordered(CONCURRENT_READS)
-        .try_filter_map(async |read| Ok(read))
         .try_collect()
         .await?;
-    View::of(job, objects, trust)
+    known.extend(read.into_iter().flatten());
+    View::of(job, known, trust)
 }
 
-type Read = (u64, Result<Commit, CommitError>);
+type Read = (u64, Result<Arc<Commit>, CommitError>);
 
 /// `None`: a prune deleted it between the listing and now.
 async fn read_one(
@@ -42,10 +53,10 @@ async fn read_one(
         .read(&Name::commit(job, number), COMMIT_MAX)
         .await
     {
-        Ok(Some(object)) => Ok(Some((
-            number,
-            Commit::decode(&object, repository.id(), job, number),
-        ))),
+        Ok(Some(object)) => {
+            let commit = Commit::decode(&object, repository.id(), job, number);
+            Ok(Some((number, commit.map(Arc::new))))
+        }
         Ok(None) => Ok(None),
         Err(Error::Damaged { .. }) => Ok(Some((number, Err(CommitError::Shape)))),
         Err(error) => Err(error),

@@ -1,8 +1,9 @@
 use bytes::Bytes;
 use format::{Description, DescriptionError, JobName, RepositoryId, SMALL_OBJECT_MAX};
 
+use crate::Error;
 use crate::store::{Name, Store};
-use crate::{Error, view::Trust, view::View};
+use crate::view::{Objects, Trust, View};
 
 /// A repository: a place whose `strongroom.json` says so.
 #[derive(Clone)]
@@ -73,6 +74,16 @@ impl Repository {
 
     /// The log of a job as it is now. A job that has none has an empty view.
     pub async fn view(&self, job: &JobName, trust: &Trust) -> Result<View, Error> {
-        crate::log::read(self, job, trust).await
+        crate::log::read(self, job, trust, Objects::default()).await
+    }
+
+    /// The same, reading only what is new since `before`.
+    pub(crate) async fn view_again(
+        &self,
+        job: &JobName,
+        trust: &Trust,
+        before: View,
+    ) -> Result<View, Error> {
+        crate::log::read(self, job, trust, before.into_objects()).await
     }
 }

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use archive::Digest;
 use format::{
@@ -20,10 +21,15 @@ pub struct Trust {
 /// rules".
 #[derive(Clone, Debug, Default)]
 pub struct View {
-    valid: Vec<Commit>,
+    /// Every object of the log, so that a later view reads only what is new: no object is ever rewritten.
+    objects: Objects,
+    valid: Vec<Arc<Commit>>,
     garbage: Vec<Garbage>,
     tail: u64,
 }
+
+/// The objects of a log by number, decoded where they can be.
+pub(crate) type Objects = BTreeMap<u64, Result<Arc<Commit>, CommitError>>;
 
 /// An object of the log that is no valid commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,20 +53,16 @@ pub struct Valid<'a> {
 
 impl View {
     /// Computes the view of `objects`: all objects of the log by number, decoded or not.
-    pub(crate) fn of(
-        job: &JobName,
-        objects: BTreeMap<u64, Result<Commit, CommitError>>,
-        trust: &Trust,
-    ) -> Result<Self, Error> {
+    pub(crate) fn of(job: &JobName, objects: Objects, trust: &Trust) -> Result<Self, Error> {
         let mut view = Self {
             tail: objects.keys().next_back().copied().unwrap_or(0),
             ..Self::default()
         };
         let mut commits = Vec::new();
-        for (number, object) in objects {
+        for (&number, object) in &objects {
             match object {
-                Ok(commit) => commits.push(commit),
-                Err(CommitError::UnknownKind { appender }) if trust.knows(appender) => {
+                Ok(commit) => commits.push(Arc::clone(commit)),
+                Err(CommitError::UnknownKind { appender }) if trust.knows(*appender) => {
                     return Err(Error::NewerCommit {
                         job: job.clone(),
                         number,
@@ -70,10 +72,16 @@ impl View {
             }
         }
         view.judge(commits, trust);
+        view.objects = objects;
         Ok(view)
     }
 
-    fn judge(&mut self, commits: Vec<Commit>, trust: &Trust) {
+    /// What was read for this view.
+    pub(crate) fn into_objects(self) -> Objects {
+        self.objects
+    }
+
+    fn judge(&mut self, commits: Vec<Arc<Commit>>, trust: &Trust) {
         let in_force = commits.iter().rposition(|commit| trust.honours(commit));
         let retained: HashSet<(u64, Digest)> = in_force
             .map(|at| &commits[at].statement)
@@ -146,7 +154,7 @@ impl View {
 
     /// The valid commit with the highest number.
     pub fn head(&self) -> Option<CommitRef> {
-        self.valid.last().map(reference)
+        self.valid.last().map(|commit| reference(commit))
     }
 
     /// Whether that very commit is valid.
@@ -212,7 +220,7 @@ mod tests {
     struct World {
         key: WriterKey,
         trust: Trust,
-        log: BTreeMap<u64, Result<Commit, CommitError>>,
+        log: Objects,
     }
 
     impl World {
@@ -244,7 +252,7 @@ mod tests {
             let object = Commit::encode(statement, &log, &self.key);
             let commit = Commit::decode(&object, REPOSITORY, &Self::job(), number).expect("ours");
             let digest = commit.digest;
-            self.log.insert(number, Ok(commit));
+            self.log.insert(number, Ok(Arc::new(commit)));
             digest
         }
 
