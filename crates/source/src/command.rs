@@ -117,7 +117,7 @@ impl Command {
             Ok((read_all, running.end().await?))
         };
         let (read_all, ended) = program.limited(restored).await?;
-        program.judge(ended)?;
+        program.judge(&ended)?;
         let name = program.name();
         let note = format!("`{name}` ended well, but without reading all of its standard input");
         Ok((!read_all).then_some(note))
@@ -139,7 +139,7 @@ impl Source for Command {
         };
         sink.begin(header).await?;
         let (length, ended) = program.limited(capture(&program, sink)).await?;
-        program.judge(ended)?;
+        program.judge(&ended)?;
         if length == 0 && !self.options.allow_empty {
             let message = format!(
                 "`{}` printed nothing; set allow_empty if that is as it should be",

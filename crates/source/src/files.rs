@@ -44,6 +44,11 @@ use walk::Walker;
 /// So many entries are compared with what is live in one go.
 const COMPARED_AT_ONCE: usize = 256;
 
+/// Restored entries are handed to the thread that writes them in batches of about this many bytes ...
+const PIECES_BYTES: usize = 256 * 1024;
+/// ... or this many pieces.
+const PIECES_AT_ONCE: usize = 512;
+
 /// Which files to capture.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -151,7 +156,7 @@ impl Source for Files {
             make_target(target)?;
         }
         let tree = self.tree(options)?;
-        let (sender, pieces) = mpsc::channel(8);
+        let (sender, pieces) = mpsc::channel(2);
         let restore = spawn_blocking(move || restore::run(pieces, tree));
         let fed = feed(plan, contents, sender).await;
         let report = restore.await.map_err(bug)??;
@@ -189,8 +194,13 @@ async fn next_entries(entries: &mut dyn Entries) -> Result<Vec<Entry>, Error> {
 async fn feed(
     plan: &Plan,
     contents: &mut dyn Contents,
-    sender: mpsc::Sender<Piece>,
+    sender: mpsc::Sender<Vec<Piece>>,
 ) -> Result<(), Error> {
+    let mut pieces = Pieces {
+        sender,
+        batch: Vec::new(),
+        bytes: 0,
+    };
     for step in plan.steps.iter().filter(|step| step.action.writes()) {
         let entry = contents
             .next()
@@ -201,19 +211,43 @@ async fn feed(
             return Err(Error::new(ErrorKind::Bug, message));
         };
         let replaces = matches!(step.action, Action::Update { .. });
-        let mut going = sender
-            .send(Piece::Begin(Box::new(entry), replaces))
-            .await
-            .is_ok();
+        let mut going = pieces.push(Piece::Begin(Box::new(entry), replaces)).await;
         while let Some(content) = contents.data().await?.filter(|_| going) {
-            going = sender.send(Piece::Data(content)).await.is_ok();
+            going = pieces.push(Piece::Data(content)).await;
         }
-        if !going || sender.send(Piece::End).await.is_err() {
+        if !going || !pieces.push(Piece::End).await {
             // It failed, and says why itself.
             return Ok(());
         }
     }
+    pieces.flush().await;
     Ok(())
+}
+
+/// Pieces on their way to the thread that writes: many small ones cost one step.
+struct Pieces {
+    sender: mpsc::Sender<Vec<Piece>>,
+    batch: Vec<Piece>,
+    bytes: usize,
+}
+
+impl Pieces {
+    /// False if nobody takes them any more.
+    async fn push(&mut self, piece: Piece) -> bool {
+        if let Piece::Data(content) = &piece {
+            self.bytes += content.len();
+        }
+        self.batch.push(piece);
+        (self.bytes < PIECES_BYTES && self.batch.len() < PIECES_AT_ONCE) || self.flush().await
+    }
+
+    async fn flush(&mut self) -> bool {
+        self.bytes = 0;
+        self.sender
+            .send(std::mem::take(&mut self.batch))
+            .await
+            .is_ok()
+    }
 }
 
 /// A plan with a conflict is not carried out, not even in part.

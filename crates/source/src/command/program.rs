@@ -80,7 +80,7 @@ impl Program {
     }
 
     /// An error unless it ended with exit code 0.
-    pub(super) fn judge(&self, ended: Ended) -> Result<(), Error> {
+    pub(super) fn judge(&self, ended: &Ended) -> Result<(), Error> {
         let name = self.name();
         let how = match (ended.status.code(), ended.status.signal()) {
             (Some(0), _) => return Ok(()),

@@ -1,4 +1,5 @@
 use archive::{Content, Header, Item, Name};
+use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, openat};
@@ -7,6 +8,7 @@ use rustix::io::{Errno, read};
 use super::properties::{Kind, Properties, read_xattrs};
 use super::walk::same_state;
 use crate::Incomplete;
+use crate::bolt::Units;
 
 /// Up to this size a file is read whole before a byte of it is sent, so that it can be read again if it changed.
 const SMALL: u64 = 1024 * 1024;
@@ -80,7 +82,7 @@ pub(super) enum Opened {
     /// Read whole, and unchanged meanwhile.
     Small(Header, Content),
     /// To be read piece by piece.
-    Large(Header, LargeFile),
+    Large(Header, Box<LargeFile>),
 }
 
 /// Opens `leaf` in `parent`, and reads it if it is small.
@@ -88,6 +90,16 @@ pub(super) fn open_file(
     parent: BorrowedFd<'_>,
     leaf: &[u8],
     name: &[u8],
+) -> Result<Opened, Failure> {
+    open_disturbed(parent, leaf, name, || ())
+}
+
+/// The same, with what others do to the file while it is read.
+fn open_disturbed(
+    parent: BorrowedFd<'_>,
+    leaf: &[u8],
+    name: &[u8],
+    mut disturb: impl FnMut(),
 ) -> Result<Opened, Failure> {
     // Without O_NONBLOCK, a pipe that took the file's place would stop us here.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -110,17 +122,11 @@ pub(super) fn open_file(
         let length = u64::try_from(before.st_size).unwrap_or_default();
         if length > SMALL {
             let name = header.name.clone();
-            return Ok(Opened::Large(
-                header,
-                LargeFile {
-                    file,
-                    name,
-                    before,
-                    missing: length,
-                },
-            ));
+            let large = LargeFile::new(file, name, before, length);
+            return Ok(Opened::Large(header, Box::new(large)));
         }
         let content = read_whole(&file, length)?;
+        disturb();
         if same_state(&before, &fstat(&file)?) {
             // The length was right at both ends, so this is no race: /proc and /sys have such files.
             return match content {
@@ -165,9 +171,26 @@ pub(super) struct LargeFile {
     before: Stat,
     /// Bytes not read yet, of those that it had when it was opened: a file that grows faster than we read must end.
     missing: u64,
+    units: Units,
+    /// Read, but not sent: the first bytes of a unit whose length they do not tell yet.
+    held: Vec<u8>,
+    /// How much was sent.
+    sent: u64,
 }
 
 impl LargeFile {
+    fn new(file: OwnedFd, name: Name, before: Stat, length: u64) -> Self {
+        Self {
+            file,
+            name,
+            before,
+            missing: length,
+            units: Units::default(),
+            held: Vec::new(),
+            sent: 0,
+        }
+    }
+
     /// Sends the next piece; true when it was the last.
     ///
     /// By the time a change is noticed the beginning has been sent: the entry is completed, and listed as incomplete.
@@ -176,33 +199,63 @@ impl LargeFile {
         items: &mut Vec<Item>,
         incomplete: &mut Vec<Incomplete>,
     ) -> bool {
-        let failure = match self.next_piece() {
-            Ok(piece) if !piece.is_empty() => {
-                self.missing -= piece.len() as u64;
-                items.push(Item::Data(Content::new(piece)));
-                if self.missing > 0 {
-                    return false;
-                }
-                self.judge()
-            }
-            Ok(_) => Err(Failure::Changed),
+        let failure = match self.next_piece(items) {
+            Ok(true) if self.missing > 0 => return false,
+            Ok(true) => self.judge(),
+            Ok(false) => Err(Failure::Changed),
             Err(errno) => Err(errno.into()),
         };
+        if !self.held.is_empty() {
+            items.push(Item::Data(Content::new(std::mem::take(&mut self.held))));
+        }
         items.push(Item::End);
         if let Err(failure) = failure {
+            let reason = failure.reason();
             incomplete.push(Incomplete {
                 name: self.name.clone(),
-                reason: failure.reason(),
+                reason,
             });
         }
         true
     }
 
-    fn next_piece(&mut self) -> Result<Vec<u8>, Errno> {
+    /// False if there are no more bytes, though there should be.
+    fn next_piece(&mut self, items: &mut Vec<Item>) -> Result<bool, Errno> {
         let length = PIECE.min(usize::try_from(self.missing).unwrap_or(PIECE));
-        let mut piece = Vec::with_capacity(length);
-        while piece.len() < length && read_some(&self.file, &mut piece)? > 0 {}
-        Ok(piece)
+        let held = std::mem::take(&mut self.held);
+        let seen = held.len();
+        let mut piece = Vec::with_capacity(seen + length);
+        piece.extend_from_slice(&held);
+        while piece.len() < seen + length && read_some(&self.file, &mut piece)? > 0 {}
+        self.missing -= (piece.len() - seen) as u64;
+        let read = piece.len() > seen;
+        self.send(piece, seen, items);
+        Ok(read)
+    }
+
+    /// Sends `piece`, of which the first `seen` bytes were held back before, cut where a Bolt database's units start.
+    fn send(&mut self, mut piece: Vec<u8>, seen: usize, items: &mut Vec<Item>) {
+        let mut units = Vec::new();
+        self.units.feed(&piece[seen..], &mut units);
+        let known = self
+            .units
+            .known()
+            .map_or(u64::MAX, |known| known - self.sent);
+        let ready = usize::try_from(known)
+            .unwrap_or(usize::MAX)
+            .min(piece.len());
+        self.held = piece.split_off(ready);
+        let mut piece = Bytes::from(piece);
+        for unit in units {
+            let before = usize::try_from(unit.start - self.sent).expect("it starts in this piece");
+            push_data(piece.split_to(before), items);
+            items.push(Item::Unit {
+                length: unit.length,
+            });
+            self.sent = unit.start;
+        }
+        self.sent += piece.len() as u64;
+        push_data(piece, items);
     }
 
     fn judge(&self) -> Result<(), Failure> {
@@ -211,5 +264,92 @@ impl LargeFile {
         } else {
             Err(Failure::Changed)
         }
+    }
+}
+
+fn push_data(bytes: Bytes, items: &mut Vec<Item>) {
+    if !bytes.is_empty() {
+        items.push(Item::Data(Content::new(bytes)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+    use std::io::Write;
+
+    /// What becomes of a file of one line to which `disturb` is done whenever it was read.
+    fn read_disturbed(disturb: impl Fn(&std::path::Path, u32)) -> (Result<Vec<u8>, String>, u32) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        fs::write(&path, "one line\n").expect("a file");
+        let parent = File::open(folder.path()).expect("a folder");
+        let mut times = 0;
+        let opened = open_disturbed(parent.as_fd(), b"file", b"file", || {
+            times += 1;
+            disturb(&path, times);
+        });
+        let content = match opened {
+            Ok(Opened::Small(_, content)) => Ok(content.as_bytes().to_vec()),
+            Ok(Opened::Large(..)) => Err("large".to_owned()),
+            Err(failure) => Err(failure.reason()),
+        };
+        (content, times)
+    }
+
+    fn append(path: &std::path::Path) {
+        let mut file = File::options().append(true).open(path).expect("a file");
+        file.write_all(b"another\n").expect("it can be written");
+    }
+
+    #[test]
+    fn a_small_file_is_read_until_it_holds_still() {
+        let (content, times) = read_disturbed(|_, _| ());
+        assert_eq!((content, times), (Ok(b"one line\n".to_vec()), 1));
+        let (content, times) = read_disturbed(|path, time| {
+            if time == 1 {
+                append(path);
+            }
+        });
+        assert_eq!((content, times), (Ok(b"one line\nanother\n".to_vec()), 2));
+        let (content, times) = read_disturbed(|path, _| append(path));
+        assert_eq!(
+            (content, times),
+            (Err("changed while it was read".to_owned()), 3)
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_removed_or_replaced_is_noticed() {
+        let (content, _) = read_disturbed(|path, _| fs::remove_file(path).expect("it was there"));
+        assert_eq!(content, Err("vanished while it was read".to_owned()));
+        let (content, _) = read_disturbed(|path, time| {
+            if time == 1 {
+                fs::write(path.with_extension("new"), "new").expect("a file");
+                fs::rename(path.with_extension("new"), path).expect("it can be renamed");
+            }
+        });
+        assert_eq!(content, Ok(b"new".to_vec()));
+        let (content, _) = read_disturbed(|path, _| {
+            fs::remove_file(path).expect("it was there");
+            std::os::unix::fs::symlink("/etc/passwd", path).expect("a link");
+        });
+        assert_eq!(
+            content,
+            Err("changed while it was read".to_owned()),
+            "a link is not followed"
+        );
+    }
+
+    #[test]
+    fn a_file_that_lies_about_its_size_is_refused() {
+        let parent = File::open("/proc/self").expect("Linux");
+        let opened = open_file(parent.as_fd(), b"status", b"proc/self/status");
+        let reason = opened.err().map(Failure::reason);
+        assert_eq!(
+            reason.as_deref(),
+            Some("it does not hold as many bytes as its size says")
+        );
     }
 }

@@ -31,13 +31,15 @@ pub(super) enum Piece {
 }
 
 /// Writes what it is told until there is no more; a file that was not ended by then is removed.
-pub(super) fn run(mut pieces: mpsc::Receiver<Piece>, tree: Tree) -> Result<Report, Error> {
+pub(super) fn run(mut batches: mpsc::Receiver<Vec<Piece>>, tree: Tree) -> Result<Report, Error> {
     let mut restore = Restore::new(tree);
-    while let Some(piece) = pieces.blocking_recv() {
-        match piece {
-            Piece::Begin(entry, replaces) => restore.begin(&entry, replaces)?,
-            Piece::Data(content) => restore.data(content.as_bytes())?,
-            Piece::End => restore.end()?,
+    while let Some(batch) = batches.blocking_recv() {
+        for piece in batch {
+            match piece {
+                Piece::Begin(entry, replaces) => restore.begin(&entry, replaces)?,
+                Piece::Data(content) => restore.data(content.as_bytes())?,
+                Piece::End => restore.end()?,
+            }
         }
     }
     restore.finish()

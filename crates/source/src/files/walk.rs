@@ -8,7 +8,7 @@ use std::vec;
 use archive::{Header, Item, NAME_MAX, Name};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat, readlinkat, statat,
+    AtFlags, Dev, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat, readlinkat, statat,
 };
 use rustix::io::Errno;
 
@@ -34,7 +34,7 @@ pub(super) struct Walker {
     /// What is left of the configured paths; they are visited like what is in a folder.
     roots: vec::IntoIter<Vec<u8>>,
     folders: Vec<Folder>,
-    large: Option<LargeFile>,
+    large: Option<Box<LargeFile>>,
     capture: Capture,
     left_out: BTreeMap<&'static str, u64>,
 }
@@ -48,7 +48,7 @@ struct Folder {
     keys: vec::IntoIter<Vec<u8>>,
     /// Whether the folder or one around it is included by a pattern, and so everything in it.
     included: bool,
-    device: u64,
+    device: Dev,
 }
 
 /// One thing to visit: `leaf` in the folder `parent`, under the full `name`.
@@ -57,7 +57,7 @@ struct Visit<'a> {
     leaf: &'a [u8],
     name: Vec<u8>,
     included: bool,
-    device: Option<u64>,
+    device: Option<Dev>,
 }
 
 impl Walker {
