@@ -179,7 +179,7 @@ async fn an_abandoned_restore_leaves_nothing_and_a_killed_one_is_swept() {
     let write = source.write(&plan, &mut contents, &options);
     let abandoned = tokio::time::timeout(std::time::Duration::from_millis(500), write).await;
     assert!(abandoned.is_err(), "it was stuck and is dropped now");
-    for _ in 0..100 {
+    for _ in 0..500 {
         if fs::read_dir(&folder_there).expect("a folder").count() == 0 {
             break;
         }
