@@ -12,6 +12,8 @@ pub const PACK_MAX: u64 = 64 * 1024 * 1024;
 pub const FRAME_MAX: usize = 4 * 1024 * 1024;
 /// A chunk, in bytes.
 pub const CHUNK_MAX: usize = 1024 * 1024;
+/// A group, in bytes: a reader holds a whole one before it may use any of it.
+pub const GROUP_MAX: u64 = 4 * 1024 * 1024;
 /// Sources in one snapshot.
 pub const SOURCES_MAX: usize = 4096;
 /// Runs that a snapshot may refer to.

@@ -5,8 +5,8 @@ use archive::{Digest, Name, put_varint};
 use crate::parse::{Parse, put_bytes};
 use crate::seal::{Kind, open, seal};
 use crate::{
-    CHUNK_MAX, DataKey, FRAME_MAX, MANIFEST_MAX, OpenError, Origin, Place, RUNS_MAX, Ranges, RunId,
-    SOURCES_MAX, WriterKey, padding,
+    CHUNK_MAX, DataKey, FRAME_MAX, GROUP_MAX, MANIFEST_MAX, OpenError, Origin, Place, RUNS_MAX,
+    Ranges, RunId, SOURCES_MAX, WriterKey, padding,
 };
 
 const MAGIC: &[u8; 8] = b"SRMANIF1";
@@ -174,6 +174,9 @@ impl Manifest {
 }
 
 fn check_stream(stream: &Stream) -> Result<(), &'static str> {
+    if stream.groups.iter().any(|group| group.length > GROUP_MAX) {
+        return Err("the length of a group");
+    }
     let chunks: u64 = stream
         .groups
         .iter()
@@ -406,7 +409,10 @@ mod tests {
     #[test]
     fn manifests_that_contradict_themselves_are_refused() {
         type Break = fn(&mut Manifest);
-        let breaks: [(&str, Break); 6] = [
+        let breaks: [(&str, Break); 7] = [
+            ("a giant group", |m| {
+                m.sources[0].content.groups[0].length = GROUP_MAX + 1;
+            }),
             ("a group too few", |m| m.sources[0].content.groups.clear()),
             ("a group too long", |m| {
                 m.sources[0].content.groups[0].length += 1;

@@ -71,7 +71,10 @@ impl Ranges {
     /// The same ranges where origin i is called `origins[i]`.
     #[must_use]
     pub fn renumbered(&self, origins: &[u32]) -> Self {
-        let renumber = |range: &Range| Range { origin: origins[range.origin as usize], ..*range };
+        let renumber = |range: &Range| Range {
+            origin: origins[range.origin as usize],
+            ..*range
+        };
         Self(self.0.iter().map(renumber).collect())
     }
 
