@@ -1,32 +1,31 @@
 #!/usr/bin/env python3
 """Opens a strongroom repository without strongroom. Written from docs/format/v1.md alone; how to use it: docs/recovery.md.
-
   strongroom-recover.py REPOSITORY                                              which snapshots there are, who signed them
   strongroom-recover.py REPOSITORY prod/42 -i IDENTITY --trust WRITER --to DIR  writes one out, every byte checked
 Needs python3, `age`, and from PyPI: blake3 pynacl zstandard. Prints JSON, so that no name reaches a terminal raw.
 """
-import argparse, bisect, functools, io, itertools, json, os, pathlib, re, struct, subprocess, sys, urllib.parse
+import argparse, functools, io, itertools, json, os, pathlib, re, struct, subprocess, sys, urllib.parse
 from blake3 import blake3
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt as unseal
 from nacl.signing import VerifyKey
-from zstandard import ZstdDecompressor
+from zstandard import ZstdDecompressor, frame_content_size
 
-KIB, MIB = 1024, 1024 * 1024
+LOG = ["appended", "appender", "number", "previous"]
 SNAPSHOT = "added bytes entries finished job kind parent partial program recipients repository runs sources started writer".split()
 def check(holds, otherwise):
     if not holds:
         raise ValueError(otherwise)
+def unique(pairs): return dict(pairs) if len(dict(pairs)) == len(pairs) else check(False, "a field stands twice")
 def read(path, most):
     check(path.stat().st_size <= most, f"{path} is absurdly long")
     return path.read_bytes()
-def decode(encoding, data, most):  # zstd's own word about the size is not believed
-    decoded = ZstdDecompressor().stream_reader(data).read(most + 1) if encoding else data
-    check(encoding in (0, 1) and len(decoded) <= most, "an encoding is unknown, or a length absurd")
-    return decoded
-
+def decode(encoding, data, most):
+    size = frame_content_size(data) if encoding else len(data)
+    check(encoding in (0, 1) and 0 <= size <= most, "an encoding is unknown, or a length absurd")
+    return ZstdDecompressor().decompress(data, allow_extra_data=False) if encoding else data
 class Reader(io.BytesIO):  # takes numbers and bytes off the front of a buffer
     def take(self, length):
-        data = self.read(min(length, 256 * MIB))
+        data = self.read(min(length, 256 << 20))
         check(len(data) == length, "bytes are missing")
         return data
     def varint(self):
@@ -43,45 +42,45 @@ class Reader(io.BytesIO):  # takes numbers and bytes off the front of a buffer
 
 def read_commit(path, repository, job):
     try:
-        raw = read(path, 16 * MIB)
+        raw = read(path, 16 << 20)
         title, statement, by_writer, log, by_appender, rest = raw.split(b"\n")
-        commit, logged = json.loads(statement), json.loads(log)
-        check(commit["kind"] != "snapshot" or sorted(commit) == SNAPSHOT, "unknown fields")
+        commit, logged = (json.loads(text, object_pairs_hook=unique) for text in (statement, log))
+        known = sorted(logged.keys() - {"witness"}) == LOG and (commit["kind"] != "snapshot" or sorted(commit) == SNAPSHOT)
         place = title, logged["number"], commit["repository"], commit["job"], rest
-        check(place == (b"strongroom commit v1", int(path.name), repository, job, b""), "it belongs elsewhere")
+        check(known and place == (b"strongroom commit v1", int(path.name), repository, job, b""), "fields, or the place, are wrong")
         verify = lambda key, message, signature: VerifyKey(bytes.fromhex(key)).verify(message, bytes.fromhex(signature.decode()))
         verify(commit["writer"], b"strongroom v1 statement\n" + statement, by_writer)
         verify(logged["appender"], b"\n".join([b"strongroom v1 log", title, statement, by_writer, log, b""]), by_appender)
         return commit | {"digest": blake3(raw).hexdigest(), "previous": logged["previous"], "appender": logged["appender"]}
     except Exception:  # rule 1: whatever is wrong with it, it is garbage
         return None
-def view(log, repository, job, maintainers):
-    """{number: commit} of the valid commits of a job's log (rules 2 and 3)."""
+def view(log, repository, job, maintainers, trusted):  # the valid commits of a job by number: rules 2 and 3
     names = sorted(path.name for path in log.iterdir() if re.fullmatch("[0-9]{12}", path.name))
     commits = {int(name): commit for name in names if (commit := read_commit(log / name, repository, job))}
-    top = max((number for number, commit in commits.items() if commit["kind"] == "prune"
-               and {commit["writer"], commit["appender"]} <= set(maintainers)), default=0)
+    new = [number for number, commit in commits.items() if commit["kind"] not in ("snapshot", "prune")]
+    check(not any(commits.pop(number)["appender"] in trusted for number in new), f"{job}: {new} need a newer strongroom")
+    prunes = [number for number, commit in commits.items() if commit["kind"] == "prune"
+              and {commit["writer"], commit["appender"]} <= set(maintainers)]
+    top = max(prunes, default=0)
     retained, last = dict(commits[top]["retains"]) if top else {}, None
     valid = {number: commit for number, commit in commits.items() if number < top and retained.get(number) == commit["digest"]}
     for number, commit in commits.items():
         if number == top or number > top and commit["previous"] == last:
             valid[number], last = commit, commit["digest"]
-            check(commit["kind"] in ("snapshot", "prune"), f"{job}/{number} needs a newer strongroom")
     return valid
 
-class Run:
-    """A run: its data key, its manifest and its frames; `listed` is what the commit says of its objects."""
+class Run:  # its data key, its manifest and its frames; `listed` is what the commit says of its objects
     def __init__(self, folder, repository, job, listed, identity):
         self.folder, self.place = folder, (b"strongroom v1" + bytes.fromhex(repository + listed["run"]), job.encode())
         self.digests = {name: listed[name]["digest"] for name in ("key", "manifest")}
         self.digests |= {f"pack-{number:06}": digest for number, _, digest in listed["packs"]}
-        age = subprocess.run(["age", "-d", "-i", identity], input=self.object("key", 64 * KIB), stdout=subprocess.PIPE)
+        age = subprocess.run(["age", "-d", "-i", identity], input=self.object("key", 64 << 10), stdout=subprocess.PIPE)
         check(age.returncode == 0 and len(age.stdout) == 32, f"{folder / 'key'} does not open with this identity")
-        self.key, manifest = age.stdout, self.object("manifest", 256 * MIB)
+        self.key, manifest = age.stdout, self.object("manifest", 256 << 20)
         check(manifest[:40] == b"SRMANIF1" + self.derive("key commitment"), f"{folder / 'manifest'} is of another key")
         padded = Reader(self.open(manifest[40:], self.derive("manifest key"), 2, 0, 0))
         encoding, length = struct.unpack("<BQ", padded.take(9))
-        self.parse(Reader(decode(encoding, padded.take(length), 256 * MIB)))
+        self.parse(Reader(decode(encoding, padded.take(length), 256 << 20)))
     @functools.lru_cache(4)
     def object(self, name, most):
         data = read(self.folder / name, most)
@@ -99,42 +98,44 @@ class Run:
                                           parse_stream(body, origins), parse_stream(body, origins)))
         frame = lambda: (body.varint(), body.varint(), body.varint(), body.list(body.varint))
         self.frames = body.list(lambda: body.list(frame))
-        body.end()  # Of each stream the number of each frame's first chunk, and last of all how many chunks there are:
-        self.starts = [[0, *itertools.accumulate(len(chunks) for *_, chunks in frames)] for frames in self.frames]
+        body.end()  # Where in which frame each chunk of a stream is:
+        self.where = [[(number, end - size, end) for number, (*_, sizes) in enumerate(frames)
+                       for size, end in zip(sizes, itertools.accumulate(sizes))] for frames in self.frames]
     @functools.lru_cache(32)
     def frame(self, stream, number):
         pack, offset, length, chunks = self.frames[stream][number]
-        sealed = self.object(f"pack-{pack:06}", 64 * MIB)[offset:offset + length]
+        sealed = self.object(f"pack-{pack:06}", 64 << 20)[offset:offset + length]
         plain = self.open(sealed, self.derive("frame key", struct.pack("<IQ", stream, number)), 1, stream, number)
-        data = decode(plain[0], plain[1:], 4 * MIB)
+        data = decode(plain[0], plain[1:], 4 << 20)
         check(len(data) == sum(chunks), "a frame's chunks are not as listed")
-        return [data[end - size:end] for size, end in zip(chunks, itertools.accumulate(chunks))]
+        return data
     def chunk(self, stream, number):
-        frame = bisect.bisect_right(self.starts[stream], number) - 1
-        return self.frame(stream, frame)[number - self.starts[stream][frame]]
+        frame, start, end = self.where[stream][number]
+        return self.frame(stream, frame)[start:end]
 
-def parse_stream(body, origins):
-    """Ranges (run, stream, first, count) and groups (count, length, digest)."""
+def parse_stream(body, origins):  # ranges (run, stream, first, count, length) and groups (count, length, digest)
     length, count = body.varint(), body.varint()
     columns, ends, ranges = [[body.varint() for _ in range(count)] for _ in range(4)], {}, []
-    for origin, first, count, _ in zip(*columns):
+    for origin, first, count, size in zip(*columns):
         first = ends.get(origin, 0) + (first >> 1 ^ -(first & 1))  # zigzag, from the end of this origin's last range
         check(first >= 0 and count > 0, "a range is absurd")
         ends[origin] = first + count
-        ranges.append((*origins[origin], first, count))
+        ranges.append((*origins[origin], first, count, size))
     groups = body.list(lambda: (body.varint(), body.varint(), body.take(32)))
-    check(length == sum(columns[3]) == sum(size for _, size, _ in groups), "ranges, groups and length disagree")
+    sizes = [size for _, size, _ in groups if size <= 4 << 20]
+    check(len(sizes) == len(groups) and length == sum(columns[3]) == sum(sizes), "ranges, groups and length disagree")
     return ranges, groups
-def read_stream(runs, ranges, groups):
-    """A stream's bytes, group by group; nothing is given out before its digest was found right."""
-    chunks = (runs(run).chunk(stream, number) for run, stream, first, count in ranges for number in range(first, first + count))
+def read_stream(runs, ranges, groups):  # bytes, group by group, each given out after its digest was found right
+    for run, stream, first, count, length in ranges:
+        lengths = [end - start for _, start, end in runs(run).where[stream][first:first + count]]
+        check((len(lengths), sum(lengths)) == (count, length), "a range is not as long as its chunks")
+    chunks = (runs(run).chunk(stream, number) for run, stream, first, count, _ in ranges for number in range(first, first + count))
     for count, length, digest in groups:
         group = list(itertools.islice(chunks, min(count, length)))
         right = blake3(b"".join(blake3(chunk).digest() for chunk in group)).digest() == digest and sum(map(len, group)) == length
         check(right and len(group) == count, "the bytes of a group are not those that were captured")
         yield memoryview(b"".join(group))
     check(next(chunks, None) is None, "there are chunks without a group")
-
 def new_file(folder, parts):  # whatever an entry is called, its file is a new one below the folder
     parts = [urllib.parse.quote(part, safe="@=,:+ ") for part in parts]
     path = folder.joinpath(*({"": "%", ".": "%2E", "..": "%2E%2E"}.get(part, part) for part in parts))
@@ -143,9 +144,7 @@ def new_file(folder, parts):  # whatever an entry is called, its file is a new o
         return open(path, "xb")
     except OSError:  # the name is too long, or another entry's folder has it: the index says what this file is
         return open(folder / f"%{len(os.listdir(folder))}", "xb")
-def write_out(runs, source, folder, index):
-    """Writes a source's entries below the folder, and a line for each into the index."""
-    name, _, _, incomplete, count, content, catalog = source
+def write_out(runs, folder, index, name, kind, facts, incomplete, count, content, catalog):
     catalog, content, rest, last = Reader(b"".join(read_stream(runs, *catalog))), read_stream(runs, *content), b"", None
     text = lambda data: urllib.parse.quote(data, safe="/@=,:+ ")  # exact, and harmless wherever it is shown
     for _ in range(count):
@@ -180,10 +179,11 @@ parser.add_argument("--trust", action="append", default=[], metavar="WRITER", he
 parser.add_argument("--maintainer", action="append", default=[], metavar="KEY", help="whose prunes count; may be repeated")
 parser.add_argument("--to", type=pathlib.Path, metavar="DIR", help="a folder to make and to write into")
 options = parser.parse_args()
-head = json.loads(read(options.repository / "strongroom.json", 64 * KIB))
+head = json.loads(read(options.repository / "strongroom.json", 64 << 10))
 check((head["format"], head["version"]) == ("strongroom repository", 1), "a newer strongroom is needed")
 commits = {f"{log.parent.name}/{number}": commit for log in sorted(options.repository.glob("*/log"))
-           for number, commit in view(log, head["id"], log.parent.name, options.maintainer).items()}
+           for number, commit in view(log, head["id"], log.parent.name, options.maintainer,
+                                                                          options.maintainer + options.trust).items()}
 if not options.snapshot:
     for name, commit in commits.items():
         told = {key: commit.get(key) for key in ("kind", "writer", "finished", "partial", "entries", "bytes")}
@@ -197,4 +197,4 @@ else:
     runs = functools.cache(lambda name: Run(folder / name, head["id"], commit["job"], listed[name], options.identity))
     index = open(options.to / "%index.jsonl", "x")
     for source in runs(commit["runs"][0]["run"]).sources:
-        write_out(runs, source, options.to, index)
+        write_out(runs, options.to, index, *source)
