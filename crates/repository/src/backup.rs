@@ -230,6 +230,27 @@ impl Backup {
             .await
     }
 
+    /// Gives up before [`Backup::finish`]: removes what this run uploaded, where the store lets us.
+    ///
+    /// Safe without a prune, because the run's name is known to nobody else and no commit was attempted. What cannot be
+    /// removed stays as objects that nothing names; `verify` counts them.
+    pub async fn abandon(self) {
+        // An upload on its way must not arrive after the listing; what it returns does not matter any more.
+        drop(self.packer.into_inner().finish(&self.key).await);
+        let folder = Name::run(&self.options.job, self.place.run);
+        let objects = self
+            .repository
+            .store
+            .list(&folder)
+            .await
+            .unwrap_or_default();
+        for object in objects {
+            if let Err(error) = self.repository.store.delete(&object.location).await {
+                tracing::debug!(object = %object.location, %error, "an abandoned object stays");
+            }
+        }
+    }
+
     /// Steps 2 to 5: uploads what is left and appends the commit. `started` and `now` are RFC 3339.
     ///
     /// `results` stand in the order of the indices given to [`Backup::take`].

@@ -8,7 +8,8 @@ use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    Error as StoreError, GetOptions, GetRange, ObjectMeta, ObjectStore, PutMode, PutOptions,
+    Error as StoreError, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    PutOptions,
 };
 
 use crate::Error;
@@ -124,6 +125,14 @@ impl Store {
         }
     }
 
+    /// Deletes an object, or finds that it is gone. The callers say why that is safe.
+    pub(crate) async fn delete(&self, path: &Path) -> Result<(), Error> {
+        match self.inner.delete(path).await {
+            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(source) => Err(self.failed("delete", &Name(path.clone()), source)),
+        }
+    }
+
     /// All objects below a folder, in no order.
     pub(crate) async fn list(&self, folder: &Name) -> Result<Vec<ObjectMeta>, Error> {
         let listed = self.inner.list(Some(&folder.0)).try_collect().await;
@@ -170,6 +179,10 @@ impl Name {
 
     pub(crate) fn runs(job: &JobName) -> Self {
         Self(Path::from(format!("{job}/runs")))
+    }
+
+    pub(crate) fn run(job: &JobName, run: RunId) -> Self {
+        Self(Path::from(format!("{job}/runs/{run}")))
     }
 
     /// `object`: `key`, `manifest`, `map`, `pack-000000`.

@@ -37,6 +37,8 @@ pub struct Report {
     pub damage: Vec<Damage>,
     /// Objects of the log that are neither valid nor damaged: dropped by a prune or lost in a race.
     pub superseded: u64,
+    /// Objects of runs that no valid snapshot names, and their bytes: left by interrupted backups, or one is under way.
+    pub unnamed: (u64, u64),
     /// Snapshots by writers who are not trusted, which no restore accepts.
     pub untrusted: Vec<u64>,
 }
@@ -153,6 +155,16 @@ async fn check_sizes(
         .into_iter()
         .map(|meta| (meta.location.to_string(), meta.size))
         .collect();
+    let known: BTreeSet<String> = named
+        .keys()
+        .map(|(run, name)| Name::in_run(job, *run, name).to_string())
+        .collect();
+    for (name, size) in &sizes {
+        if !known.contains(name) {
+            report.unnamed.0 += 1;
+            report.unnamed.1 += size;
+        }
+    }
     for ((run, name), objects) in named {
         let name = Name::in_run(job, *run, name).to_string();
         for Named { object, snapshots } in objects {
