@@ -5,3 +5,16 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod keygen;
 pub(crate) mod man;
+
+pub(crate) mod backup;
+pub(crate) mod init;
+pub(crate) mod verify;
+
+pub(crate) mod diff;
+pub(crate) mod find;
+pub(crate) mod get;
+pub(crate) mod history;
+pub(crate) mod show;
+pub(crate) mod snapshots;
+
+pub(crate) mod restore;

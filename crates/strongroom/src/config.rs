@@ -7,6 +7,7 @@ pub(crate) mod origin;
 pub(crate) mod reference;
 pub(crate) mod resolve;
 pub(crate) mod schema;
+pub(crate) mod stored;
 
-pub(crate) use origin::{Origin, Setting};
+pub(crate) use origin::Setting;
 pub(crate) use resolve::{Settings, resolve};

@@ -81,9 +81,32 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(failure) = cause.downcast_ref::<Failure>() {
         return Some(failure.exit);
     }
-    cause
-        .downcast_ref::<source::Error>()
-        .and_then(|error| of_source(error.kind()))
+    if let Some(error) = cause.downcast_ref::<source::Error>() {
+        return of_source(error.kind());
+    }
+    if let Some(error) = cause.downcast_ref::<repository::Error>() {
+        return of_repository(error.kind());
+    }
+    let error = cause.downcast_ref::<std::io::Error>()?;
+    (error.kind() == std::io::ErrorKind::PermissionDenied).then_some(Exit::Denied)
+}
+
+fn of_repository(error: &repository::Error) -> Option<Exit> {
+    use repository::Error as Kind;
+    match error {
+        Kind::Unusable {
+            reason: format::DescriptionError::Newer(_),
+            ..
+        }
+        | Kind::NewerCommit { .. } => Some(Exit::Newer),
+        Kind::NoRepository { .. } | Kind::Unusable { .. } => Some(Exit::NoRepository),
+        Kind::Exists { .. } => Some(Exit::Conflict),
+        Kind::Missing { .. } | Kind::Damaged { .. } => Some(Exit::Damage),
+        Kind::NoIdentity { .. } => Some(Exit::NoIdentity),
+        Kind::Untrusted { .. } => Some(Exit::Untrusted),
+        Kind::Contended { .. } => Some(Exit::Contended),
+        _ => None,
+    }
 }
 
 fn of_source(kind: source::ErrorKind) -> Option<Exit> {
@@ -92,9 +115,13 @@ fn of_source(kind: source::ErrorKind) -> Option<Exit> {
         Kind::Unreachable => Some(Exit::Unreachable),
         Kind::Denied => Some(Exit::Denied),
         Kind::Conflict => Some(Exit::Conflict),
-        Kind::Incomplete => Some(Exit::Partial),
         Kind::Configuration => Some(Exit::Usage),
-        Kind::Invalid | Kind::Program | Kind::Local | Kind::Unsupported | Kind::Bug => None,
+        Kind::Incomplete
+        | Kind::Invalid
+        | Kind::Program
+        | Kind::Local
+        | Kind::Unsupported
+        | Kind::Bug => None,
     }
 }
 

@@ -9,29 +9,47 @@ mod config;
 
 mod commands;
 
+mod session;
+mod sources;
+mod wanted;
+
+mod captured;
+mod compare;
+mod entry;
+mod timeline;
+
 mod failure;
 mod log;
 mod names;
 mod output;
+mod progress;
 mod units;
 
 mod exit;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Parser as _;
 use cli::{Cli, Command, Globals};
 use commands::keygen::KeyKind;
 use config::Settings;
 use exit::Exit;
+use failure::Failure;
 use jiff::Timestamp;
 use output::Output;
+use session::Session;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long work on other threads may take to notice that the command has ended.
+const SHUTDOWN: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let exit = match Cli::try_parse() {
         Ok(cli) => {
             let output = Output::new(cli.globals.json, cli.globals.quiet);
-            run(cli, &output).unwrap_or_else(|error| output.error(&error))
+            run(cli, output).unwrap_or_else(|error| output.error(&error))
         }
         // The command line was not understood, but a script that asks for JSON must get it.
         Err(error) => {
@@ -41,7 +59,7 @@ fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-fn run(cli: Cli, output: &Output) -> anyhow::Result<Exit> {
+fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
     log::start(cli.globals.verbose, output.color)?;
     let globals = cli.globals;
     match cli.command {
@@ -56,14 +74,14 @@ fn run(cli: Cli, output: &Output) -> anyhow::Result<Exit> {
             output.answer(&key)?;
         }
         Command::Config(config) if config.schema => {
-            output.raw(config::schema::schema().as_bytes())?
+            Output::raw(config::schema::schema().as_bytes())?;
         }
         Command::Config(_) => output.answer(&commands::config::config(&settings(&globals)?))?,
         Command::Completions(completions) => {
-            output.raw(&commands::completions::completions(completions.shell))?;
+            Output::raw(&commands::completions::completions(completions.shell))?;
         }
-        Command::Man(man) => output.raw(&commands::man::man(man.command.as_deref())?)?,
-        _ => anyhow::bail!("this command needs the repository, which is not built in yet"),
+        Command::Man(man) => Output::raw(&commands::man::man(man.command.as_deref())?)?,
+        command => return in_repository(command, &Session::new(settings(&globals)?, output)),
     }
     Ok(Exit::Ok)
 }
@@ -72,4 +90,96 @@ fn run(cli: Cli, output: &Output) -> anyhow::Result<Exit> {
 fn settings(globals: &Globals) -> anyhow::Result<Settings> {
     let found = config::load::find(globals.config.as_deref())?;
     Ok(config::resolve(found, globals)?)
+}
+
+/// Runs a command that needs the repository, until it ends or is interrupted. Dropping it is what cancels it: what it was
+/// writing is not named by anything yet.
+fn in_repository(command: Command, session: &Session) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            interrupted = interruption() => {
+                interrupted?;
+                Err(Failure::new(Exit::Interrupted, "interrupted").into())
+            }
+            ended = dispatch(command, session) => ended,
+        }
+    });
+    runtime.shutdown_timeout(SHUTDOWN);
+    ended
+}
+
+/// Ends when somebody wants us to.
+async fn interruption() -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("wait for signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("wait for signals")?;
+    let mut hangup = signal(SignalKind::hangup()).context("wait for signals")?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(())
+}
+
+async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
+    let output = &session.output;
+    match command {
+        Command::Init(_) => output.answer(&commands::init::init(session).await?)?,
+        Command::Backup(backup) => {
+            let taken =
+                commands::backup::backup(session, &backup.jobs, backup.allow_partial).await?;
+            output.answer(&taken)?;
+            // Each is said; the first decides how the program ends.
+            let exits: Vec<Exit> = taken
+                .failures
+                .iter()
+                .map(|error| output.error(error))
+                .collect();
+            return Ok(exits.first().copied().unwrap_or_else(|| taken.exit()));
+        }
+        Command::Snapshots(snapshots) => {
+            let (job, since) = (snapshots.job.as_ref(), snapshots.since);
+            let list =
+                commands::snapshots::snapshots(session, job, since, Timestamp::now()).await?;
+            output.answer(&list)?;
+            list.notes().iter().for_each(|note| output.note(note));
+        }
+        Command::Show(show) => commands::show::show(session, &show).await?,
+        Command::Get(get) => commands::get::get(session, &get).await?,
+        Command::Cat(cat) => commands::get::cat(session, &cat).await?,
+        Command::Find(find) => {
+            let found = commands::find::find(session, &find.pattern, find.job.as_ref()).await?;
+            output.answer(&found)?;
+            return Ok(found.exit);
+        }
+        Command::History(history) => {
+            let job = history.job.as_ref();
+            let found = commands::history::history(session, &history.entry, job).await?;
+            output.answer(&found)?;
+            return Ok(found.exit);
+        }
+        Command::Diff(diff) => {
+            return commands::diff::diff(session, &diff.before, &diff.after).await;
+        }
+        Command::Verify(verify) => {
+            let verified = commands::verify::verify(session, &verify.jobs, verify.level).await?;
+            output.answer(&verified)?;
+            return Ok(verified.exit());
+        }
+        Command::Restore(restore) => {
+            let restored = commands::restore::restore(session, &restore).await?;
+            if output.json() {
+                output.answer(&restored)?;
+            } else {
+                Output::raw(restored.conclusion().to_string().as_bytes())?;
+            }
+            return Ok(restored.exit());
+        }
+        Command::Keygen(_) | Command::Config(_) | Command::Completions(_) | Command::Man(_) => {
+            unreachable!("they need no repository and were run before")
+        }
+    }
+    Ok(Exit::Ok)
 }

@@ -94,6 +94,11 @@ impl fmt::Display for SnapshotName {
     }
 }
 
+/// "1 entry", "2 entries".
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// The known name that `typed` was probably meant to be: at most a third of it differs.
 pub(crate) fn nearest<'a>(
     typed: &str,

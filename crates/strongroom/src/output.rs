@@ -10,8 +10,8 @@
 //! 6. Values of secrets pass through [`Output::raw`] only, for the commands whose purpose it is (`get`, `cat`).
 //! 7. An error is printed once: `strongroom: ` and its chain joined by `: `, then `hint: ` and what to type next.
 
-use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
+use std::fmt::{Display, Write as _};
+use std::io::{self, BufRead as _, BufWriter, IsTerminal, Read as _, Stdout, Write};
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -19,12 +19,27 @@ use serde::Serialize;
 use crate::exit::{self, Exit};
 use crate::failure::hint_of;
 
+/// What a failed write to standard output says.
+const STDOUT: &str = "write to stdout";
+
 /// Where a command's answer and its talk go.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
-    pub(crate) json: bool,
-    pub(crate) quiet: bool,
+    pub(crate) form: Form,
     pub(crate) color: bool,
+    /// Whether stderr is a terminal that can be drawn on.
+    pub(crate) terminal: bool,
+}
+
+/// What is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Text, and talk beside it.
+    Text,
+    /// Text alone.
+    Quiet,
+    /// JSON alone.
+    Json,
 }
 
 /// An error as `--json` prints it.
@@ -38,52 +53,107 @@ struct ErrorObject<'a> {
 
 impl Output {
     pub(crate) fn new(json: bool, quiet: bool) -> Self {
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let terminal = io::stderr().is_terminal() && !dumb;
         Self {
-            json,
-            quiet,
-            color: !plain && io::stderr().is_terminal(),
+            form: match (json, quiet) {
+                (true, _) => Form::Json,
+                (false, true) => Form::Quiet,
+                (false, false) => Form::Text,
+            },
+            color: terminal && !no_color,
+            terminal,
         }
     }
 
+    pub(crate) fn json(self) -> bool {
+        self.form == Form::Json
+    }
+
     /// The answer of a command: its text form, or one line of JSON.
-    pub(crate) fn answer<T: Display + Serialize>(&self, answer: &T) -> anyhow::Result<()> {
+    pub(crate) fn answer<T: Display + Serialize>(self, answer: &T) -> anyhow::Result<()> {
         let mut stdout = io::stdout().lock();
-        if self.json {
+        if self.json() {
             serde_json::to_writer(&mut stdout, answer)
                 .map_err(io::Error::from)
-                .context("write to stdout")?;
+                .context(STDOUT)?;
             return finish(stdout.write_all(b"\n"));
         }
         finish(write!(stdout, "{answer}"))
     }
 
     /// Exact bytes: a script, a document, the value of a secret that was asked for by name.
-    pub(crate) fn raw(&self, bytes: &[u8]) -> anyhow::Result<()> {
+    pub(crate) fn raw(bytes: &[u8]) -> anyhow::Result<()> {
         finish(io::stdout().lock().write_all(bytes))
     }
 
+    /// Whether data goes to a screen, where a secret would be seen and kept in a scroll-back.
+    pub(crate) fn data_is_shown() -> bool {
+        io::stdout().is_terminal()
+    }
+
+    /// A list that may be too long to hold: its `head`, a JSON object, and then its rows one by one, under `key`.
+    pub(crate) fn list<T: Serialize>(self, head: &T, key: &str) -> anyhow::Result<List> {
+        let mut stdout = BufWriter::new(io::stdout());
+        if self.json() {
+            let head = serde_json::to_string(head).expect("a head serializes");
+            let open = head.strip_suffix('}').expect("a head is an object");
+            let comma = if open == "{" { "" } else { "," };
+            write!(stdout, "{open}{comma}\"{key}\":[").context(STDOUT)?;
+        }
+        Ok(List {
+            json: self.json(),
+            first: true,
+            stdout,
+        })
+    }
+
+    /// Asks whether to go on. `None`: nobody is there to answer, for only a person at a terminal can.
+    pub(crate) async fn ask(self, question: &str) -> anyhow::Result<Option<bool>> {
+        if self.json() || !self.terminal || !io::stdin().is_terminal() {
+            return Ok(None);
+        }
+        talk(&format!("{} [y/N] ", escape(question)));
+        // Not on this thread: an interrupt must still be noticed.
+        let answer = tokio::task::spawn_blocking(|| {
+            let mut line = String::new();
+            io::stdin()
+                .lock()
+                .take(64)
+                .read_line(&mut line)
+                .map(|_| line)
+        });
+        let answer = answer
+            .await
+            .expect("reading a line does not panic")
+            .context("read the answer")?;
+        Ok(Some(matches!(
+            answer.trim().to_ascii_lowercase().as_str(),
+            "y" | "yes"
+        )))
+    }
+
     /// One sentence of talk.
-    pub(crate) fn note(&self, text: impl Display) {
-        if !self.quiet && !self.json {
+    pub(crate) fn note(self, text: impl Display) {
+        if self.form == Form::Text {
             talk(&format!("{}\n", escape(&text.to_string())));
         }
     }
 
     /// The error that ends the program, once, with what to type next.
-    pub(crate) fn error(&self, error: &anyhow::Error) -> Exit {
+    pub(crate) fn error(self, error: &anyhow::Error) -> Exit {
         if is_broken_pipe(error) {
             // Whoever read our output has gone and knows why.
             return Exit::Failure;
         }
         let exit = exit::of(error);
-        self.report(&format!("{error:#}"), hint_of(error), exit);
+        self.report(&chain(error), hint_of(error), exit);
         exit
     }
 
     /// What clap has to say: help goes to stdout, a mistake is an error like any other.
-    pub(crate) fn usage(&self, error: &clap::Error) -> Exit {
+    pub(crate) fn usage(self, error: &clap::Error) -> Exit {
         if !error.use_stderr() {
             return match finish(write!(io::stdout().lock(), "{}", error.render())) {
                 Ok(()) => Exit::Ok,
@@ -92,7 +162,7 @@ impl Output {
         }
         let text = error.render().to_string();
         let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-        if self.json {
+        if self.json() {
             let first = text.split("\n\n").next().unwrap_or_default();
             let first: Vec<&str> = first.split_whitespace().collect();
             self.report(&first.join(" "), Some("strongroom help"), Exit::Usage);
@@ -102,8 +172,8 @@ impl Output {
         Exit::Usage
     }
 
-    fn report(&self, message: &str, hint: Option<&str>, exit: Exit) {
-        if self.json {
+    fn report(self, message: &str, hint: Option<&str>, exit: Exit) {
+        if self.json() {
             let object = ErrorObject {
                 error: message.to_owned(),
                 hint,
@@ -114,10 +184,56 @@ impl Output {
         }
         let mut text = format!("strongroom: {}\n", escape(message));
         if let Some(hint) = hint {
-            text.push_str(&format!("hint: {}\n", escape(hint)));
+            let _ = writeln!(text, "hint: {}", escape(hint));
         }
         talk(&text);
     }
+}
+
+/// Rows of a list on their way to standard output.
+pub(crate) struct List {
+    json: bool,
+    first: bool,
+    stdout: BufWriter<Stdout>,
+}
+
+impl List {
+    /// The next row: a line, or an element.
+    pub(crate) fn row<T: Display + Serialize>(&mut self, row: &T) -> anyhow::Result<()> {
+        if !self.json {
+            return writeln!(self.stdout, "{row}").context(STDOUT);
+        }
+        let comma = if std::mem::take(&mut self.first) {
+            ""
+        } else {
+            ","
+        };
+        let json = serde_json::to_string(row).expect("a row serializes");
+        write!(self.stdout, "{comma}{json}").context(STDOUT)
+    }
+
+    /// To be called after the last row; without it a JSON document stays open, and no reader takes it for whole.
+    pub(crate) fn end(mut self) -> anyhow::Result<()> {
+        if self.json {
+            self.stdout.write_all(b"]}\n").context(STDOUT)?;
+        }
+        self.stdout.flush().context(STDOUT)
+    }
+}
+
+/// The causes joined by `: `. Some libraries repeat their cause in their own words; it is printed once.
+pub(crate) fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 /// Nobody can be told that stderr is closed.
@@ -128,7 +244,7 @@ fn talk(text: &str) {
 fn finish(written: io::Result<()>) -> anyhow::Result<()> {
     written
         .and_then(|()| io::stdout().lock().flush())
-        .context("write to stdout")
+        .context(STDOUT)
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -136,7 +252,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .chain()
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
-        && error.to_string() == "write to stdout"
+        && error.to_string() == STDOUT
 }
 
 /// Control characters and whatever else drives a terminal or makes text lie become visible escapes; line feeds stay.
@@ -170,7 +286,7 @@ mod tests {
     #[test]
     fn a_broken_pipe_is_silent_only_on_stdout() {
         let broken = || anyhow::Error::new(io::Error::from(io::ErrorKind::BrokenPipe));
-        assert!(is_broken_pipe(&broken().context("write to stdout")));
+        assert!(is_broken_pipe(&broken().context(STDOUT)));
         assert!(!is_broken_pipe(&broken().context("write pack 3")));
     }
 }

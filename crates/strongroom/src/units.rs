@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Period(Duration);
 
-const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+const CENTURY: Duration = Duration::from_hours(100 * 366 * 24);
 
 /// Why a text is not a duration.
 #[derive(Debug, thiserror::Error)]
@@ -176,6 +176,11 @@ impl fmt::Display for Size {
             _ => write!(f, "{whole} {}", UNITS[unit]),
         }
     }
+}
+
+/// The time now, RFC 3339, to the millisecond: enough to tell captures apart, and short to read.
+pub(crate) fn now() -> String {
+    format!("{:.3}", Timestamp::now())
 }
 
 /// Why a text is not a moment.

@@ -2,7 +2,8 @@
 //! output, standard error and exit status. Each session runs in a folder of its own.
 //!
 //! What differs from run to run is written as a placeholder: `[DIR]` the folder, `[RECIPIENT]` `[WRITER]` a public key,
-//! `[TIME]` a moment. A step may `save` its output under a name of its own (capital letters), which later steps may use.
+//! `[TIME]` a moment, `[SIZE]` what compression and padding decide, `[FOLDER]` the folder as entries of `files` name it.
+//! A step may `save` its output under a name of its own (capital letters), which later steps may use.
 //!
 //! `STRONGROOM_WRITE_GOLDEN=1 cargo test -p strongroom --test cli` writes down what happens now. Read the difference.
 
@@ -189,7 +190,8 @@ impl Scene {
             .filter(|(_, value)| value.len() > 20)
             .fold(text.replace(self.root(), "[DIR]"), |text, (name, value)| {
                 text.replace(value, &format!("[{name}]"))
-            });
+            })
+            .replace(&self.root()[1..], "[FOLDER]");
         let mut blanked = String::new();
         let mut rest = text.as_str();
         while let Some(first) = rest.chars().next() {
@@ -198,8 +200,18 @@ impl Scene {
                 blanked.push(first);
                 rest = &rest[first.len_utf8()..];
             } else {
-                blanked.push_str(placeholder(word).unwrap_or(word));
                 rest = &rest[word.len()..];
+                let (colon, word) = word
+                    .strip_prefix(':')
+                    .map_or(("", word), |word| (":", word));
+                let stored = rest.starts_with(" KiB") || blanked.ends_with("\"added\"");
+                let known = if stored && word != "0" {
+                    Some("[SIZE]")
+                } else {
+                    placeholder(word)
+                };
+                blanked.push_str(colon);
+                blanked.push_str(known.unwrap_or(word));
             }
         }
         blanked
@@ -219,6 +231,8 @@ fn placeholder(word: &str) -> Option<&'static str> {
         Some("[WRITER]")
     } else if hex(32) {
         Some("[ID]")
+    } else if hex(16) {
+        Some("[SHORT]")
     } else if moment && word.ends_with('Z') {
         Some("[TIME]")
     } else {
@@ -298,9 +312,9 @@ fn emit(session: &Session) -> String {
 fn map(text: &mut String, key: &str, entries: &BTreeMap<String, String>) {
     if !entries.is_empty() {
         let _ = writeln!(text, "    {key}:");
-        entries
-            .iter()
-            .for_each(|(name, value)| scalar(text, "      ", name, value));
+        for (name, value) in entries {
+            scalar(text, "      ", name, value);
+        }
     }
 }
 

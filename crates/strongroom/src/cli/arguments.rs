@@ -1,9 +1,10 @@
 //! The arguments of each command.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, ValueEnum};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, ValueEnum};
 use clap_complete::Shell;
 use format::JobName;
 use globset::{GlobBuilder, GlobMatcher};
@@ -118,7 +119,7 @@ pub(crate) struct Show {
 /// The exact bytes go to standard output. To a terminal only with --terminal: screens are watched and recorded.
 #[derive(Args)]
 #[command(after_help = ending(
-    &["get prod config:/etc/app/tls.key > tls.key", "get prod/42 kubernetes:Secret/default/db password | psql"],
+    &["get prod config:etc/app/tls.key > tls.key", "get prod/42 dump:dump.sql --terminal"],
     &READ,
 ))]
 pub(crate) struct Get {
@@ -174,7 +175,7 @@ pub(crate) struct Find {
 
 /// When did an entry change, and which snapshot has it
 #[derive(Args)]
-#[command(after_help = ending(&["history config:/etc/app/tls.key"], &READ))]
+#[command(after_help = ending(&["history config:etc/app/tls.key"], &READ))]
 pub(crate) struct History {
     /// The entry as `show` prints it; without SOURCE: if only one source has it.
     #[arg(value_name = "ENTRY")]
@@ -211,7 +212,7 @@ pub(crate) struct Diff {
 #[command(after_help = ending(
     &[
         "restore prod --dry-run",
-        "restore prod/42 --only 'config:/etc/app/**' --conflict overwrite",
+        "restore prod/42 --only 'config:etc/app/**' --conflict overwrite",
         "restore prod --source config --to /tmp/restored --yes",
     ],
     &[
@@ -248,9 +249,8 @@ pub(crate) struct Restore {
     #[arg(long)]
     pub(crate) no_undo: bool,
 
-    /// A setting of the source, like initial-cluster=…; may be repeated.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
-    pub(crate) set: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) settings: SourceFlags,
 
     /// Do not ask.
     #[arg(long)]
@@ -358,11 +358,19 @@ pub(crate) struct Pattern {
 }
 
 impl Pattern {
-    /// Whether an entry's printed name matches, with or without its source before it.
+    /// Whether an entry's printed name matches, with or without its source, and with or without the root's slash.
     pub(crate) fn matches(&self, source: &str, entry: &str) -> bool {
         match &self.glob {
-            Some(glob) => glob.is_match(entry) || glob.is_match(format!("{source}:{entry}")),
-            None => format!("{source}:{entry}").contains(&self.text),
+            Some(glob) => {
+                glob.is_match(entry)
+                    || glob.is_match(format!("{source}:{entry}"))
+                    || glob.is_match(format!("/{entry}"))
+                    || glob.is_match(format!("{source}:/{entry}"))
+            }
+            None => {
+                format!("{source}:{entry}").contains(&self.text)
+                    || format!("{source}:/{entry}").contains(&self.text)
+            }
         }
     }
 }
@@ -389,10 +397,46 @@ impl FromStr for Pattern {
     }
 }
 
-fn setting(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("write NAME=VALUE".to_owned()),
+/// The flags of `restore` that sources define themselves, by name without the dashes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SourceFlags(pub(crate) BTreeMap<String, String>);
+
+impl Args for SourceFlags {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        source::etcd::SETTINGS
+            .iter()
+            .fold(command, |command, setting| {
+                let arg = Arg::new(setting.name)
+                    .long(setting.name)
+                    .help(setting.help)
+                    .help_heading("Options of etcd");
+                command.arg(match setting.value {
+                    Some(value) => arg.value_name(value),
+                    None => arg.action(ArgAction::SetTrue),
+                })
+            })
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for SourceFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = source::etcd::SETTINGS.iter().filter_map(|setting| {
+            let value = match setting.value {
+                Some(_) => matches.get_one::<String>(setting.name)?.clone(),
+                None => matches.get_flag(setting.name).then(|| "true".to_owned())?,
+            };
+            Some((setting.name.to_owned(), value))
+        });
+        Ok(Self(given.collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
     }
 }
 
@@ -402,13 +446,25 @@ mod tests {
 
     #[test]
     fn patterns_match_names_as_they_are_printed() {
-        let pattern = |text: &str| text.parse::<Pattern>().expect(text);
-        assert!(pattern("**/*.pem").matches("config", "/etc/app/a.pem"));
-        assert!(pattern("config:/etc/**").matches("config", "/etc/app/a.pem"));
-        assert!(!pattern("config:/etc/*").matches("config", "/etc/app/a.pem"));
-        assert!(!pattern("other:/etc/**").matches("config", "/etc/app/a.pem"));
-        assert!(pattern("app/a").matches("config", "/etc/app/a.pem"));
-        assert!(!pattern("app/b").matches("config", "/etc/app/a.pem"));
+        let matches = |text: &str, entry: &str| {
+            text.parse::<Pattern>()
+                .expect(text)
+                .matches("config", entry)
+        };
+        let entry = "etc/app/a.pem";
+        for good in [
+            "**/*.pem",
+            "config:etc/**",
+            "/etc/**",
+            "config:/etc/app/*",
+            "app/a",
+            "fig:/etc",
+        ] {
+            assert!(matches(good, entry), "{good}");
+        }
+        for bad in ["config:etc/*", "other:etc/**", "app/b", "*.pem"] {
+            assert!(!matches(bad, entry), "{bad}");
+        }
         assert!("[".parse::<Pattern>().is_err());
     }
 }

@@ -152,6 +152,11 @@ impl Listing {
                 json!(value)
             });
         }
+        self.optional(
+            &format!("{key}.working_directory"),
+            command.working_directory.as_ref(),
+            |path| path_value(path),
+        );
         self.one(&format!("{key}.timeout"), &command.timeout, |period| {
             json!(period)
         });

@@ -190,6 +190,9 @@ pub(crate) struct Command {
     /// Variables for both programs: secrets by reference, other values as `plain:VALUE`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) environment: BTreeMap<String, At<Environment>>,
+    /// The folder to run both programs in; the one that strongroom runs in, if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) working_directory: Option<At<PathBuf>>,
     /// After this long the program is stopped and the job has failed; 1h if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) timeout: Option<At<Period>>,

@@ -10,6 +10,7 @@ use format::{JobName, RecipientError, Recipients, WriterId};
 use super::file::{self, File};
 use super::origin::{At, Origin, Setting, beside};
 use super::reference::{Environment, Reference};
+use super::stored;
 use crate::cli::Globals;
 use crate::failure::Failure;
 use crate::names::check_name;
@@ -32,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) trusted_writers: Vec<Setting<WriterId>>,
     pub(crate) identities: Vec<Setting<PathBuf>>,
     pub(crate) jobs: BTreeMap<JobName, Job>,
+    /// What the file says, to be kept in a snapshot: where it stood, then its keys and values. No secrets.
+    pub(crate) configuration: String,
 }
 
 /// A job, ready to run.
@@ -50,7 +53,7 @@ pub(crate) struct SourceSettings {
 pub(crate) enum Kind {
     Files(Files),
     Etcd(Box<Etcd>),
-    Command(Command),
+    Command(Box<Command>),
 }
 
 pub(crate) struct Files {
@@ -81,6 +84,7 @@ pub(crate) struct Command {
     pub(crate) run: Setting<Vec<String>>,
     pub(crate) restore: Option<Setting<Vec<String>>>,
     pub(crate) environment: BTreeMap<String, Setting<Environment>>,
+    pub(crate) working_directory: Option<Setting<PathBuf>>,
     pub(crate) timeout: Setting<Period>,
     pub(crate) allow_empty: Setting<bool>,
     pub(crate) entry: Setting<String>,
@@ -103,11 +107,14 @@ pub(crate) fn resolve(
 ) -> Result<Settings, Failure> {
     let (path, file) = found.unzip();
     let path = path.map(Arc::new);
+    let file = file.unwrap_or_default();
+    let configuration = path.as_ref().map(|path| stored::text(path, &file));
     let resolver = Resolver {
         path: path.clone().unwrap_or_default(),
     };
-    let mut settings = resolver.settings(file.unwrap_or_default())?;
+    let mut settings = resolver.settings(file)?;
     settings.file = path;
+    settings.configuration = configuration.unwrap_or_default();
     command_line(&mut settings, globals)?;
     Ok(settings)
 }
@@ -155,6 +162,7 @@ impl Resolver {
         }
         Ok(Settings {
             file: None,
+            configuration: String::new(),
             repository: file.repository.map(|at| self.repository(&at)).transpose()?,
             recipients: self.all(file.recipients, recipient)?,
             writer_key: file.writer_key.map(|at| self.path(&at)).transpose()?,
@@ -215,7 +223,7 @@ impl Resolver {
         let kind = match (at.value.files, at.value.etcd, at.value.command) {
             (Some(files), None, None) => Kind::Files(self.files(files, &place)?),
             (None, Some(etcd), None) => Kind::Etcd(Box::new(self.etcd(etcd, &place)?)),
-            (None, None, Some(command)) => Kind::Command(self.command(command)?),
+            (None, None, Some(command)) => Kind::Command(Box::new(self.command(command)?)),
             _ => {
                 let message = "a source has exactly one of the keys `files`, `etcd` and `command`";
                 return Err(self.wrong(&place, message));
@@ -298,6 +306,10 @@ impl Resolver {
         });
         Ok(Command {
             environment: environment.collect(),
+            working_directory: command
+                .working_directory
+                .map(|at| self.path(&at))
+                .transpose()?,
             run: self.as_is(command.run),
             restore: command.restore.map(|at| self.as_is(at)),
             timeout: self.timeout(command.timeout, COMMAND_TIMEOUT)?,

@@ -1,0 +1,141 @@
+//! A snapshot's source as `source` wants to see it: entries to plan with, contents to write or to check.
+
+use archive::{Content, Entry};
+use async_trait::async_trait;
+use repository::EntryReader;
+use source::{Contents, Entries, Error, ErrorKind, Plan};
+
+use crate::cli::Pattern;
+use crate::progress::Progress;
+
+/// The entries that match, without their bytes.
+pub(crate) struct Selection<'a> {
+    reader: EntryReader<'a>,
+    source: &'a str,
+    only: &'a [Pattern],
+    /// The length of each entry that was given out.
+    pub(crate) lengths: Vec<u64>,
+}
+
+impl<'a> Selection<'a> {
+    pub(crate) fn new(reader: EntryReader<'a>, source: &'a str, only: &'a [Pattern]) -> Self {
+        Self {
+            reader,
+            source,
+            only,
+            lengths: Vec::new(),
+        }
+    }
+
+    fn wants(&self, entry: &Entry) -> bool {
+        let name = entry.name.to_string();
+        self.only.is_empty()
+            || self
+                .only
+                .iter()
+                .any(|pattern| pattern.matches(self.source, &name))
+    }
+}
+
+#[async_trait]
+impl Entries for Selection<'_> {
+    async fn next(&mut self) -> Result<Option<Entry>, Error> {
+        while let Some(entry) = self.reader.next().await.map_err(stored)? {
+            if self.wants(&entry) {
+                self.lengths.push(entry.length());
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Exactly the entries that a plan writes, with their bytes.
+pub(crate) struct Planned<'a> {
+    reader: EntryReader<'a>,
+    plan: &'a Plan,
+    next: usize,
+    progress: &'a Progress,
+}
+
+impl<'a> Planned<'a> {
+    pub(crate) fn new(reader: EntryReader<'a>, plan: &'a Plan, progress: &'a Progress) -> Self {
+        Self {
+            reader,
+            plan,
+            next: 0,
+            progress,
+        }
+    }
+}
+
+#[async_trait]
+impl Contents for Planned<'_> {
+    async fn next(&mut self) -> Result<Option<Entry>, Error> {
+        while let Some(step) = self.plan.steps.get(self.next) {
+            let Some(entry) = self.reader.next().await.map_err(stored)? else {
+                break;
+            };
+            if entry.name != step.name {
+                continue;
+            }
+            self.next += 1;
+            if step.action.writes() {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn data(&mut self) -> Result<Option<Content>, Error> {
+        let content = self.reader.data().await.map_err(stored)?;
+        self.progress
+            .add(content.as_ref().map_or(0, |content| content.len() as u64));
+        Ok(content)
+    }
+}
+
+/// All entries; what whoever checks them leaves unread is read too, so that every byte is compared with its digest.
+pub(crate) struct Whole<'a> {
+    reader: EntryReader<'a>,
+    progress: &'a Progress,
+    pub(crate) entries: u64,
+}
+
+impl<'a> Whole<'a> {
+    pub(crate) fn new(reader: EntryReader<'a>, progress: &'a Progress) -> Self {
+        Self {
+            reader,
+            progress,
+            entries: 0,
+        }
+    }
+
+    /// Reads what is left.
+    pub(crate) async fn finish(&mut self) -> Result<(), Error> {
+        while self.next().await?.is_some() {}
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Contents for Whole<'_> {
+    async fn next(&mut self) -> Result<Option<Entry>, Error> {
+        while self.data().await?.is_some() {}
+        let entry = self.reader.next().await.map_err(stored)?;
+        self.entries += u64::from(entry.is_some());
+        Ok(entry)
+    }
+
+    async fn data(&mut self) -> Result<Option<Content>, Error> {
+        let content = self.reader.data().await.map_err(stored)?;
+        self.progress
+            .add(content.as_ref().map_or(0, |content| content.len() as u64));
+        Ok(content)
+    }
+}
+
+/// A failure of the repository in a source's clothes; the exit code is found in its cause.
+fn stored(error: repository::Error) -> Error {
+    Error::new(ErrorKind::Invalid, "read the snapshot").because(error)
+}

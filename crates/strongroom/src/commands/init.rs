@@ -1,0 +1,82 @@
+//! `init`: makes the repository.
+
+use std::fmt;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use repository::{Repository, Store};
+use serde::Serialize;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// A repository that was just made.
+#[derive(Serialize)]
+pub(crate) struct NewRepository {
+    repository: String,
+    id: String,
+}
+
+/// Makes a repository in an empty directory, which is made too if it does not exist.
+pub(crate) async fn init(session: &Session) -> anyhow::Result<NewRepository> {
+    let place = session.place()?;
+    let named = || format!("make the repository {}", place.display());
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(place)
+        .with_context(named)?;
+    let store = Store::local(place)?;
+    if !is_empty(place).with_context(named)? {
+        // A repository that is there, or a newer one, says so itself.
+        Repository::open(store.clone())
+            .await
+            .map_err(|error| match error {
+                repository::Error::NoRepository { .. } => not_empty(place).into(),
+                other => anyhow::Error::new(other),
+            })?;
+    }
+    let now = crate::units::now();
+    let repository = Repository::create(store, now).await?;
+    Ok(NewRepository {
+        repository: repository.place().to_owned(),
+        id: repository.id().to_string(),
+    })
+}
+
+/// Whether nothing but what an interrupted `init` left is in the directory.
+fn is_empty(place: &Path) -> std::io::Result<bool> {
+    for entry in std::fs::read_dir(place)? {
+        // The store writes `strongroom.json#1` and so on before it gives the file its name.
+        if !entry?
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(b"strongroom.json#")
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn not_empty(place: &Path) -> Failure {
+    let message = format!(
+        "the directory {} is not empty, and no repository",
+        place.display()
+    );
+    Failure::new(Exit::Conflict, message)
+        .hint("choose a directory that is empty, or does not exist")
+}
+
+impl fmt::Display for NewRepository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "made the repository {} (id {})",
+            self.repository, self.id
+        )
+    }
+}

@@ -1,0 +1,264 @@
+//! `restore`: always a plan first, then a question, then a snapshot of what will be overwritten, then exactly the plan.
+
+mod printed;
+mod undo;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use repository::{Repository, Select, Snapshot};
+use source::{Action, Plan, Report, RestoreOptions, Source};
+
+use crate::captured::{Planned, Selection};
+use crate::cli::{Conflict, Restore};
+use crate::config::resolve::SourceSettings;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::names::{counted, nearest};
+use crate::progress::Progress;
+use crate::session::Session;
+use crate::sources::{Secrets, build};
+use crate::wanted::Wanted;
+
+use printed::PlannedSource;
+pub(crate) use printed::Restored;
+
+/// A source of the snapshot on its way back.
+struct Part<'a> {
+    index: usize,
+    name: &'a str,
+    settings: &'a SourceSettings,
+    source: Box<dyn Source>,
+    options: RestoreOptions,
+    plan: Plan,
+    bytes: u64,
+}
+
+/// Plans the restore, prints the plan, and, if that is wanted, carries it out.
+pub(crate) async fn restore(session: &Session, restore: &Restore) -> anyhow::Result<Restored> {
+    let repository = session.open().await?;
+    let snapshot = session.snapshot(&repository, &restore.snapshot).await?;
+    let wanted = Wanted::new(session, &snapshot)?;
+    let parts = plan(&snapshot, &wanted, restore).await?;
+    let mut restored = Restored::new(
+        &snapshot,
+        restore.dry_run,
+        parts.iter().map(PlannedSource::new).collect(),
+    );
+    if !session.output.json() {
+        session.output.answer(&restored)?;
+    }
+    refuse_conflicts(&parts)?;
+    let (writes, replaces) = (count(&parts, Action::writes), count(&parts, replaces));
+    if restore.dry_run || writes == 0 {
+        return Ok(restored);
+    }
+    if !restore.yes {
+        agree(session, writes, replaces).await?;
+    }
+    if replaces > 0 && !restore.no_undo {
+        let taken = undo::take(session, &repository, &snapshot, &parts).await;
+        let taken = taken.map_err(|error| {
+            let message = "nothing was restored: what would be overwritten could not be kept";
+            let exit = crate::exit::of(&error);
+            error.context(
+                Failure::new(exit, message).hint("--no-undo overwrites without keeping it"),
+            )
+        })?;
+        session
+            .output
+            .note(format_args!("what will be overwritten is kept as {taken}"));
+        restored.undo = Some(taken);
+    }
+    write(session, &repository, &snapshot, &parts, &mut restored).await?;
+    Ok(restored)
+}
+
+/// Nothing is written without a yes.
+async fn agree(session: &Session, writes: usize, replaces: usize) -> anyhow::Result<()> {
+    let writes = counted(writes as u64, "entry", "entries");
+    let over = if replaces > 0 {
+        format!(", {replaces} over what is there")
+    } else {
+        String::new()
+    };
+    match session
+        .output
+        .ask(&format!("Write {writes}{over}?"))
+        .await?
+    {
+        Some(true) => Ok(()),
+        Some(false) => {
+            Err(Failure::new(Exit::Failure, "nothing was restored: that was not a yes").into())
+        }
+        None => {
+            let message = "nothing was restored: nobody is at a terminal to agree to the plan";
+            Err(Failure::usage(message).hint("--yes").into())
+        }
+    }
+}
+
+async fn plan<'a>(
+    snapshot: &'a Snapshot,
+    wanted: &'a Wanted<'_>,
+    restore: &Restore,
+) -> anyhow::Result<Vec<Part<'a>>> {
+    let sources = &snapshot.manifest().sources;
+    for name in &restore.source {
+        if !sources.iter().any(|source| source.name == *name) {
+            return Err(no_source(snapshot, name).into());
+        }
+    }
+    let chosen = |name: &String| restore.source.is_empty() || restore.source.contains(name);
+    let chosen: Vec<usize> = (0..sources.len())
+        .filter(|index| chosen(&sources[*index].name))
+        .collect();
+    let mut parts = Vec::new();
+    for index in &chosen {
+        let name = &sources[*index].name;
+        let target = target(restore.to.as_deref(), name, chosen.len())?;
+        let secrets = if target.is_some() {
+            Secrets::Leave
+        } else {
+            Secrets::Read
+        };
+        let settings = wanted.settings(*index, target.is_some())?;
+        let source = build(settings, secrets)?;
+        let options = RestoreOptions {
+            target,
+            conflict: policy(restore.conflict),
+            settings: restore.settings.0.clone(),
+        };
+        let mut entries = Selection::new(snapshot.entries(*index), name, &restore.only);
+        let plan = source.plan(&mut entries, &options).await;
+        let plan = plan.with_context(|| format!("plan the restore of source `{name}`"))?;
+        let lengths = plan.steps.iter().zip(&entries.lengths);
+        let bytes = lengths
+            .filter(|(step, _)| step.action.writes())
+            .map(|(_, length)| length)
+            .sum();
+        parts.push(Part {
+            index: *index,
+            name,
+            settings,
+            source,
+            options,
+            plan,
+            bytes,
+        });
+    }
+    if parts.iter().all(|part| part.plan.steps.is_empty()) && !restore.only.is_empty() {
+        let message = format!("nothing in {} matches", snapshot.name());
+        return Err(Failure::new(Exit::Failure, message)
+            .hint(format!("strongroom show {}", snapshot.name()))
+            .into());
+    }
+    Ok(parts)
+}
+
+fn policy(conflict: Conflict) -> source::Conflict {
+    match conflict {
+        Conflict::Fail => source::Conflict::Fail,
+        Conflict::Skip => source::Conflict::Skip,
+        Conflict::Overwrite => source::Conflict::Overwrite,
+    }
+}
+
+/// Where a source goes: as it was said, or, if there are several, each into a folder or file of its own name.
+fn target(to: Option<&Path>, source: &str, sources: usize) -> anyhow::Result<Option<PathBuf>> {
+    let Some(to) = to else { return Ok(None) };
+    let to = std::path::absolute(to).context("--to is empty")?;
+    if sources == 1 {
+        return Ok(Some(to));
+    }
+    if !to.is_dir() {
+        let message = format!(
+            "{sources} sources go to folders and files below {}, which is no folder",
+            to.display()
+        );
+        return Err(Failure::usage(message)
+            .hint("make it first, or choose one with --source NAME")
+            .into());
+    }
+    Ok(Some(to.join(source)))
+}
+
+fn no_source(snapshot: &Snapshot, name: &str) -> Failure {
+    let names: Vec<&str> = snapshot
+        .manifest()
+        .sources
+        .iter()
+        .map(|source| source.name.as_str())
+        .collect();
+    let failure = Failure::usage(format!("{} has no source {name}", snapshot.name()));
+    match nearest(name, names.iter().copied()) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure.hint(format!("its sources are {}", names.join(", "))),
+    }
+}
+
+fn replaces(action: &Action) -> bool {
+    matches!(action, Action::Update { .. })
+}
+
+fn count(parts: &[Part<'_>], is: fn(&Action) -> bool) -> usize {
+    let steps = parts.iter().flat_map(|part| &part.plan.steps);
+    steps.filter(|step| is(&step.action)).count()
+}
+
+/// A plan with a conflict is not carried out, not even in part; what is unmanageable is left out and counted.
+fn refuse_conflicts(parts: &[Part<'_>]) -> Result<(), Failure> {
+    let conflicts = count(parts, |action| matches!(action, Action::Conflict { .. }));
+    if conflicts == 0 {
+        return Ok(());
+    }
+    let conflicts = counted(conflicts as u64, "entry is", "entries are");
+    let message = format!("nothing was restored: {conflicts} in the way");
+    Err(Failure::new(Exit::Conflict, message)
+        .hint("--conflict skip, --conflict overwrite, or --to another place"))
+}
+
+async fn write(
+    session: &Session,
+    repository: &Repository,
+    snapshot: &Snapshot,
+    parts: &[Part<'_>],
+    restored: &mut Restored,
+) -> anyhow::Result<()> {
+    let bytes = parts.iter().map(|part| part.bytes).sum();
+    let progress = Progress::new(
+        session.output,
+        &format!("restore {}", snapshot.name()),
+        Some(bytes),
+    );
+    tracing::info!(repository = %repository.id(), snapshot = snapshot.name(), bytes, "restore started");
+    for part in parts {
+        if !part.plan.steps.iter().any(|step| step.action.writes()) {
+            continue;
+        }
+        let select = if part.plan.steps.len() > 1 {
+            Select::Most
+        } else {
+            Select::Few
+        };
+        let reader = snapshot.entries(part.index).selecting(select);
+        let mut contents = Planned::new(reader, &part.plan, &progress);
+        let report = part
+            .source
+            .write(&part.plan, &mut contents, &part.options)
+            .await;
+        let report: Report = report.with_context(|| format!("restore source `{}`", part.name))?;
+        restored.report(part.name, report);
+    }
+    Ok(())
+}
+
+impl Part<'_> {
+    fn describe(&self) -> String {
+        let kind = self.settings.kind.name();
+        match &self.options.target {
+            None => format!("{} ({kind})", self.name),
+            Some(target) => format!("{} ({kind}) to {}", self.name, target.display()),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! `snapshots`: what there is. Needs no identity: all of it stands in the commits.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use format::JobName;
+use jiff::{SignedDuration, Timestamp};
+use repository::{Trust, Valid, View};
+use serde::Serialize;
+
+use crate::session::Session;
+use crate::units::{Period, Size};
+
+/// The snapshots of a repository, by job, the oldest first.
+#[derive(Serialize)]
+pub(crate) struct Snapshots {
+    repository: String,
+    id: String,
+    #[serde(rename = "snapshots")]
+    rows: Vec<Row>,
+    /// Commits that are damaged, which `verify` says more about.
+    damaged: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    snapshot: String,
+    job: String,
+    number: u64,
+    started: String,
+    finished: String,
+    entries: u64,
+    bytes: u64,
+    added: u64,
+    partial: bool,
+    writer: String,
+    trusted: bool,
+    program: String,
+    recipients: Vec<String>,
+}
+
+/// Lists the snapshots of `job`, or of all; with `since` only those of that long before `now` and later.
+pub(crate) async fn snapshots(
+    session: &Session,
+    job: Option<&JobName>,
+    since: Option<Period>,
+    now: Timestamp,
+) -> anyhow::Result<Snapshots> {
+    let repository = session.open().await?;
+    let trust = session.trust()?;
+    let oldest = since.map(|since| oldest(now, since.duration()));
+    let mut list = Snapshots {
+        repository: repository.place().to_owned(),
+        id: repository.id().to_string(),
+        rows: Vec::new(),
+        damaged: Vec::new(),
+    };
+    for job in session
+        .jobs(
+            &repository,
+            job.map(std::slice::from_ref).unwrap_or_default(),
+        )
+        .await?
+    {
+        let view = repository.view(&job, &trust).await?;
+        let rows = view.snapshots().filter(|valid| is_since(valid, oldest));
+        list.rows
+            .extend(rows.map(|valid| row(&job, &valid, &trust)));
+        list.damaged.extend(damaged(&job, &view));
+    }
+    Ok(list)
+}
+
+fn oldest(now: Timestamp, since: Duration) -> Timestamp {
+    let since = SignedDuration::try_from(since).expect("a period is a century at most");
+    now.checked_sub(since).unwrap_or(Timestamp::MIN)
+}
+
+/// A time that cannot be read is not hidden: it is a snapshot all the same.
+fn is_since(valid: &Valid<'_>, oldest: Option<Timestamp>) -> bool {
+    let finished: Option<Timestamp> = valid.statement.finished.parse().ok();
+    oldest
+        .zip(finished)
+        .is_none_or(|(oldest, finished)| finished >= oldest)
+}
+
+fn damaged(job: &JobName, view: &View) -> Vec<String> {
+    let damaged = view.garbage().iter().filter(|garbage| garbage.damage);
+    damaged
+        .map(|garbage| format!("{job}/{}: {}", garbage.number, garbage.reason))
+        .collect()
+}
+
+fn row(job: &JobName, valid: &Valid<'_>, trust: &Trust) -> Row {
+    let statement = valid.statement;
+    Row {
+        snapshot: format!("{job}/{}", valid.at.number),
+        job: job.to_string(),
+        number: valid.at.number,
+        started: statement.started.clone(),
+        finished: statement.finished.clone(),
+        entries: statement.entries,
+        bytes: statement.bytes,
+        added: statement.added,
+        partial: statement.partial,
+        writer: statement.writer.to_string(),
+        trusted: trust.writers.contains(&statement.writer),
+        program: statement.program.clone(),
+        recipients: statement.recipients.clone(),
+    }
+}
+
+impl Snapshots {
+    /// What a person should know beside the list.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let untrusted = self.rows.iter().filter(|row| !row.trusted);
+        let writers: BTreeSet<&str> = untrusted.map(|row| row.writer.as_str()).collect();
+        let writers = writers.into_iter().map(|writer| {
+            format!("the writer {writer} is not trusted: compare it with a copy that you kept, then --trust-writer")
+        });
+        let damaged = self
+            .damaged
+            .iter()
+            .map(|damaged| format!("damaged: {damaged}; see strongroom verify"));
+        writers.chain(damaged).collect()
+    }
+}
+
+impl fmt::Display for Snapshots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self
+            .rows
+            .iter()
+            .map(|row| row.snapshot.len())
+            .max()
+            .unwrap_or_default()
+            .max(8);
+        writeln!(
+            f,
+            "{:width$}  {:24}  {:>9}  {:>10}  {:>10}",
+            "SNAPSHOT", "TIME", "ENTRIES", "SIZE", "STORED"
+        )?;
+        for row in &self.rows {
+            let finished = archive::Name::from(row.finished.as_str()).to_string();
+            let (size, stored) = (Size(row.bytes).to_string(), Size(row.added).to_string());
+            write!(
+                f,
+                "{:width$}  {finished:24}  {:>9}  {size:>10}  {stored:>10}",
+                row.snapshot, row.entries
+            )?;
+            write!(f, "{}", if row.partial { "  PARTIAL" } else { "" })?;
+            if !row.trusted {
+                write!(f, "  untrusted writer {}", &row.writer[..16])?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}

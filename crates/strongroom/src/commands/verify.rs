@@ -1,0 +1,272 @@
+//! `verify`: is what is stored whole and authentic, and would a restore work?
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use format::{Identities, JobName};
+use repository::{Damage, Repository, Snapshot, Trust, View, verify_job};
+use serde::Serialize;
+
+use crate::captured::Whole;
+use crate::cli::Level;
+use crate::exit::{self, Exit};
+use crate::names::counted;
+use crate::progress::Progress;
+use crate::session::Session;
+use crate::sources::{Secrets, build};
+use crate::units::Size;
+use crate::wanted::Wanted;
+
+/// What was looked at, and what is wrong, job by job.
+#[derive(Serialize)]
+pub(crate) struct Verified {
+    repository: String,
+    level: &'static str,
+    jobs: Vec<JobVerified>,
+}
+
+#[derive(Serialize)]
+struct JobVerified {
+    job: String,
+    snapshots: u64,
+    objects: u64,
+    bytes: u64,
+    entries: u64,
+    damage: Vec<DamageRow>,
+    /// Snapshots whose writer is not trusted; no restore accepts them.
+    untrusted: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct DamageRow {
+    object: String,
+    what: String,
+    /// The snapshots that cannot be restored whole because of it.
+    snapshots: Vec<String>,
+}
+
+impl Verified {
+    pub(crate) fn exit(&self) -> Exit {
+        if self.jobs.iter().any(|job| !job.damage.is_empty()) {
+            Exit::Damage
+        } else if self.jobs.iter().any(|job| !job.untrusted.is_empty()) {
+            Exit::Untrusted
+        } else {
+            Exit::Ok
+        }
+    }
+}
+
+/// Verifies the jobs named, or all.
+pub(crate) async fn verify(
+    session: &Session,
+    wanted: &[JobName],
+    level: Level,
+) -> anyhow::Result<Verified> {
+    let identities = match level {
+        Level::Full => Some(session.identities()?),
+        Level::Log | Level::Data => None,
+    };
+    let repository = session.open().await?;
+    let mut jobs = Vec::new();
+    for job in session.jobs(&repository, wanted).await? {
+        jobs.push(verify_one(session, &repository, &job, level, identities.as_ref()).await?);
+    }
+    let level = match level {
+        Level::Log => "log",
+        Level::Data => "data",
+        Level::Full => "full",
+    };
+    Ok(Verified {
+        repository: repository.place().to_owned(),
+        level,
+        jobs,
+    })
+}
+
+async fn verify_one(
+    session: &Session,
+    repository: &Repository,
+    job: &JobName,
+    level: Level,
+    identities: Option<&Arc<Identities>>,
+) -> anyhow::Result<JobVerified> {
+    let mut trust = session.trust()?;
+    let view = session.view(repository, job, &mut trust).await?;
+    let stored = match level {
+        Level::Log => repository::Level::Log,
+        Level::Data | Level::Full => repository::Level::Data,
+    };
+    let progress = Progress::new(
+        session.output,
+        &format!("verify {job}"),
+        Some(stored_bytes(&view)),
+    );
+    let compute = &session.compute;
+    let mut report = verify_job(repository, job, &trust, stored, None, compute, &|bytes| {
+        progress.add(bytes);
+    })
+    .await?;
+    drop(progress);
+    if let Some(identities) = identities {
+        let full = read_all(session, repository, &view, &trust, identities).await?;
+        report.entries = full.entries;
+        report.damage.extend(full.damage);
+    }
+    let name = |number: &u64| format!("{job}/{number}");
+    Ok(JobVerified {
+        job: job.to_string(),
+        snapshots: report.snapshots,
+        objects: report.objects,
+        bytes: report.bytes,
+        entries: report.entries,
+        untrusted: report.untrusted.iter().map(name).collect(),
+        damage: report
+            .damage
+            .iter()
+            .map(|damage| DamageRow {
+                object: damage.object.clone(),
+                what: damage.what.clone(),
+                snapshots: damage.snapshots.iter().map(name).collect(),
+            })
+            .collect(),
+    })
+}
+
+/// The objects that valid snapshots name, each once.
+fn stored_bytes(view: &View) -> u64 {
+    let objects = view.snapshots().flat_map(|valid| valid.statement.objects());
+    let sizes: BTreeMap<_, u64> = objects
+        .map(|(run, name, object)| ((run, name), object.size))
+        .collect();
+    sizes.values().sum()
+}
+
+#[derive(Default)]
+struct Full {
+    entries: u64,
+    damage: Vec<Damage>,
+}
+
+/// Opens every trusted snapshot, reads every entry, and lets its source judge it. What several snapshots share is read once.
+async fn read_all(
+    session: &Session,
+    repository: &Repository,
+    view: &View,
+    trust: &Trust,
+    identities: &Arc<Identities>,
+) -> anyhow::Result<Full> {
+    let mut full = Full::default();
+    let mut seen = HashSet::new();
+    for valid in view.snapshots() {
+        let trusted = trust.writers.contains(&valid.statement.writer);
+        if !trusted || !seen.insert(valid.statement.runs[0].manifest.digest) {
+            continue;
+        }
+        let name = format!("{}/{}", valid.statement.job, valid.at.number);
+        let what = format!("read {name}");
+        let progress = Progress::new(session.output, &what, Some(valid.statement.bytes));
+        let opened = session
+            .open_snapshot(repository, valid, Arc::clone(identities), trust)
+            .await;
+        let read = match opened {
+            Ok(snapshot) => read_snapshot(session, &snapshot, &progress, &mut full).await,
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(()) => {}
+            Err(error) if exit::of(&error) == Exit::Damage => {
+                full.damage(&name, valid.at.number, crate::output::chain(&error));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(full)
+}
+
+async fn read_snapshot(
+    session: &Session,
+    snapshot: &Snapshot,
+    progress: &Progress,
+    full: &mut Full,
+) -> anyhow::Result<()> {
+    let wanted = Wanted::new(session, snapshot)?;
+    for index in 0..snapshot.manifest().sources.len() {
+        let reader = snapshot.entries(index).selecting(repository::Select::Most);
+        let mut contents = Whole::new(reader, progress);
+        // Without a configuration the bytes are read all the same; only nobody judges what they mean.
+        let source = wanted
+            .settings(index, true)
+            .ok()
+            .map(|settings| build(settings, Secrets::Leave))
+            .transpose()?;
+        if let Some(source) = source {
+            for finding in source
+                .check(&mut contents)
+                .await?
+                .into_iter()
+                .filter(|finding| finding.bad)
+            {
+                let object = format!("{} {}", snapshot.name(), finding.name);
+                full.damage(&object, snapshot.at().number, finding.message);
+            }
+        }
+        contents.finish().await?;
+        full.entries += contents.entries;
+    }
+    Ok(())
+}
+
+impl Full {
+    fn damage(&mut self, object: &str, snapshot: u64, what: String) {
+        self.damage.push(Damage {
+            object: object.to_owned(),
+            what,
+            snapshots: [snapshot].into(),
+        });
+    }
+}
+
+impl fmt::Display for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for job in &self.jobs {
+            let JobVerified { bytes, entries, .. } = job;
+            let snapshots = counted(job.snapshots, "snapshot", "snapshots");
+            write!(
+                f,
+                "{}: {snapshots}, {}",
+                job.job,
+                counted(job.objects, "object", "objects")
+            )?;
+            if self.level != "log" {
+                write!(f, ", {} compared", Size(*bytes))?;
+            }
+            if self.level == "full" {
+                write!(f, ", {} read", counted(*entries, "entry", "entries"))?;
+            }
+            writeln!(
+                f,
+                "{}",
+                if job.damage.is_empty() {
+                    ": whole"
+                } else {
+                    ": DAMAGED"
+                }
+            )?;
+            for row in &job.damage {
+                writeln!(
+                    f,
+                    "  {}: {} (needed by {})",
+                    row.object,
+                    row.what,
+                    row.snapshots.join(", ")
+                )?;
+            }
+            for snapshot in &job.untrusted {
+                writeln!(f, "  {snapshot}: its writer is not trusted")?;
+            }
+        }
+        Ok(())
+    }
+}

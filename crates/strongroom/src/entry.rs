@@ -1,0 +1,178 @@
+//! Finding the entry that the user means: `SOURCE:NAME` as `show` prints it, or `NAME` if only one source has it.
+
+use archive::{Entry, Name};
+use repository::{EntryReader, Snapshot};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// An entry as the user typed it.
+pub(crate) struct EntryName {
+    typed: String,
+}
+
+/// An entry that was found: its source, and the reader that stands on it.
+pub(crate) struct Found<'a> {
+    pub(crate) source: &'a str,
+    pub(crate) entry: Entry,
+    pub(crate) reader: EntryReader<'a>,
+}
+
+impl EntryName {
+    pub(crate) fn new(typed: &str) -> Self {
+        Self {
+            typed: typed.to_owned(),
+        }
+    }
+
+    /// Whether the entry `name` of `source` is meant. A slash in front, as files have it, may stand or not.
+    pub(crate) fn is(&self, source: &str, name: &Name) -> bool {
+        let own = self
+            .typed
+            .strip_prefix(source)
+            .and_then(|rest| rest.strip_prefix(':'));
+        [Some(self.typed.as_str()), own]
+            .into_iter()
+            .flatten()
+            .any(|typed| {
+                let slashless = typed.strip_prefix('/').unwrap_or(typed);
+                [typed, slashless]
+                    .into_iter()
+                    .any(|typed| Name::unescape(typed).as_ref() == Some(name))
+            })
+    }
+
+    /// The one entry of `snapshot` that is meant.
+    pub(crate) async fn find<'a>(&self, snapshot: &'a Snapshot) -> anyhow::Result<Found<'a>> {
+        let mut found: Option<Found<'a>> = None;
+        let mut near = Near::new(&self.typed);
+        for (index, source) in snapshot.manifest().sources.iter().enumerate() {
+            let mut reader = snapshot.entries(index);
+            while let Some(entry) = reader.next().await? {
+                if !self.is(&source.name, &entry.name) {
+                    near.look_at(&source.name, &entry.name);
+                    continue;
+                }
+                if let Some(first) = &found {
+                    return Err(ambiguous(&self.typed, first, &source.name).into());
+                }
+                found = Some(Found {
+                    source: &source.name,
+                    entry,
+                    reader,
+                });
+                break;
+            }
+        }
+        found.ok_or_else(|| near.failure(&self.typed, &snapshot.name()).into())
+    }
+}
+
+fn ambiguous(typed: &str, first: &Found<'_>, second: &str) -> Failure {
+    let message = format!("{} and {second} both have an entry {typed}", first.source);
+    Failure::new(Exit::Failure, message).hint(format!("{}:{}", first.source, first.entry.name))
+}
+
+/// The entries whose names are nearest to one that does not exist, found while looking for it.
+pub(crate) struct Near {
+    typed: String,
+    best: Vec<(usize, String)>,
+}
+
+/// So many are offered.
+const OFFERED: usize = 3;
+
+impl Near {
+    pub(crate) fn new(typed: &str) -> Self {
+        Self {
+            typed: typed.chars().take(256).collect(),
+            best: Vec::new(),
+        }
+    }
+
+    pub(crate) fn look_at(&mut self, source: &str, name: &Name) {
+        let full = format!("{source}:{name}");
+        let base = full.rsplit(['/', ':']).next().unwrap_or_default();
+        let short = self.typed.chars().count() / 3;
+        let distances = [full.as_str(), &full[source.len() + 1..], base]
+            .map(|known| near_distance(&self.typed, known, short.max(1)));
+        // The same last part in another folder is a good guess too.
+        let typed_base = self.typed.rsplit(['/', ':']).next().unwrap_or_default();
+        let same_base = (typed_base == base).then_some(short);
+        if let Some(distance) = distances.into_iter().chain([same_base]).flatten().min() {
+            self.best.push((distance, full));
+            self.best.sort();
+            self.best.dedup();
+            self.best.truncate(OFFERED);
+        }
+    }
+
+    fn failure(&self, typed: &str, snapshot: &str) -> Failure {
+        let failure = Failure::new(Exit::Failure, format!("{snapshot} has no entry {typed}"));
+        match self.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure.hint(format!("strongroom show {snapshot}")),
+        }
+    }
+
+    /// What may have been meant.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let names: Vec<&str> = self.best.iter().map(|(_, name)| name.as_str()).collect();
+        (!names.is_empty()).then(|| format!("did you mean {}?", names.join(" or ")))
+    }
+}
+
+/// Names of very different lengths are not compared: that would cost their product for every entry.
+fn near_distance(typed: &str, known: &str, allowed: usize) -> Option<usize> {
+    if typed.len().abs_diff(known.len()) > allowed * 4 {
+        return None;
+    }
+    Some(strsim::damerau_levenshtein(typed, known)).filter(|distance| *distance <= allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_named_with_or_without_its_source_and_slash() {
+        let name = Name::from("etc/app/tls.key");
+        for typed in [
+            "etc/app/tls.key",
+            "/etc/app/tls.key",
+            "config:etc/app/tls.key",
+            "config:/etc/app/tls.key",
+        ] {
+            assert!(EntryName::new(typed).is("config", &name), "{typed}");
+        }
+        for typed in [
+            "other:etc/app/tls.key",
+            "tls.key",
+            "config:",
+            "",
+            "config:etc/app/tls.ke",
+        ] {
+            assert!(!EntryName::new(typed).is("config", &name), "{typed}");
+        }
+        let odd = Name::new(&b"odd:\xff\n\\"[..]);
+        assert!(EntryName::new("odd:\\xff\\x0a\\\\").is("s", &odd));
+        assert!(EntryName::new("s:odd:\\xff\\x0a\\\\").is("s", &odd));
+    }
+
+    #[test]
+    fn near_names_are_offered() {
+        let mut near = Near::new("config:etc/app/tls.kye");
+        for name in [
+            "etc/app/tls.key",
+            "etc/app/tls.pem",
+            "etc/other",
+            "usr/lib/x",
+        ] {
+            near.look_at("config", &Name::from(name));
+        }
+        assert_eq!(near.best[0].1, "config:etc/app/tls.key");
+        let mut near = Near::new("tls.key");
+        near.look_at("config", &Name::from("etc/app/tls.key"));
+        assert_eq!(near.best.len(), 1);
+    }
+}

@@ -1,0 +1,287 @@
+//! What the commands share: the repository, whom we trust, what opens snapshots, and which one is meant.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use format::{Identities, JobName, WriterId, WriterKey};
+use jiff::Timestamp;
+use repository::{Compute, Repository, Snapshot, Store, Trust, Valid, View};
+use zeroize::Zeroizing;
+
+use crate::config::Settings;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::names::{SnapshotName, Which, counted, nearest};
+use crate::output::Output;
+
+/// A key file or an identity file of this size is something else.
+const KEY_FILE_MAX: u64 = 64 * 1024;
+
+/// The program, between the command line and a command.
+pub(crate) struct Session {
+    pub(crate) settings: Settings,
+    pub(crate) output: Output,
+    pub(crate) compute: Compute,
+}
+
+impl Session {
+    pub(crate) fn new(settings: Settings, output: Output) -> Self {
+        let compute = Compute::new(|work| drop(tokio::task::spawn_blocking(work)));
+        Self {
+            settings,
+            output,
+            compute,
+        }
+    }
+
+    /// The directory of the repository, wherever it was said.
+    pub(crate) fn place(&self) -> anyhow::Result<&Path> {
+        let place = self
+            .settings
+            .repository
+            .as_ref()
+            .map(|setting| setting.value.as_path());
+        place.ok_or_else(|| {
+            Failure::usage("it is not known where the repository is")
+                .hint("say --repo PATH, or `repository: PATH` in strongroom.yaml")
+                .into()
+        })
+    }
+
+    pub(crate) async fn open(&self) -> anyhow::Result<Repository> {
+        let store = Store::local(self.place()?).map_err(with_hint)?;
+        Repository::open(store).await.map_err(with_hint)
+    }
+
+    /// This host's writer key.
+    pub(crate) fn writer(&self) -> anyhow::Result<Arc<WriterKey>> {
+        let setting = self.settings.writer_key.as_ref().ok_or_else(|| {
+            Failure::usage("there is no writer key to sign snapshots with").hint(
+                "strongroom keygen --writer --output writer.key, then `writer_key: writer.key` in strongroom.yaml",
+            )
+        })?;
+        let path = &setting.value;
+        let bytes = read_key_file(path)
+            .with_context(|| format!("read the writer key {}", path.display()))?;
+        let key = WriterKey::from_file(&bytes).with_context(|| path.display().to_string())?;
+        Ok(Arc::new(key))
+    }
+
+    /// Whom we trust: those that the configuration and the command line name, and this host itself.
+    pub(crate) fn trust(&self) -> anyhow::Result<Trust> {
+        let mut trust = Trust::default();
+        trust.writers.extend(
+            self.settings
+                .trusted_writers
+                .iter()
+                .map(|setting| setting.value),
+        );
+        if self
+            .settings
+            .writer_key
+            .as_ref()
+            .is_some_and(|setting| setting.value.exists())
+        {
+            trust.writers.insert(self.writer()?.id());
+        }
+        Ok(trust)
+    }
+
+    /// What opens snapshots; at least one.
+    pub(crate) fn identities(&self) -> anyhow::Result<Arc<Identities>> {
+        let mut identities = Identities::none();
+        for setting in &self.settings.identities {
+            let path = &setting.value;
+            let named = || format!("read the identity {}", path.display());
+            let bytes = read_key_file(path).with_context(named)?;
+            identities.add_file(&bytes).with_context(named)?;
+        }
+        if identities.is_empty() {
+            let failure = Failure::new(
+                Exit::NoIdentity,
+                "this needs an identity, and none was given",
+            );
+            return Err(failure
+                .hint("--identity FILE, the file that `strongroom keygen` made")
+                .into());
+        }
+        Ok(Arc::new(identities))
+    }
+
+    /// The jobs of the repository, or the one that is asked for, which must be there.
+    pub(crate) async fn jobs(
+        &self,
+        repository: &Repository,
+        wanted: &[JobName],
+    ) -> anyhow::Result<Vec<JobName>> {
+        let known = repository.jobs().await?;
+        for job in wanted {
+            if !known.contains(job) {
+                return Err(no_job(repository, job, &known).into());
+            }
+        }
+        Ok(if wanted.is_empty() {
+            known
+        } else {
+            wanted.to_vec()
+        })
+    }
+
+    /// The view of a job's log with a writer that we trust in it: if we trust nobody yet, a person is asked.
+    pub(crate) async fn view(
+        &self,
+        repository: &Repository,
+        job: &JobName,
+        trust: &mut Trust,
+    ) -> anyhow::Result<View> {
+        let view = repository.view(job, trust).await?;
+        if trust.writers.is_empty() {
+            self.ask_for_trust(job, &view, trust).await?;
+        }
+        Ok(view)
+    }
+
+    async fn ask_for_trust(
+        &self,
+        job: &JobName,
+        view: &View,
+        trust: &mut Trust,
+    ) -> anyhow::Result<()> {
+        let mut writers: BTreeMap<WriterId, u64> = BTreeMap::new();
+        for snapshot in view.snapshots() {
+            *writers.entry(snapshot.statement.writer).or_default() += 1;
+        }
+        for (writer, count) in writers {
+            let count = counted(count, "snapshot", "snapshots");
+            self.output.note(format_args!(
+                "{count} of {job} signed by {writer}, which is not trusted yet"
+            ));
+            if self.output.ask(&format!("Do you trust {writer}?")).await? != Some(true) {
+                return Err(untrusted(job, writer).into());
+            }
+            trust.writers.insert(writer);
+        }
+        Ok(())
+    }
+
+    /// Opens the snapshot that `name` means.
+    pub(crate) async fn snapshot(
+        &self,
+        repository: &Repository,
+        name: &SnapshotName,
+    ) -> anyhow::Result<Snapshot> {
+        let identities = self.identities()?;
+        let mut trust = self.trust()?;
+        let job = &name.job;
+        if !repository.jobs().await?.contains(job) {
+            return Err(no_job(repository, job, &repository.jobs().await?).into());
+        }
+        let view = self.view(repository, job, &mut trust).await?;
+        let valid = choose(&view, &trust, name)?;
+        self.open_snapshot(repository, valid, identities, &trust)
+            .await
+    }
+
+    pub(crate) async fn open_snapshot(
+        &self,
+        repository: &Repository,
+        valid: Valid<'_>,
+        identities: Arc<Identities>,
+        trust: &Trust,
+    ) -> anyhow::Result<Snapshot> {
+        let compute = self.compute.clone();
+        match Snapshot::open(repository, valid, identities, trust, compute).await {
+            Ok(snapshot) => Ok(snapshot),
+            Err(error) => Err(with_hint(error)),
+        }
+    }
+}
+
+/// By number any valid snapshot; otherwise the newest by a trusted writer, so that nobody can put another one in front.
+fn choose<'a>(view: &'a View, trust: &Trust, name: &SnapshotName) -> anyhow::Result<Valid<'a>> {
+    let trusted = |valid: &Valid<'_>| trust.writers.contains(&valid.statement.writer);
+    let found = match name.which {
+        Which::Number(number) => view.snapshot(number),
+        Which::Newest => view
+            .snapshots()
+            .rev()
+            .find(trusted)
+            .or_else(|| view.snapshots().next_back()),
+        Which::NotAfter(moment) => view.snapshots().rev().find(|valid| {
+            let finished = valid.statement.finished.parse::<Timestamp>();
+            trusted(valid) && finished.is_ok_and(|finished| finished <= moment)
+        }),
+    };
+    found.ok_or_else(|| no_snapshot(view, name).into())
+}
+
+fn read_key_file(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
+    std::fs::File::open(path)?
+        .take(KEY_FILE_MAX + 1)
+        .read_to_end(&mut bytes)?;
+    ensure!(
+        bytes.len() as u64 <= KEY_FILE_MAX,
+        "it is longer than {KEY_FILE_MAX} bytes"
+    );
+    Ok(bytes)
+}
+
+fn untrusted(job: &JobName, writer: WriterId) -> Failure {
+    Failure::new(
+        Exit::Untrusted,
+        format!("the writer {writer} of {job} is not trusted"),
+    )
+    .hint(format!(
+        "compare it with a copy that you kept, then --trust-writer {writer}"
+    ))
+}
+
+/// Says what to type next, which the library cannot know.
+fn with_hint(error: repository::Error) -> anyhow::Error {
+    let hinted = match error.kind() {
+        repository::Error::NoRepository { .. } => {
+            Failure::new(Exit::NoRepository, error.to_string())
+                .hint("strongroom init, or say with --repo PATH where it is")
+        }
+        repository::Error::Untrusted { writer, snapshot } => Failure::new(
+            Exit::Untrusted,
+            format!("{snapshot} was written by {writer}, which is not a trusted writer"),
+        )
+        .hint(format!(
+            "compare it with a copy that you kept, then --trust-writer {writer}"
+        )),
+        repository::Error::NoIdentity { .. } => Failure::new(Exit::NoIdentity, error.to_string())
+            .hint("--identity FILE, with the identity of one of these"),
+        _ => return error.into(),
+    };
+    hinted.into()
+}
+
+fn no_job(repository: &Repository, job: &JobName, known: &[JobName]) -> Failure {
+    let failure = Failure::new(
+        Exit::Failure,
+        format!("the repository {} has no job {job}", repository.place()),
+    );
+    match nearest(job.as_str(), known.iter().map(JobName::as_str)) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure.hint("strongroom snapshots"),
+    }
+}
+
+fn no_snapshot(view: &View, name: &SnapshotName) -> Failure {
+    let mut numbers = view.snapshots().map(|valid| valid.at.number);
+    let range = match (numbers.next(), numbers.next_back()) {
+        (None, _) => format!("{} has no snapshots", name.job),
+        (Some(only), None) => format!("{0} has one snapshot, {0}/{only}", name.job),
+        (Some(first), Some(last)) => format!("{0} has {0}/{first} to {0}/{last}", name.job),
+    };
+    let failure = Failure::new(
+        Exit::Failure,
+        format!("there is no snapshot {name}: {range}"),
+    );
+    failure.hint(format!("strongroom snapshots {}", name.job))
+}

@@ -1,0 +1,162 @@
+//! From a configured source to one that can be read: the one place that knows every kind.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use archive::Content;
+use bytes::Bytes;
+use source::command::{Command, CommandOptions};
+use source::etcd::{self, ClientCertificate, Etcd, Login, Password, Timeouts};
+use source::files::{Files, FilesOptions};
+use source::{Error, ErrorKind, Source};
+
+use crate::config::Setting;
+use crate::config::reference::Reference;
+use crate::config::resolve::{self, Kind, SourceSettings};
+
+/// Whether the secrets of a source are needed: to reach the system itself, or not, to restore elsewhere or to check.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Secrets {
+    Read,
+    Leave,
+}
+
+/// The source that `settings` describe.
+pub(crate) fn build(
+    settings: &SourceSettings,
+    secrets: Secrets,
+) -> anyhow::Result<Box<dyn Source>> {
+    let built: anyhow::Result<Box<dyn Source>> = match &settings.kind {
+        Kind::Files(files) => files_source(files),
+        Kind::Etcd(etcd) => Ok(Box::new(Etcd::new(etcd_options(etcd)))),
+        Kind::Command(command) => command_source(command, secrets),
+    };
+    built.with_context(|| format!("source `{}`", settings.name.value))
+}
+
+/// Whether content of this kind may be compressed. Blobs may; records of chosen values beside a secret would show its
+/// length (docs/format/v1.md), and no kind of today has records.
+pub(crate) fn compresses(kind: &Kind) -> bool {
+    match kind {
+        Kind::Files(_) | Kind::Etcd(_) | Kind::Command(_) => true,
+    }
+}
+
+/// The options of a `files` source.
+pub(crate) fn files_options(files: &resolve::Files) -> FilesOptions {
+    FilesOptions {
+        paths: values(&files.paths),
+        include: values(&files.include),
+        exclude: values(&files.exclude),
+        one_filesystem: files.one_filesystem.value,
+    }
+}
+
+fn files_source(files: &resolve::Files) -> anyhow::Result<Box<dyn Source>> {
+    Ok(Box::new(Files::new(&files_options(files))?))
+}
+
+fn etcd_options(etcd: &resolve::Etcd) -> etcd::Options {
+    let tls = etcd.tls.as_ref().map(|tls| etcd::Tls {
+        ca: tls.ca.value.clone(),
+        client: tls
+            .cert
+            .as_ref()
+            .zip(tls.key.as_ref())
+            .map(|(cert, key)| ClientCertificate {
+                certificate: cert.value.clone(),
+                key: key.value.clone(),
+            }),
+        server_name: value(tls.server_name.as_ref()),
+    });
+    let login = etcd
+        .username
+        .as_ref()
+        .zip(etcd.password.as_ref())
+        .map(|(user, password)| {
+            let reference = password.value.clone();
+            Login {
+                user: user.value.clone(),
+                password: Box::new(move || load_password(&reference)),
+            }
+        });
+    etcd::Options {
+        endpoints: values(&etcd.endpoints),
+        tls,
+        login,
+        timeouts: Timeouts {
+            connect: etcd.connect_timeout.value.duration(),
+            request: etcd.request_timeout.value.duration(),
+            idle: etcd.idle_timeout.value.duration(),
+        },
+    }
+}
+
+fn load_password(reference: &Reference) -> Result<Password, Error> {
+    let failed = |cause: String| Error::new(ErrorKind::Configuration, cause);
+    let secret = reference
+        .read()
+        .map_err(|error| failed(format!("{error:#}")))?;
+    let text = String::from_utf8(secret.into_bytes().to_vec());
+    text.map(Password::new).map_err(|error| {
+        drop(zeroize::Zeroizing::new(error.into_bytes()));
+        failed(format!("the password {reference} is not UTF-8"))
+    })
+}
+
+fn command_source(command: &resolve::Command, secrets: Secrets) -> anyhow::Result<Box<dyn Source>> {
+    let mut environment = Vec::new();
+    if secrets == Secrets::Read {
+        for (name, setting) in &command.environment {
+            let secret = setting.value.read()?.into_bytes();
+            environment.push((name.clone(), Content::new(Bytes::from_owner(secret))));
+        }
+    }
+    Ok(Box::new(Command::new(CommandOptions {
+        program: command.run.value.clone(),
+        restore: value(command.restore.as_ref()),
+        environment,
+        working_directory: value(command.working_directory.as_ref()),
+        timeout: Some(command.timeout.value.duration()),
+        entry: command.entry.value.clone(),
+        allow_empty: command.allow_empty.value,
+    })?))
+}
+
+/// What the configuration says of a source that takes and gives the whole, as JSON. Secrets stay references.
+pub(crate) fn describe(settings: &SourceSettings) -> serde_json::Value {
+    use serde_json::json;
+    let name = &settings.name.value;
+    match &settings.kind {
+        Kind::Files(files) => {
+            json!({"name": name, "files": {"paths": texts(&values(&files.paths))}})
+        }
+        Kind::Etcd(etcd) => json!({"name": name, "etcd": {"endpoints": values(&etcd.endpoints)}}),
+        Kind::Command(command) => {
+            let mut described = json!({"run": command.run.value, "entry": command.entry.value});
+            if let Some(restore) = &command.restore {
+                described["restore"] = json!(restore.value);
+            }
+            json!({"name": name, "command": described})
+        }
+    }
+}
+
+/// Paths for a configuration; what is not UTF-8 in them is replaced, as YAML cannot say it.
+pub(crate) fn texts(paths: &[PathBuf]) -> Vec<String> {
+    paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect()
+}
+
+fn values<T: Clone>(settings: &[Setting<T>]) -> Vec<T> {
+    settings
+        .iter()
+        .map(|setting| setting.value.clone())
+        .collect()
+}
+
+fn value<T: Clone>(setting: Option<&Setting<T>>) -> Option<T> {
+    setting.map(|setting| setting.value.clone())
+}
