@@ -27,6 +27,7 @@ mod units;
 
 mod exit;
 
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -36,7 +37,6 @@ use cli::{Cli, Command, Globals};
 use commands::keygen::KeyKind;
 use config::Settings;
 use exit::Exit;
-use failure::Failure;
 use jiff::Timestamp;
 use output::Output;
 use session::Session;
@@ -44,6 +44,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How long work on other threads may take to notice that the command has ended.
 const SHUTDOWN: Duration = Duration::from_secs(5);
+/// How long an interrupted command may remove what it uploaded. A second interrupt ends it at once.
+const CLEAN_UP: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let exit = match Cli::try_parse() {
@@ -93,18 +95,23 @@ fn settings(globals: &Globals) -> anyhow::Result<Settings> {
 }
 
 /// Runs a command that needs the repository, until it ends or is interrupted. Dropping it is what cancels it: what it was
-/// writing is not named by anything yet.
+/// writing is not named by anything yet. A command that removes it first is given a moment.
 fn in_repository(command: Command, session: &Session) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
     let ended = runtime.block_on(async {
+        let mut running = pin!(dispatch(command, session));
         tokio::select! {
             biased;
-            interrupted = interruption() => {
-                interrupted?;
-                Err(Failure::new(Exit::Interrupted, "interrupted").into())
-            }
-            ended = dispatch(command, session) => ended,
+            interrupted = interruption() => interrupted?,
+            ended = &mut running => return ended,
         }
+        if session.stop() {
+            tokio::select! {
+                _ = interruption() => {}
+                _ = tokio::time::timeout(CLEAN_UP, &mut running) => {}
+            }
+        }
+        Err(session::interrupted().into())
     });
     runtime.shutdown_timeout(SHUTDOWN);
     ended

@@ -9,6 +9,7 @@ use anyhow::{Context as _, ensure};
 use format::{Identities, JobName, WriterId, WriterKey};
 use jiff::Timestamp;
 use repository::{Compute, Repository, Snapshot, Store, Trust, Valid, View};
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::config::Settings;
@@ -25,6 +26,8 @@ pub(crate) struct Session {
     pub(crate) settings: Settings,
     pub(crate) output: Output,
     pub(crate) compute: Compute,
+    /// Said once, when somebody wants us to end.
+    stop: watch::Sender<bool>,
 }
 
 impl Session {
@@ -34,6 +37,26 @@ impl Session {
             settings,
             output,
             compute,
+            stop: watch::Sender::new(false),
+        }
+    }
+
+    /// Somebody wants us to end. Whether work is under way that cleans up first, and is worth waiting for.
+    pub(crate) fn stop(&self) -> bool {
+        self.stop.send(true).is_ok()
+    }
+
+    /// Does `work`, unless somebody wants us to end first: then the caller cleans up and returns the error.
+    pub(crate) async fn unless_stopped<T>(
+        &self,
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        let mut stopped = self.stop.subscribe();
+        tokio::select! {
+            biased;
+            // The sender lives as long as we do.
+            _ = stopped.wait_for(|stop| *stop) => Err(interrupted().into()),
+            done = work => done,
         }
     }
 
@@ -216,6 +239,11 @@ fn choose<'a>(view: &'a View, trust: &Trust, name: &SnapshotName) -> anyhow::Res
         }),
     };
     found.ok_or_else(|| no_snapshot(view, name).into())
+}
+
+/// What a command ends with when somebody wanted it to.
+pub(crate) fn interrupted() -> Failure {
+    Failure::new(Exit::Interrupted, "interrupted")
 }
 
 fn read_key_file(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {

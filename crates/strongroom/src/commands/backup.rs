@@ -206,16 +206,16 @@ pub(crate) async fn take_snapshot(
         let progress = Progress::new(session.output, &format!("back up {job}"), expected);
         let started = now();
         let backup = Backup::start(repository, options.clone(), session.compute.clone()).await?;
-        let captures = tasks
-            .iter()
-            .enumerate()
-            .map(|(index, task)| capture(&backup, index, task, &progress));
-        let results = try_join_all(captures).await?;
+        let captures = capture_all(&backup, tasks, allow_partial, &progress);
+        let results = match session.unless_stopped(captures).await {
+            Ok(results) => results,
+            Err(error) => {
+                backup.abandon().await;
+                return Err(error);
+            }
+        };
         drop(progress);
         let missing = missing(&results);
-        if !missing.is_empty() && !allow_partial {
-            return Err(incomplete(&missing).into());
-        }
         if let Outcome::Committed(finished) = backup.finish(results, &started, &now()).await? {
             return Ok(taken(job, &finished, missing));
         }
@@ -224,6 +224,24 @@ pub(crate) async fn take_snapshot(
         ));
     }
     Err(repository::Error::Contended { job: job.clone() }.into())
+}
+
+/// Reads all sources at the same time; the first that fails ends the others.
+async fn capture_all(
+    backup: &Backup,
+    tasks: &[Task],
+    allow_partial: bool,
+    progress: &Progress,
+) -> anyhow::Result<Vec<SourceResult>> {
+    let captures = tasks.iter().enumerate();
+    let captures = captures.map(|(index, task)| capture(backup, index, task, progress));
+    let results = try_join_all(captures).await?;
+    let missing = missing(&results);
+    if missing.is_empty() || allow_partial {
+        Ok(results)
+    } else {
+        Err(incomplete(&missing).into())
+    }
 }
 
 /// About as much as last time.

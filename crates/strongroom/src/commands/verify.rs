@@ -34,6 +34,9 @@ struct JobVerified {
     bytes: u64,
     entries: u64,
     damage: Vec<DamageRow>,
+    /// Objects that belong to no snapshot: left by interrupted backups, or a backup is running. Harmless.
+    unnamed_objects: u64,
+    unnamed_bytes: u64,
     /// Snapshots whose writer is not trusted; no restore accepts them.
     untrusted: Vec<String>,
 }
@@ -121,6 +124,8 @@ async fn verify_one(
         objects: report.objects,
         bytes: report.bytes,
         entries: report.entries,
+        unnamed_objects: report.unnamed.0,
+        unnamed_bytes: report.unnamed.1,
         untrusted: report.untrusted.iter().map(name).collect(),
         damage: report
             .damage
@@ -254,6 +259,14 @@ impl fmt::Display for Verified {
                     ": DAMAGED"
                 }
             )?;
+            if job.unnamed_objects > 0 {
+                let unnamed = counted(job.unnamed_objects, "object belongs", "objects belong");
+                let size = Size(job.unnamed_bytes);
+                writeln!(
+                    f,
+                    "  {unnamed} to no snapshot ({size}): left by an interrupted backup, or one is running; harmless"
+                )?;
+            }
             for row in &job.damage {
                 writeln!(
                     f,
