@@ -13,7 +13,7 @@ use crate::units::{Period, Size};
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 const KNOWN: &str =
-    "{msg} {bar:24} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
+    "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
 const UNKNOWN: &str = "{msg} {spinner} {binary_bytes}, {binary_bytes_per_sec}, {elapsed}";
 
 /// The progress of one piece of work, in bytes. Vanishes from the terminal when it is dropped.
@@ -63,7 +63,13 @@ impl Progress {
     pub(crate) fn add(&self, bytes: u64) {
         match &self.0 {
             Shape::Silent => {}
-            Shape::Bar(bar) => bar.inc(bytes),
+            Shape::Bar(bar) => {
+                bar.inc(bytes);
+                // The total was an estimate, and too low.
+                if bar.length().is_some_and(|total| total < bar.position()) {
+                    bar.set_length(bar.position());
+                }
+            }
             Shape::Lines(output, lines) => {
                 let line = lines
                     .lock()

@@ -112,7 +112,7 @@ fn play(path: &Path, rewrite: bool) -> Vec<String> {
 impl Scene {
     fn perform(&mut self, step: &Step) -> Seen {
         for (name, contents) in &step.write {
-            let path = self.folder.path().join(name);
+            let path = self.folder.path().join(self.fill(name));
             fs::create_dir_all(path.parent().expect("a folder")).expect("make the folder");
             fs::write(path, self.fill(contents)).expect("write the file");
         }
@@ -177,6 +177,7 @@ impl Scene {
     /// Puts what is known in place of placeholders.
     fn fill(&self, text: &str) -> String {
         let text = text.replace("[DIR]", self.root());
+        let text = text.replace("[FOLDER]", &self.root()[1..]);
         self.saved.iter().fold(text, |text, (name, value)| {
             text.replace(&format!("[{name}]"), value)
         })

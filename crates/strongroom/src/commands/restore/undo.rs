@@ -2,10 +2,11 @@
 //! configuration that says where they lay.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use archive::Name;
 use repository::{Repository, Snapshot};
 use serde_json::{Value, json};
@@ -17,6 +18,9 @@ use crate::commands::backup::{Task, take_snapshot};
 use crate::config::resolve::Kind;
 use crate::session::Session;
 use crate::sources::{compresses, describe, files_options, texts};
+
+/// So many paths are looked for one by one.
+const PATHS_MAX: usize = 5000;
 
 /// Takes it, and says its name.
 pub(super) async fn take(
@@ -37,7 +41,20 @@ pub(super) async fn take(
     }
     let configuration = configuration(session, snapshot, &described);
     let job = snapshot.job().undo();
+    let expected: Option<usize> = tasks
+        .iter()
+        .map(|task| task.only.as_ref().map(HashSet::len))
+        .sum();
     let taken = take_snapshot(session, repository, &job, &tasks, configuration, false).await?;
+    if let Some(expected) = expected
+        && taken.entries != expected as u64
+    {
+        bail!(
+            "{} of {expected} entries were found to keep in {}",
+            taken.entries,
+            taken.snapshot
+        );
+    }
     Ok(taken.snapshot)
 }
 
@@ -61,13 +78,13 @@ fn task(part: &Part<'_>, replaced: &[&Name]) -> anyhow::Result<(Task, Value)> {
                 .iter()
                 .map(|name| below(root.as_deref(), name))
                 .collect();
-            // Nothing is left out by a pattern: what is replaced is known by name.
-            let paths = root.map_or_else(|| files_options(files).paths, |root| vec![root]);
+            // The entries themselves, and not what is configured: that may have changed since the snapshot.
             let options = FilesOptions {
-                paths,
+                paths: outermost(&names),
                 ..FilesOptions::default()
             };
-            let description = json!({"name": part.name, "files": {"paths": texts(&options.paths)}});
+            let configured = root.map_or_else(|| files_options(files).paths, |root| vec![root]);
+            let description = json!({"name": part.name, "files": {"paths": texts(&configured)}});
             (Box::new(Files::new(&options)?), Some(names), description)
         }
         // A program or a server that takes the whole, and can give the whole.
@@ -88,12 +105,37 @@ fn task(part: &Part<'_>, replaced: &[&Name]) -> anyhow::Result<(Task, Value)> {
     ))
 }
 
+/// Paths under which all of `names` are found: themselves, but not what lies in one of the others; their folders, if they
+/// are very many.
+fn outermost(names: &HashSet<Name>) -> Vec<PathBuf> {
+    let path = |name: &Name| Path::new("/").join(OsStr::from_bytes(name.as_bytes()));
+    let mut paths: Vec<PathBuf> = names.iter().map(path).collect();
+    loop {
+        // By components, so that what is in a folder comes right after it.
+        paths.sort();
+        let mut outer: Vec<PathBuf> = Vec::new();
+        for path in paths {
+            if !outer.last().is_some_and(|last| path.starts_with(last)) {
+                outer.push(path);
+            }
+        }
+        if outer.len() <= PATHS_MAX {
+            return outer;
+        }
+        paths = outer
+            .iter()
+            .filter_map(|path| path.parent())
+            .map(Path::to_owned)
+            .collect();
+    }
+}
+
 /// The name under which a file of a restore below `root` is captured there.
 fn below(root: Option<&Path>, name: &Name) -> Name {
     let Some(root) = root else {
         return name.clone();
     };
-    let path = root.join(std::ffi::OsStr::from_bytes(name.as_bytes()));
+    let path = root.join(OsStr::from_bytes(name.as_bytes()));
     let bytes = path.as_os_str().as_bytes();
     Name::new(bytes.strip_prefix(b"/").unwrap_or(bytes))
 }
@@ -110,4 +152,41 @@ fn configuration(session: &Session, snapshot: &Snapshot, sources: &[Value]) -> S
     let configuration = json!({"recipients": recipients, "jobs": {job: {"sources": sources}}});
     let json = serde_json::to_string_pretty(&configuration).expect("JSON serializes");
     format!("# /undo of {}\n{json}\n", snapshot.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outer(names: &[&str]) -> Vec<String> {
+        let names = names.iter().map(|name| Name::from(*name)).collect();
+        texts(&outermost(&names))
+    }
+
+    #[test]
+    fn paths_are_those_of_the_entries_and_none_lies_in_another() {
+        assert_eq!(
+            outer(&["a/b", "a.txt", "a", "a/b/c", "b/c"]),
+            ["/a", "/a.txt", "/b/c"]
+        );
+        let many: Vec<String> = (0..=PATHS_MAX)
+            .map(|n| format!("x/{}/{n}", n % 7))
+            .collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(
+            outer(&many),
+            ["/x/0", "/x/1", "/x/2", "/x/3", "/x/4", "/x/5", "/x/6"]
+        );
+    }
+
+    #[test]
+    fn a_restore_elsewhere_is_captured_where_it_is() {
+        let name = Name::from("etc/app");
+        assert_eq!(below(None, &name), name);
+        assert_eq!(
+            below(Some(Path::new("/tmp/x")), &name),
+            Name::from("tmp/x/etc/app")
+        );
+        assert_eq!(below(Some(Path::new("/")), &name), name);
+    }
 }
