@@ -1,25 +1,23 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 
-use format::{Identities, JobName, Object, PACK_MAX, RunId};
+use format::{JobName, Object, PACK_MAX, RunId};
 use futures::{StreamExt, stream};
 
 use crate::store::Name;
-use crate::view::{Trust, Valid, View};
-use crate::{Compute, Error, Repository, Select, Snapshot};
+use crate::view::{Trust, View};
+use crate::{Compute, Error, Repository};
 
 /// Objects that are read at the same time.
 const CONCURRENT_READS: usize = 3;
 
-/// How closely a job is looked at. Each level includes those before it.
+/// How closely a job's objects are looked at. Neither level needs an identity; reading what they hold is
+/// [`crate::Snapshot::entries`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Level {
-    /// The chain, all signatures, and that every object that a snapshot names exists with its size. Needs no identity.
+    /// The chain, all signatures, and that every object that a snapshot names exists with its size.
     Log,
-    /// Also the digest of every object. Needs no identity.
+    /// Also the digest of every object.
     Data,
-    /// Also opens snapshots and reads every entry. Needs an identity.
-    Full,
 }
 
 /// What was found in one job.
@@ -31,8 +29,6 @@ pub struct Report {
     pub objects: u64,
     /// Bytes that were read and compared (none at level `log`).
     pub bytes: u64,
-    /// Entries that were read (level `full` only).
-    pub entries: u64,
     /// What is wrong.
     pub damage: Vec<Damage>,
     /// Objects of the log that are neither valid nor damaged: dropped by a prune or lost in a race.
@@ -54,8 +50,7 @@ pub struct Damage {
     pub snapshots: BTreeSet<u64>,
 }
 
-/// Verifies all objects of a job up to `Level::Data`, and at `Level::Full` also reads the snapshots in `full`, all of
-/// them.
+/// Verifies all objects of a job.
 ///
 /// Damage is reported, never an error: an error means that the store could not be asked.
 pub async fn verify_job(
@@ -63,7 +58,6 @@ pub async fn verify_job(
     job: &JobName,
     trust: &Trust,
     level: Level,
-    full: Option<(&[u64], Arc<Identities>)>,
     compute: &Compute,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Report, Error> {
@@ -73,22 +67,6 @@ pub async fn verify_job(
     check_sizes(repository, job, &named, &mut report).await?;
     if level >= Level::Data {
         check_digests(repository, job, &named, compute, progress, &mut report).await?;
-    }
-    if let (Level::Full, Some((numbers, identities))) = (level, full) {
-        for number in numbers {
-            let Some(snapshot) = view.snapshot(*number) else {
-                continue;
-            };
-            read_snapshot(
-                repository,
-                snapshot,
-                &identities,
-                trust,
-                compute,
-                &mut report,
-            )
-            .await?;
-        }
     }
     report.damage.sort_by(|a, b| a.object.cmp(&b.object));
     Ok(report)
@@ -264,47 +242,4 @@ fn damage_to(name: &Name, objects: &[Named], what: String) -> Damage {
         what,
         snapshots,
     }
-}
-
-async fn read_snapshot(
-    repository: &Repository,
-    snapshot: Valid<'_>,
-    identities: &Arc<Identities>,
-    trust: &Trust,
-    compute: &Compute,
-    report: &mut Report,
-) -> Result<(), Error> {
-    let identities = Arc::clone(identities);
-    let opened = Snapshot::open(repository, snapshot, identities, trust, compute.clone()).await;
-    let result = match &opened {
-        Ok(open) => read_entries(open, report).await,
-        Err(error) if error.kind().is_damage() => Err((error.to_string(), true)),
-        Err(_) => return opened.map(drop),
-    };
-    match result {
-        Ok(()) => Ok(()),
-        Err((what, true)) => {
-            let object = format!("{}/{}", snapshot.statement.job, snapshot.at.number);
-            let snapshots = BTreeSet::from([snapshot.at.number]);
-            report.damage.push(Damage {
-                object,
-                what,
-                snapshots,
-            });
-            Ok(())
-        }
-        Err((what, false)) => Err(Error::damaged(snapshot.statement.job.as_str(), what)),
-    }
-}
-
-async fn read_entries(snapshot: &Snapshot, report: &mut Report) -> Result<(), (String, bool)> {
-    let judged = |error: Error| (error.to_string(), error.kind().is_damage());
-    for source in 0..snapshot.manifest().sources.len() {
-        let mut reader = snapshot.entries(source).selecting(Select::Most);
-        while reader.next().await.map_err(judged)?.is_some() {
-            report.entries += 1;
-            while reader.data().await.map_err(judged)?.is_some() {}
-        }
-    }
-    Ok(())
 }

@@ -48,7 +48,6 @@ async fn what_a_dead_backup_left_is_counted_and_harms_nobody() {
         &job(),
         &trust,
         Level::Data,
-        None,
         &compute,
         &|_| (),
     )

@@ -107,23 +107,23 @@ async fn verify_one(
         Some(stored_bytes(&view)),
     );
     let compute = &session.compute;
-    let mut report = verify_job(repository, job, &trust, stored, None, compute, &|bytes| {
+    let mut report = verify_job(repository, job, &trust, stored, compute, &|bytes| {
         progress.add(bytes);
     })
     .await?;
     drop(progress);
-    if let Some(identities) = identities {
-        let full = read_all(session, repository, &view, &trust, identities).await?;
-        report.entries = full.entries;
-        report.damage.extend(full.damage);
-    }
+    let full = match identities {
+        Some(identities) => read_all(session, repository, &view, &trust, identities).await?,
+        None => Full::default(),
+    };
+    report.damage.extend(full.damage);
     let name = |number: &u64| format!("{job}/{number}");
     Ok(JobVerified {
         job: job.to_string(),
         snapshots: report.snapshots,
         objects: report.objects,
         bytes: report.bytes,
-        entries: report.entries,
+        entries: full.entries,
         unnamed_objects: report.unnamed.0,
         unnamed_bytes: report.unnamed.1,
         untrusted: report.untrusted.iter().map(name).collect(),
