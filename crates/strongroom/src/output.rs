@@ -14,6 +14,7 @@ use std::fmt::{Display, Write as _};
 use std::io::{self, BufRead as _, BufWriter, IsTerminal, Read as _, Stdout, Write};
 
 use anyhow::Context as _;
+use clap::error::ErrorKind;
 use serde::Serialize;
 
 use crate::exit::{self, Exit};
@@ -161,6 +162,10 @@ impl Output {
             };
         }
         let text = error.render().to_string();
+        if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand && !self.json() {
+            talk(&text);
+            return Exit::Usage;
+        }
         let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
         if self.json() {
             let first = text.split("\n\n").next().unwrap_or_default();

@@ -182,10 +182,14 @@ impl Session {
             self.output.note(format_args!(
                 "{count} of {job} signed by {writer}, which is not trusted yet"
             ));
-            if self.output.ask(&format!("Do you trust {writer}?")).await? != Some(true) {
-                return Err(untrusted(job, writer).into());
+            match self.output.ask(&format!("Do you trust {writer}?")).await? {
+                Some(true) => {
+                    trust.writers.insert(writer);
+                }
+                // Perhaps another of them.
+                Some(false) => {}
+                None => return Err(untrusted(job, writer).into()),
             }
-            trust.writers.insert(writer);
         }
         Ok(())
     }
