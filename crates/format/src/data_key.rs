@@ -15,6 +15,11 @@ impl DataKey {
         Self(Zeroizing::new(id::random()))
     }
 
+    /// The one that somebody opened by other means, for whoever reads a run without an identity: `age -d` prints these bytes.
+    pub fn from_bytes(bytes: Zeroizing<[u8; 32]>) -> Self {
+        Self(bytes)
+    }
+
     /// The bytes of the run's key object: an age file for all `recipients`.
     pub fn seal_to(&self, recipients: &Recipients) -> Vec<u8> {
         let each = recipients
