@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::config::Settings;
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::names::{SnapshotName, Which, counted, nearest};
 use crate::output::Output;
@@ -102,13 +102,25 @@ impl Session {
                 .iter()
                 .map(|setting| setting.value),
         );
-        if self
+        let own = self
             .settings
             .writer_key
             .as_ref()
-            .is_some_and(|setting| setting.value.exists())
-        {
-            trust.writers.insert(self.writer()?.id());
+            .filter(|setting| setting.value.exists());
+        if own.is_none() {
+            return Ok(trust);
+        }
+        match self.writer() {
+            Ok(key) => {
+                trust.writers.insert(key.id());
+            }
+            // Whoever may read the repository need not be allowed to sign.
+            Err(error) if exit::of(&error) == Exit::Denied => {
+                self.output.note(format_args!(
+                    "this host's own writer is not trusted: {error:#}"
+                ));
+            }
+            Err(error) => return Err(error),
         }
         Ok(trust)
     }

@@ -1,6 +1,7 @@
 //! The arguments of each command.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -17,11 +18,21 @@ use crate::units::{Period, Size};
 /// What opening a repository can end with.
 const OPEN: [Exit; 3] = [Exit::NoRepository, Exit::Newer, Exit::Untrusted];
 /// And reading its contents.
-const READ: [Exit; 4] = [
+const READ: [Exit; 5] = [
+    Exit::Damage,
     Exit::NoRepository,
-    Exit::Newer,
-    Exit::Untrusted,
     Exit::NoIdentity,
+    Exit::Untrusted,
+    Exit::Newer,
+];
+/// And looking through many snapshots, some of which may not open.
+const LOOK: [Exit; 6] = [
+    Exit::Partial,
+    Exit::Damage,
+    Exit::NoRepository,
+    Exit::NoIdentity,
+    Exit::Untrusted,
+    Exit::Newer,
 ];
 
 /// Make an identity that opens snapshots, or the key of a writer
@@ -162,9 +173,10 @@ pub(crate) struct Cat {
 
 /// Find entries by name in all snapshots
 #[derive(Args)]
-#[command(after_help = ending(&["find '**/*.pem'", "find '*password*' --job prod"], &READ))]
+#[command(after_help = ending(&["find '**/*.pem'", "find '*password*' --job prod"], &LOOK))]
 pub(crate) struct Find {
-    /// A pattern: * and ? within a part of a name, ** across parts; without any of them, a part of the name.
+    /// A pattern: * and ? within a part of a name, ** across parts; without a slash also of the last part alone;
+    /// without any of them, a piece of the name.
     #[arg(value_name = "PATTERN")]
     pub(crate) pattern: Pattern,
 
@@ -175,7 +187,7 @@ pub(crate) struct Find {
 
 /// When did an entry change, and which snapshot has it
 #[derive(Args)]
-#[command(after_help = ending(&["history config:etc/app/tls.key"], &READ))]
+#[command(after_help = ending(&["history config:etc/app/tls.key"], &LOOK))]
 pub(crate) struct History {
     /// The entry as `show` prints it; without SOURCE: if only one source has it.
     #[arg(value_name = "ENTRY")]
@@ -192,7 +204,7 @@ pub(crate) struct History {
 #[derive(Args)]
 #[command(after_help = ending(
     &["diff prod/41 prod/42", "diff prod live"],
-    &[Exit::Differences, Exit::NoRepository, Exit::Newer, Exit::Untrusted, Exit::NoIdentity, Exit::Unreachable, Exit::Denied],
+    &[Exit::Differences, Exit::Damage, Exit::NoRepository, Exit::Newer, Exit::Untrusted, Exit::NoIdentity, Exit::Unreachable, Exit::Denied],
 ))]
 pub(crate) struct Diff {
     /// JOB/NUMBER, JOB or JOB@TIME.
@@ -216,8 +228,8 @@ pub(crate) struct Diff {
         "restore prod --source config --to /tmp/restored --yes",
     ],
     &[
-        Exit::Partial, Exit::NoRepository, Exit::NoIdentity, Exit::Untrusted, Exit::Newer,
-        Exit::Unreachable, Exit::Denied, Exit::Conflict,
+        Exit::Partial, Exit::Damage, Exit::NoRepository, Exit::NoIdentity, Exit::Untrusted,
+        Exit::Newer, Exit::Unreachable, Exit::Denied, Exit::Conflict,
     ],
 ))]
 pub(crate) struct Restore {
@@ -264,7 +276,7 @@ pub(crate) struct Restore {
 #[derive(Args)]
 #[command(after_help = ending(
     &["verify", "verify prod --level full --identity identity.txt"],
-    &[Exit::Damage, Exit::NoRepository, Exit::NoIdentity, Exit::Untrusted, Exit::Newer],
+    &[Exit::Partial, Exit::Damage, Exit::NoRepository, Exit::NoIdentity, Exit::Untrusted, Exit::Newer],
 ))]
 pub(crate) struct Verify {
     /// Only these jobs.
@@ -358,20 +370,28 @@ pub(crate) struct Pattern {
 }
 
 impl Pattern {
-    /// Whether an entry's printed name matches, with or without its source, and with or without the root's slash.
+    /// Whether an entry's printed name matches, with or without its source, and with or without the root's slash. A
+    /// pattern without a slash may match the last part of the name alone, as with `find -name`.
     pub(crate) fn matches(&self, source: &str, entry: &str) -> bool {
-        match &self.glob {
-            Some(glob) => {
-                glob.is_match(entry)
-                    || glob.is_match(format!("{source}:{entry}"))
-                    || glob.is_match(format!("/{entry}"))
-                    || glob.is_match(format!("{source}:/{entry}"))
+        let last = entry
+            .rsplit('/')
+            .next()
+            .filter(|_| !self.text.contains('/'));
+        let names = [Some(entry), last].into_iter().flatten();
+        let rooted = format!("/{entry}");
+        names.chain([rooted.as_str()]).any(|name| {
+            let full = format!("{source}:{name}");
+            match &self.glob {
+                Some(glob) => glob.is_match(name) || glob.is_match(&full),
+                None => full.contains(&self.text),
             }
-            None => {
-                format!("{source}:{entry}").contains(&self.text)
-                    || format!("{source}:/{entry}").contains(&self.text)
-            }
-        }
+        })
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
@@ -459,10 +479,20 @@ mod tests {
             "config:/etc/app/*",
             "app/a",
             "fig:/etc",
+            "*.pem",
+            "config:a.*",
+            "*em",
         ] {
             assert!(matches(good, entry), "{good}");
         }
-        for bad in ["config:etc/*", "other:etc/**", "app/b", "*.pem"] {
+        for bad in [
+            "config:etc/*",
+            "other:etc/**",
+            "app/b",
+            "*.key",
+            "other:*.pem",
+            "app/*.key",
+        ] {
             assert!(!matches(bad, entry), "{bad}");
         }
         assert!("[".parse::<Pattern>().is_err());

@@ -72,6 +72,11 @@ pub(crate) async fn find(
         }));
     }
     let (unread, exit) = timeline.conclude()?;
+    if entries.is_empty() {
+        session
+            .output
+            .note(format_args!("nothing matches {pattern}"));
+    }
     Ok(Finds {
         entries,
         unread,

@@ -69,14 +69,19 @@ pub(crate) async fn show(session: &Session, show: &Show) -> anyhow::Result<()> {
     let head = head(&snapshot);
     head.talk(session);
     let mut list = session.output.list(&head, "entries")?;
+    let mut shown = 0_u64;
     for (index, source) in snapshot.manifest().sources.iter().enumerate() {
         let mut entries = snapshot.entries(index);
         while let Some(entry) = entries.next().await? {
             let row = Row::new(&source.name, &entry);
             if wanted(&show.only, &row) && show.larger.is_none_or(|size| row.length >= size.0) {
                 list.row(&row)?;
+                shown += 1;
             }
         }
+    }
+    if shown == 0 {
+        session.output.note("no entry matches");
     }
     list.end()
 }

@@ -33,12 +33,16 @@ struct JobVerified {
     objects: u64,
     bytes: u64,
     entries: u64,
+    #[serde(skip)]
+    opened: u64,
     damage: Vec<DamageRow>,
     /// Objects that belong to no snapshot: left by interrupted backups, or a backup is running. Harmless.
     unnamed_objects: u64,
     unnamed_bytes: u64,
     /// Snapshots whose writer is not trusted; no restore accepts them.
     untrusted: Vec<String>,
+    /// Snapshots that none of the identities opens, so that their contents were not looked at.
+    unopened: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -51,12 +55,17 @@ struct DamageRow {
 
 impl Verified {
     pub(crate) fn exit(&self) -> Exit {
-        if self.jobs.iter().any(|job| !job.damage.is_empty()) {
+        let any = |is: fn(&JobVerified) -> bool| self.jobs.iter().any(is);
+        if any(|job| !job.damage.is_empty()) {
             Exit::Damage
-        } else if self.jobs.iter().any(|job| !job.untrusted.is_empty()) {
+        } else if any(|job| !job.untrusted.is_empty()) {
             Exit::Untrusted
-        } else {
+        } else if !any(|job| !job.unopened.is_empty()) {
             Exit::Ok
+        } else if any(|job| job.opened > 0) {
+            Exit::Partial
+        } else {
+            Exit::NoIdentity
         }
     }
 }
@@ -124,6 +133,8 @@ async fn verify_one(
         objects: report.objects,
         bytes: report.bytes,
         entries: full.entries,
+        opened: full.opened,
+        unopened: full.unopened,
         unnamed_objects: report.unnamed.0,
         unnamed_bytes: report.unnamed.1,
         untrusted: report.untrusted.iter().map(name).collect(),
@@ -151,6 +162,8 @@ fn stored_bytes(view: &View) -> u64 {
 #[derive(Default)]
 struct Full {
     entries: u64,
+    opened: u64,
+    unopened: Vec<String>,
     damage: Vec<Damage>,
 }
 
@@ -176,7 +189,10 @@ async fn read_all(
             .open_snapshot(repository, valid, Arc::clone(identities), trust)
             .await;
         let read = match opened {
-            Ok(snapshot) => read_snapshot(session, &snapshot, &progress, &mut full).await,
+            Ok(snapshot) => {
+                full.opened += 1;
+                read_snapshot(session, &snapshot, &progress, &mut full).await
+            }
             Err(error) => Err(error),
         };
         match read {
@@ -184,6 +200,7 @@ async fn read_all(
             Err(error) if exit::of(&error) == Exit::Damage => {
                 full.damage(&name, valid.at.number, crate::output::chain(&error));
             }
+            Err(error) if exit::of(&error) == Exit::NoIdentity => full.unopened.push(name),
             Err(error) => return Err(error),
         }
     }
@@ -250,15 +267,12 @@ impl fmt::Display for Verified {
             if self.level == "full" {
                 write!(f, ", {} read", counted(*entries, "entry", "entries"))?;
             }
-            writeln!(
-                f,
-                "{}",
-                if job.damage.is_empty() {
-                    ": whole"
-                } else {
-                    ": DAMAGED"
-                }
-            )?;
+            let verdict = match (job.damage.is_empty(), job.unopened.is_empty()) {
+                (true, true) => "whole",
+                (true, false) => "no damage seen",
+                (false, _) => "DAMAGED",
+            };
+            writeln!(f, ": {verdict}")?;
             if job.unnamed_objects > 0 {
                 let unnamed = counted(job.unnamed_objects, "object belongs", "objects belong");
                 let size = Size(job.unnamed_bytes);
@@ -274,6 +288,12 @@ impl fmt::Display for Verified {
                     row.object,
                     row.what,
                     row.snapshots.join(", ")
+                )?;
+            }
+            for snapshot in &job.unopened {
+                writeln!(
+                    f,
+                    "  {snapshot}: not read, because no identity given opens it"
                 )?;
             }
             for snapshot in &job.untrusted {

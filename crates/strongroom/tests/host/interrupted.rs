@@ -93,3 +93,29 @@ fn a_failed_source_leaves_nothing_behind() {
     });
     assert_eq!(left, 0);
 }
+
+#[test]
+fn two_backups_of_a_job_at_once_both_succeed() {
+    let scene = Scene::new(FILES);
+    scene.write("secrets/large", noise(2, 8 << 20));
+    let two = [(); 2].map(|()| scene.command(&["backup"]).spawn().expect("it starts"));
+    let mut taken: Vec<String> = two
+        .into_iter()
+        .map(|child| {
+            let output = child.wait_with_output().expect("it ends");
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            text(&output.stdout)
+                .split(':')
+                .next()
+                .expect("a name")
+                .to_owned()
+        })
+        .collect();
+    taken.sort();
+    assert_eq!(taken, ["prod/1", "prod/2"]);
+    let full = scene.good(&["verify", "--level", "full", "--identity", "identity.txt"]);
+    assert!(
+        full.contains("2 snapshots") && full.contains(": whole"),
+        "{full}"
+    );
+}
