@@ -190,7 +190,7 @@ def render(rows, options):
         "| --- | --- | --- | ---: | ---: | ---: | ---: |",
     ]
     for row in rows:
-        stored = f"{row['stored'] / 1e6:.1f} MB" if "stored" in row else ""
+        stored = f"{row['stored'] / 1e6:.2f} MB" if "stored" in row else ""
         lines.append(f"| {row['what']} | {row['step']} | {row['tool'].replace('|', '/')} | {row['wall']:.2f} s | {row['cpu']:.2f} s "
                      f"| {row['memory'] / 1e6:.0f} MB | {stored} |")
     return "\n".join(lines) + "\n"
