@@ -1,0 +1,411 @@
+//! Golden repositories: made once, by the version in their name, and readable for ever. Whatever changes in this program, each
+//! of them is opened and compared with the listing beside it; so does the recovery script, which shares no code with us.
+//!
+//! `STRONGROOM_WRITE_GOLDEN=1 cargo test -p strongroom-repository --test golden` makes those that are not there yet.
+
+mod common;
+#[path = "golden/makers.rs"]
+mod makers;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Once};
+use std::{env, fs};
+
+use archive::{Body, Digest, Entry, Name};
+use format::{Identities, WriterId};
+use object_store::local::LocalFileSystem;
+use repository::{
+    Compute, EntryReader, Level, Repository, Select, Snapshot, Store, Trust, Valid, View,
+    verify_job,
+};
+
+/// One golden repository: its objects in `repository/`, and beside them what opens it and what it must hold.
+struct Golden {
+    name: String,
+    folder: PathBuf,
+}
+
+static WRITTEN: Once = Once::new();
+
+fn all() -> Vec<Golden> {
+    WRITTEN.call_once(|| {
+        if env::var_os("STRONGROOM_WRITE_GOLDEN").is_some() {
+            makers::write_missing();
+        }
+    });
+    let mut found: Vec<Golden> = fs::read_dir(makers::folder())
+        .expect("they are checked in")
+        .map(|folder| Golden::at(folder.expect("the folder can be read").path()))
+        .collect();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(
+        found.len() >= makers::MAKERS.len(),
+        "a golden repository is gone"
+    );
+    found
+}
+
+impl Golden {
+    fn at(folder: PathBuf) -> Self {
+        let name = folder.file_name().and_then(|name| name.to_str());
+        Self {
+            name: name.expect("their names are text").to_owned(),
+            folder,
+        }
+    }
+
+    fn text(&self, file: &str) -> String {
+        fs::read_to_string(self.folder.join(file))
+            .unwrap_or_else(|error| panic!("{}/{file}: {error}", self.name))
+    }
+
+    /// The keys of one kind in `trust`, which holds lines such as `writer KEY`.
+    fn keys(&self, kind: &str) -> Vec<WriterId> {
+        let text = self.text("trust");
+        let keys = text.lines().filter_map(|line| line.strip_prefix(kind));
+        keys.map(|key| key.trim().parse().expect("a public key"))
+            .collect()
+    }
+
+    fn trust(&self) -> Trust {
+        Trust {
+            writers: self.keys("writer ").into_iter().collect(),
+            maintainers: self.keys("maintainer ").into_iter().collect(),
+        }
+    }
+
+    fn identities(&self) -> Arc<Identities> {
+        let mut identities = Identities::none();
+        identities
+            .add_file(self.text("identity").as_bytes())
+            .expect("an identity");
+        Arc::new(identities)
+    }
+
+    async fn open(&self) -> Repository {
+        let store = LocalFileSystem::new_with_prefix(self.folder.join("repository"));
+        let store = Arc::new(store.expect("a folder"));
+        Repository::open(Store::new(store, self.name.clone()))
+            .await
+            .expect("a repository of this format")
+    }
+
+    /// Everything that the repository says to a reader, as text.
+    async fn listing(&self) -> String {
+        let repository = self.open().await;
+        let view = repository.view(&common::job(), &self.trust()).await;
+        let view = view.expect("a log");
+        let mut told = tell_log(&view);
+        for snapshot in view.snapshots() {
+            self.tell_snapshot(&repository, snapshot, &mut told).await;
+        }
+        told
+    }
+
+    async fn tell_snapshot(&self, repository: &Repository, snapshot: Valid<'_>, told: &mut String) {
+        let (number, statement) = (snapshot.at.number, snapshot.statement);
+        say(
+            told,
+            &format!(
+                "snapshot {number} partial {} runs {} bytes {} entries {}",
+                statement.partial,
+                statement.runs.len(),
+                statement.bytes,
+                statement.entries
+            ),
+        );
+        let (identities, trust) = (self.identities(), self.trust());
+        let opened =
+            Snapshot::open(repository, snapshot, identities, &trust, Compute::inline()).await;
+        let opened = opened.unwrap_or_else(|error| panic!("{}/{number}: {error}", self.name));
+        for (index, source) in opened.manifest().sources.iter().enumerate() {
+            let facts: Vec<_> = source
+                .facts
+                .iter()
+                .map(|(name, value)| format!(" {name}={value}"))
+                .collect();
+            say(
+                told,
+                &format!("  source {} {}{}", source.name, source.kind, facts.concat()),
+            );
+            for incomplete in &source.incomplete {
+                say(
+                    told,
+                    &format!("    incomplete {}: {}", incomplete.name, incomplete.reason),
+                );
+            }
+            let mut reader = opened.entries(index).selecting(Select::Most);
+            while let Some(entry) = reader.next().await.expect("a sound catalog") {
+                let read = read_content(&mut reader).await;
+                say(told, &format!("    {}", tell_entry(&entry, &read)));
+            }
+        }
+    }
+}
+
+async fn read_content(reader: &mut EntryReader<'_>) -> Vec<u8> {
+    let mut content = Vec::new();
+    while let Some(piece) = reader.data().await.expect("sound content") {
+        content.extend_from_slice(piece.as_bytes());
+    }
+    content
+}
+
+fn say(told: &mut String, line: &str) {
+    writeln!(told, "{line}").expect("text takes text");
+}
+
+fn tell_log(view: &View) -> String {
+    let mut told = String::new();
+    let head = view.head().expect("a log that is not empty");
+    say(
+        &mut told,
+        &format!("log head {} tail {}", head.number, view.tail()),
+    );
+    for garbage in view.garbage() {
+        let what = if garbage.damage { "damaged" } else { "dropped" };
+        say(&mut told, &format!("log {} {what}", garbage.number));
+    }
+    told
+}
+
+/// Digests are of what was read, not of what the catalog promises.
+fn tell_entry(entry: &Entry, content: &[u8]) -> String {
+    let mut told = vec![format!("entry {}", entry.name)];
+    match &entry.body {
+        Body::Blob { .. } => {
+            told.push(format!("blob {} {}", content.len(), Digest::of(content)));
+        }
+        Body::Record { fields } => {
+            told.push("record".to_owned());
+            let mut rest = content;
+            for field in fields {
+                let (value, after) = rest.split_at(field.length as usize);
+                rest = after;
+                told.push(format!(
+                    "{} {} {}",
+                    field.key,
+                    value.len(),
+                    Digest::of(value)
+                ));
+            }
+            assert!(rest.is_empty(), "values tile the content");
+        }
+    }
+    told.join(" ")
+}
+
+#[tokio::test]
+async fn every_golden_repository_reads_as_it_was_written() {
+    for golden in all() {
+        let listing = golden.listing().await;
+        assert_eq!(listing, golden.text("expected"), "{}", golden.name);
+        assert!(listing.contains("snapshot "), "{}", golden.name);
+    }
+}
+
+#[tokio::test]
+async fn every_golden_repository_verifies() {
+    for golden in all() {
+        let repository = golden.open().await;
+        let report = verify_job(
+            &repository,
+            &common::job(),
+            &golden.trust(),
+            Level::Data,
+            &Compute::inline(),
+            &|_| (),
+        )
+        .await
+        .expect("the store answers");
+        // What does not parse in a log is reported as damage; nothing else may be.
+        let damaged = golden.text("expected").matches(" damaged\n").count();
+        assert_eq!(report.damage.len(), damaged, "{}: {report:?}", golden.name);
+    }
+}
+
+/// Nobody may touch what was published: the listing names contents only, this covers every stored byte.
+#[test]
+fn no_object_of_a_golden_repository_changed() {
+    for golden in all() {
+        let sums = makers::sums(&golden.folder.join("repository"));
+        assert_eq!(sums, golden.text("sums"), "{}", golden.name);
+    }
+}
+
+#[test]
+fn the_recovery_script_reads_what_we_read() {
+    let Some(python) = python() else { return };
+    for golden in all() {
+        let expected = golden.text("expected");
+        let snapshots = snapshots(&expected);
+        assert_eq!(
+            golden.listed_by_script(&python),
+            snapshots.keys().copied().collect::<Vec<_>>(),
+            "{}",
+            golden.name
+        );
+        for (number, entries) in snapshots {
+            let out = tempfile::tempdir().expect("a temporary folder");
+            let written = golden.written_by_script(&python, number, &out.path().join("out"));
+            assert_eq!(written, entries, "{}: snapshot {number}", golden.name);
+        }
+    }
+}
+
+/// The entries of each snapshot in a listing: name, and length and digest of each value in order.
+fn snapshots(expected: &str) -> BTreeMap<u64, Vec<(Name, Vec<String>)>> {
+    let mut found: BTreeMap<u64, Vec<_>> = BTreeMap::new();
+    for line in expected.lines() {
+        if let Some(rest) = line.strip_prefix("snapshot ") {
+            let number = rest.split(' ').next().expect("a number");
+            found.insert(number.parse().expect("a number"), Vec::new());
+        } else if let Some(rest) = line.strip_prefix("    entry ") {
+            let split = |marker: &str| rest.rsplit_once(marker);
+            let (name, values) = split(" blob ")
+                .or_else(|| split(" record"))
+                .expect("an entry is one of two kinds");
+            let words: Vec<&str> = values.split(' ').collect();
+            let digests = words.iter().filter(|word| word.len() == 64);
+            let digests = digests.map(|digest| (*digest).to_owned()).collect();
+            let name = Name::unescape(name).expect("we wrote it");
+            let mut last = found.last_entry().expect("a snapshot comes first");
+            last.get_mut().push((name, digests));
+        }
+    }
+    found
+}
+
+impl Golden {
+    fn script(&self, python: &OsString, arguments: &[&str]) -> String {
+        let script =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/recovery/strongroom-recover.py");
+        let output = Command::new(python)
+            .arg(script)
+            .arg(self.folder.join("repository"))
+            .args(arguments)
+            .output()
+            .expect("python runs");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {complaint}", self.name);
+        String::from_utf8(output.stdout).expect("the script prints JSON")
+    }
+
+    fn trusting(&self) -> Vec<String> {
+        let flags = [("--trust", "writer "), ("--maintainer", "maintainer ")];
+        let keys = flags.map(|(flag, kind)| {
+            self.keys(kind)
+                .into_iter()
+                .flat_map(move |key| [flag.to_owned(), key.to_string()])
+        });
+        keys.into_iter().flatten().collect()
+    }
+
+    /// The numbers of the snapshots that the script finds valid.
+    fn listed_by_script(&self, python: &OsString) -> Vec<u64> {
+        let trusting = self.trusting();
+        let arguments: Vec<&str> = trusting.iter().map(String::as_str).collect();
+        let listed = self.script(python, &arguments);
+        let snapshots = listed
+            .lines()
+            .filter(|line| line.contains("\"kind\": \"snapshot\""));
+        snapshots
+            .map(|line| {
+                let name = json_text(line, "snapshot");
+                let number = name.strip_prefix("prod/").expect("of our job");
+                number.parse().expect("a number")
+            })
+            .collect()
+    }
+
+    fn written_by_script(
+        &self,
+        python: &OsString,
+        number: u64,
+        out: &Path,
+    ) -> Vec<(Name, Vec<String>)> {
+        let identity = self.folder.join("identity");
+        let (identity, to) = (identity.to_str(), out.to_str());
+        let snapshot = format!("prod/{number}");
+        let mut arguments = vec![
+            snapshot.as_str(),
+            "--identity",
+            identity.expect("text"),
+            "--to",
+            to.expect("text"),
+        ];
+        let trusting = self.trusting();
+        arguments.extend(trusting.iter().map(String::as_str));
+        self.script(python, &arguments);
+        let index = fs::read_to_string(out.join("%index.jsonl")).expect("an index");
+        let entries = index.lines().filter(|line| line.contains("\"files\": ["));
+        entries
+            .map(|line| {
+                let files = between(line, "\"files\": [", "]");
+                let digest = |file| {
+                    let bytes = fs::read(out.join(file)).expect("a file that the index names");
+                    Digest::of(&bytes).to_string()
+                };
+                // Paths are percent-encoded: no JSON escape and no comma-quote can be in one.
+                let digests = files.split('"').skip(1).step_by(2).map(digest).collect();
+                (unquote(json_text(line, "entry")), digests)
+            })
+            .collect()
+    }
+}
+
+fn between<'a>(line: &'a str, from: &str, to: &str) -> &'a str {
+    let (_, rest) = line.split_once(from).expect("the script's own form");
+    rest.split_once(to).expect("the script's own form").0
+}
+
+/// A string that has no escapes.
+fn json_text<'a>(line: &'a str, field: &str) -> &'a str {
+    between(line, &format!("\"{field}\": \""), "\"")
+}
+
+/// Undoes percent-encoding.
+fn unquote(text: &str) -> Name {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|_| byte == b'%');
+        let decoded = digits
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(decoded.unwrap_or(byte));
+        rest = if decoded.is_some() {
+            &after[2..]
+        } else {
+            after
+        };
+    }
+    Name::new(bytes)
+}
+
+/// The interpreter that `./test` prepares; without it the test says so, and fails in CI.
+fn python() -> Option<OsString> {
+    if env::var_os("STRONGROOM_QUICK").is_some() {
+        skip("STRONGROOM_QUICK is set, so nothing that ./test has to fetch");
+        return None;
+    }
+    let python = env::var_os("STRONGROOM_PYTHON");
+    if python.is_none() {
+        let message = "STRONGROOM_PYTHON is not set: run ./test, or ci/python.sh";
+        assert!(env::var("CI").as_deref() != Ok("true"), "{message}");
+        skip(message);
+    }
+    python
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a skipped test says why, on the runner's output"
+)]
+fn skip(reason: &str) {
+    eprintln!("skipped: {reason}");
+}
