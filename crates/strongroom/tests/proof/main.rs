@@ -1,0 +1,11 @@
+//! Proofs on the real program: what it promises, tried from outside, with real folders, processes, signals and servers.
+
+mod bad_input;
+mod canary;
+mod concurrent;
+mod drill;
+mod interrupted;
+mod kill;
+
+mod scene;
+mod tree;
