@@ -305,7 +305,9 @@ mod tests {
             data(b"d"),
             Item::End,
         ]);
-        let (Ok(whole), Ok(cut)) = (whole, cut) else { panic!("both are valid") };
+        let (Ok(whole), Ok(cut)) = (whole, cut) else {
+            panic!("both are valid")
+        };
         assert_eq!(whole.catalog, cut.catalog);
         assert_eq!(whole.content, b"bbbdd");
 
