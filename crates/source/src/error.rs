@@ -38,7 +38,11 @@ pub enum ErrorKind {
 impl Error {
     /// An error of `kind` that says `message`: what happened, to which object, and what to do next.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), cause: None }
+        Self {
+            kind,
+            message: message.into(),
+            cause: None,
+        }
     }
 
     /// The same with its cause, which is printed after it.
@@ -63,12 +67,18 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {}", self.kind, self.message)?;
-        if let Some(cause) = &self.cause { write!(f, ": {cause:?}") } else { Ok(()) }
+        if let Some(cause) = &self.cause {
+            write!(f, ": {cause:?}")
+        } else {
+            Ok(())
+        }
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.cause.as_deref().map(|cause| cause as &(dyn StdError + 'static))
+        self.cause
+            .as_deref()
+            .map(|cause| cause as &(dyn StdError + 'static))
     }
 }

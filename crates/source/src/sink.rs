@@ -33,7 +33,14 @@ impl Sink {
     /// A sink and the end to read it from. At most two batches wait between them.
     pub fn channel() -> (Self, mpsc::Receiver<Batch>) {
         let (sender, receiver) = mpsc::channel(2);
-        (Self { sender, batch: Batch::new(), bytes: 0 }, receiver)
+        (
+            Self {
+                sender,
+                batch: Batch::new(),
+                bytes: 0,
+            },
+            receiver,
+        )
     }
 
     /// Starts an entry.
@@ -76,6 +83,9 @@ impl Sink {
             return Ok(());
         }
         self.bytes = 0;
-        self.sender.send(std::mem::take(&mut self.batch)).await.map_err(|_| SinkClosed)
+        self.sender
+            .send(std::mem::take(&mut self.batch))
+            .await
+            .map_err(|_| SinkClosed)
     }
 }
