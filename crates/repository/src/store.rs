@@ -39,6 +39,9 @@ impl Store {
         let missing = || Error::NoRepository {
             place: place.clone(),
         };
+        if std::fs::metadata(directory).is_ok_and(|metadata| !metadata.is_dir()) {
+            return Err(missing());
+        }
         let store = LocalFileSystem::new_with_prefix(directory).map_err(|_| missing())?;
         Ok(Self {
             inner: Arc::new(store.with_fsync(true)),

@@ -83,20 +83,12 @@ impl View {
 
     fn judge(&mut self, commits: Vec<Arc<Commit>>, trust: &Trust) {
         let in_force = commits.iter().rposition(|commit| trust.honours(commit));
-        let retained: HashSet<(u64, Digest)> = in_force
-            .map(|at| &commits[at].statement)
-            .and_then(|statement| match statement {
-                Statement::Prune(prune) => Some(prune),
-                Statement::Snapshot(_) => None,
-            })
-            .map(|prune| {
-                prune
-                    .retains
-                    .iter()
-                    .map(|(number, digest)| (*number, digest.0))
-                    .collect()
-            })
-            .unwrap_or_default();
+        let retained = in_force.map_or_else(HashSet::new, |at| retained_by(&commits[at]));
+        let pruned = commits
+            .iter()
+            .any(|commit| matches!(commit.statement, Statement::Prune(_)));
+        // Where nothing was ever pruned, whoever is trusted follows a commit that is there: otherwise one has been lost.
+        let mut there: HashSet<Digest> = commits.iter().map(|commit| commit.digest).collect();
         for (at, commit) in commits.into_iter().enumerate() {
             let valid = match in_force {
                 Some(c) if at < c => retained.contains(&(commit.log.number, commit.digest)),
@@ -109,8 +101,16 @@ impl View {
             if valid {
                 self.valid.push(commit);
             } else {
-                let reason = "it does not follow the valid commit before it".to_owned();
-                self.discard(commit.log.number, reason, false);
+                let previous = commit.log.previous.map(|digest| digest.0);
+                let lost = previous.is_some_and(|digest| !there.contains(&digest));
+                let damage = lost && !pruned && trust.knows(commit.log.appender);
+                let reason = if damage {
+                    there.remove(&commit.digest);
+                    "the commit that it follows is missing or damaged"
+                } else {
+                    "it does not follow the valid commit before it"
+                };
+                self.discard(commit.log.number, reason.to_owned(), damage);
             }
         }
     }
@@ -189,6 +189,17 @@ fn reference(commit: &Commit) -> CommitRef {
         number: commit.log.number,
         digest: commit.digest,
     }
+}
+
+/// What a prune lets stand below itself.
+fn retained_by(prune: &Commit) -> HashSet<(u64, Digest)> {
+    let Statement::Prune(prune) = &prune.statement else {
+        return HashSet::new();
+    };
+    let retains = prune.retains.iter();
+    retains
+        .map(|(number, digest)| (*number, digest.0))
+        .collect()
 }
 
 impl Trust {
@@ -318,6 +329,26 @@ mod tests {
                 .map(|commit| commit.log.number)
                 .collect()
         }
+    }
+
+    #[test]
+    fn what_follows_a_lost_commit_is_damage() {
+        let mut world = World::new();
+        let one = world.snapshot(1, None);
+        let two = world.snapshot(2, Some(one));
+        world.snapshot(3, Some(two));
+        world.log.remove(&1);
+        let damaged = |world: &World| -> Vec<(u64, bool)> {
+            let view = View::of(&World::job(), world.log.clone(), &world.trust).expect("a view");
+            let garbage = view.garbage().iter();
+            garbage
+                .map(|garbage| (garbage.number, garbage.damage))
+                .collect()
+        };
+        assert_eq!(damaged(&world), [(2, true), (3, true)]);
+        // Anybody may write such commits: from strangers they say nothing.
+        world.trust = Trust::default();
+        assert_eq!(damaged(&world), [(2, false), (3, false)]);
     }
 
     #[test]

@@ -103,6 +103,9 @@ fn an_interrupted_restore_leaves_whole_files_only_and_can_be_repeated() {
     let seen = tree(&restored);
     assert!(seen.len() < live.len(), "it was interrupted");
     only_whole(&seen, &live);
+    let files = tree(&scene.path("out"));
+    let files = files.values().filter(|node| !node.contents.is_empty());
+    assert_eq!(files.count(), seen.len(), "and nothing beside them");
     scene
         .read(&["restore", "prod", "--to", "out", "--yes"])
         .done();

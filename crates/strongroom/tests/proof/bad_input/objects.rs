@@ -88,6 +88,9 @@ fn damaged(scene: &Scene, object: &Path, how: &str) {
         verified.text(),
         verified.stderr
     );
+    // A commit that is gone is missed by the one that follows it.
+    let gone = in_log && how == "gone";
+    let name = if gone { "prod/log/000000000002" } else { name };
     let said = format!("{}{}", verified.text(), verified.stderr);
     assert!(said.contains(name), "{what}: {said}");
     let counted = scene.run(&["verify", "--json"]);
