@@ -24,6 +24,7 @@ pub struct View {
     /// Every object of the log, so that a later view reads only what is new: no object is ever rewritten.
     objects: Objects,
     valid: Vec<Arc<Commit>>,
+    stray: Vec<Arc<Commit>>,
     garbage: Vec<Garbage>,
     tail: u64,
 }
@@ -106,6 +107,7 @@ impl View {
                 let damage = lost && !pruned && trust.knows(commit.log.appender);
                 let reason = if damage {
                     there.remove(&commit.digest);
+                    self.stray.push(Arc::clone(&commit));
                     "the commit that it follows is missing or damaged"
                 } else {
                     "it does not follow the valid commit before it"
@@ -125,21 +127,21 @@ impl View {
 
     /// The valid snapshots, ascending by number, whoever wrote them.
     pub fn snapshots(&self) -> impl DoubleEndedIterator<Item = Valid<'_>> {
-        self.valid
-            .iter()
-            .filter_map(|commit| match &commit.statement {
-                Statement::Snapshot(statement) => Some(Valid {
-                    at: reference(commit),
-                    statement,
-                }),
-                Statement::Prune(_) => None,
-            })
+        self.valid.iter().filter_map(|commit| snapshot_of(commit))
     }
 
     /// The snapshot of that number.
     pub fn snapshot(&self, number: u64) -> Option<Valid<'_>> {
         self.snapshots()
             .find(|snapshot| snapshot.at.number == number)
+    }
+
+    /// Snapshots that are not valid only because a commit before them is lost or damaged, ascending by number.
+    ///
+    /// What they hold is authentic: signature and digests are their own. Whether somebody meant to drop them is not known, so
+    /// they are read when asked for by number, and never chosen.
+    pub fn strays(&self) -> impl DoubleEndedIterator<Item = Valid<'_>> {
+        self.stray.iter().filter_map(|commit| snapshot_of(commit))
     }
 
     /// What is in the log and counts for nothing.
@@ -181,6 +183,16 @@ impl View {
                 Statement::Prune(prune) => prune.condemns.iter().any(|gone| gone.run == run),
                 Statement::Snapshot(_) => false,
             })
+    }
+}
+
+fn snapshot_of(commit: &Commit) -> Option<Valid<'_>> {
+    match &commit.statement {
+        Statement::Snapshot(statement) => Some(Valid {
+            at: reference(commit),
+            statement,
+        }),
+        Statement::Prune(_) => None,
     }
 }
 

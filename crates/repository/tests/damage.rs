@@ -230,3 +230,29 @@ async fn what_is_no_repository_is_said_to_be_none() {
         assert_eq!(matches!(reason, format::DescriptionError::Newer(9)), newer);
     }
 }
+
+#[tokio::test]
+async fn a_snapshot_behind_a_lost_commit_is_reported_and_can_still_be_read() {
+    let (world, second) = two_snapshots().await;
+    let mut objects = dump(&*world.store).await;
+    objects.remove("prod/log/000000000001");
+    let store = store_of(&objects).await;
+    let repository = world.through(store).await.expect("it is a repository");
+    let trust = world.trust();
+    let view = repository
+        .view(&common::job(), &trust)
+        .await
+        .expect("sound");
+    assert_eq!(
+        view.snapshots().count(),
+        0,
+        "nothing behind the break counts"
+    );
+    assert!(view.garbage()[0].damage);
+
+    let stray = view.strays().next_back().expect("the second snapshot");
+    let identities = Arc::clone(&world.identities);
+    let opened = Snapshot::open(&repository, stray, identities, &trust, Compute::inline()).await;
+    let read = common::read(&opened.expect("it is authentic"), 0).await;
+    assert_eq!(read.expect("it is whole"), second);
+}

@@ -220,8 +220,29 @@ impl Session {
         }
         let view = self.view(repository, job, &mut trust).await?;
         let valid = choose(&view, &trust, name)?;
+        self.note_breaks(&view, &valid);
         self.open_snapshot(repository, valid, identities, &trust)
             .await
+    }
+
+    /// Says it where a break in the log keeps newer snapshots from counting, or where the chosen one stands behind it.
+    fn note_breaks(&self, view: &View, chosen: &Valid<'_>) {
+        let job = &chosen.statement.job;
+        let newest = view.strays().next_back().map(|stray| stray.at.number);
+        let Some(newest) = newest.filter(|newest| *newest >= chosen.at.number) else {
+            return;
+        };
+        if view.holds(chosen.at) {
+            self.output.note(format_args!(
+                "the log of {job} is broken, and snapshots up to {job}/{newest} behind the break do not count: \
+                 `strongroom verify {job}` says where; `{job}/{newest}` by its number can still be read"
+            ));
+        } else {
+            self.output.note(format_args!(
+                "the log of {job} is broken before {job}/{}, which is authentic all the same",
+                chosen.at.number
+            ));
+        }
     }
 
     pub(crate) async fn open_snapshot(
@@ -243,7 +264,9 @@ impl Session {
 fn choose<'a>(view: &'a View, trust: &Trust, name: &SnapshotName) -> anyhow::Result<Valid<'a>> {
     let trusted = |valid: &Valid<'_>| trust.writers.contains(&valid.statement.writer);
     let found = match name.which {
-        Which::Number(number) => view.snapshot(number),
+        Which::Number(number) => view
+            .snapshot(number)
+            .or_else(|| view.strays().find(|stray| stray.at.number == number)),
         Which::Newest => view
             .snapshots()
             .rev()
