@@ -119,6 +119,12 @@ fn damaged(scene: &Scene, object: &Path, how: &str) {
         );
         if restored.code == 0 {
             assert_eq!(seen.len(), 2, "{what}");
+            let behind = in_log && !last && number == "prod/2";
+            assert_eq!(
+                restored.stderr.contains("broken before prod/2"),
+                behind,
+                "{what}"
+            );
             continue;
         }
         refused += 1;
