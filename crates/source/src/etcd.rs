@@ -10,6 +10,7 @@ mod settings;
 
 mod capture;
 mod member;
+mod proxy;
 mod refusal;
 mod snapshot;
 mod stream;
@@ -30,6 +31,7 @@ use snapshot::Verifier;
 use target::Target;
 
 pub use options::{ClientCertificate, LoadPassword, Login, Options, Password, Timeouts, Tls};
+pub use proxy::{LoadProxy, Proxies, Proxy, ProxyUrl};
 pub use settings::{SETTINGS, Setting};
 
 /// The name of the one entry.

@@ -10,6 +10,8 @@ mod cluster;
 mod proxy;
 #[path = "etcd/restore.rs"]
 mod restore;
+#[path = "etcd/tunnel.rs"]
+mod tunnel;
 
 use std::fmt::Write;
 use std::path::Path;

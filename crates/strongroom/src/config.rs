@@ -4,6 +4,7 @@
 pub(crate) mod file;
 pub(crate) mod load;
 pub(crate) mod origin;
+pub(crate) mod proxy;
 pub(crate) mod reference;
 pub(crate) mod resolve;
 pub(crate) mod schema;

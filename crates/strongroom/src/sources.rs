@@ -11,6 +11,7 @@ use source::files::{Files, FilesOptions};
 use source::{Error, ErrorKind, Source};
 
 use crate::config::Setting;
+use crate::config::proxy;
 use crate::config::reference::Reference;
 use crate::config::resolve::{self, Kind, SourceSettings};
 
@@ -84,6 +85,7 @@ fn etcd_options(etcd: &resolve::Etcd) -> etcd::Options {
         endpoints: values(&etcd.endpoints),
         tls,
         login,
+        proxy: proxy::in_force(etcd.proxy.as_ref().map(|setting| &setting.value)),
         timeouts: Timeouts {
             connect: etcd.connect_timeout.value.duration(),
             request: etcd.request_timeout.value.duration(),
@@ -93,15 +95,9 @@ fn etcd_options(etcd: &resolve::Etcd) -> etcd::Options {
 }
 
 fn load_password(reference: &Reference) -> Result<Password, Error> {
-    let failed = |cause: String| Error::new(ErrorKind::Configuration, cause);
-    let secret = reference
-        .read()
-        .map_err(|error| failed(format!("{error:#}")))?;
-    let text = String::from_utf8(secret.into_bytes().to_vec());
-    text.map(Password::new).map_err(|error| {
-        drop(zeroize::Zeroizing::new(error.into_bytes()));
-        failed(format!("the password {reference} is not UTF-8"))
-    })
+    let text = reference.read_text();
+    text.map(Password::new)
+        .map_err(|error| Error::new(ErrorKind::Configuration, format!("{error:#}")))
 }
 
 fn command_source(command: &resolve::Command, secrets: Secrets) -> anyhow::Result<Box<dyn Source>> {

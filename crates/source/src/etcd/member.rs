@@ -3,12 +3,16 @@ use std::time::Duration;
 
 use archive::Name;
 use etcd_client::{
-    Certificate, Client, ConnectOptions, Error as ClientError, GetOptions, Identity, TlsOptions,
+    Certificate, Channel, Client, ConnectOptions, Error as ClientError, GetOptions, Identity,
+    TlsOptions,
 };
+use hyper::Uri;
 use tokio::time::timeout;
+use tonic::transport::Endpoint;
 use zeroize::Zeroizing;
 
 use super::options::{Login, Options, Tls};
+use super::proxy::Tunnel;
 use super::refusal::{AUTH_OFF, explain, is_transport, silent, was_hung_up};
 use super::shown;
 use crate::{Error, ErrorKind};
@@ -103,11 +107,22 @@ fn unfit(endpoint: &Name, what: &str) -> Error {
 
 /// Prepares a client. No connection is made before its first request.
 async fn connect(endpoint: &str, shown: &Name, options: &Options) -> Result<Client, Error> {
-    let mut connect = ConnectOptions::new().with_connect_timeout(options.timeouts.connect);
-    if let Some(tls) = &options.tls {
-        connect = connect.with_tls(load(tls).await?);
-    }
-    Client::connect([endpoint], Some(connect)).await.map_err(|failure| match failure {
+    let tls = match &options.tls {
+        Some(tls) => Some(load(tls).await?),
+        None => None,
+    };
+    let uri = uri(endpoint, shown, options)?;
+    let limit = options.timeouts.connect;
+    let prepared = if let Some(tunnel) = options.proxy.toward(&uri, limit)? {
+        inside(tunnel, uri, tls).await
+    } else {
+        let mut connect = ConnectOptions::new().with_connect_timeout(limit);
+        if let Some(tls) = tls {
+            connect = connect.with_tls(tls);
+        }
+        Client::connect([endpoint], Some(connect)).await
+    };
+    prepared.map_err(|failure| match failure {
         // Without a connection, only the certificates can be at fault.
         ClientError::TransportError(_) => Error::new(
             ErrorKind::Configuration,
@@ -115,6 +130,30 @@ async fn connect(endpoint: &str, shown: &Name, options: &Options) -> Result<Clie
         ),
         failure => explain(shown, &failure),
     })
+}
+
+/// The endpoint with the scheme that it has or means.
+fn uri(endpoint: &str, shown: &Name, options: &Options) -> Result<Uri, Error> {
+    let scheme = match (endpoint.contains("://"), &options.tls) {
+        (true, _) => "",
+        (false, Some(_)) => "https://",
+        (false, None) => "http://",
+    };
+    format!("{scheme}{endpoint}").parse().map_err(|_| {
+        let message = format!("etcd endpoint {shown} is not of the form https://host:2379");
+        Error::new(ErrorKind::Configuration, message)
+    })
+}
+
+/// A client whose connections run in the tunnel, with TLS from end to end.
+async fn inside(tunnel: Tunnel, uri: Uri, tls: Option<TlsOptions>) -> Result<Client, ClientError> {
+    let mut endpoint = Endpoint::from(uri);
+    if let Some(tls) = tls {
+        endpoint = endpoint.tls_config(tls)?;
+    }
+    let open = tower::service_fn(move |uri| tunnel.clone().open(uri));
+    let channel = endpoint.connect_with_connector_lazy(open);
+    Client::from_channel(Channel::Tonic(channel), None).await
 }
 
 /// Asks for something small, whose only purpose is to see what becomes of the connection.

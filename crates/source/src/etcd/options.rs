@@ -4,6 +4,7 @@ use std::time::Duration;
 use archive::Name;
 use zeroize::Zeroizing;
 
+use super::proxy::Proxy;
 use crate::{Error, ErrorKind};
 
 /// How to reach a cluster. No `Debug`: it knows how to get at a password.
@@ -16,6 +17,8 @@ pub struct Options {
     pub tls: Option<Tls>,
     /// For a cluster with authentication; the user needs the role `root`.
     pub login: Option<Login>,
+    /// Which way connections take.
+    pub proxy: Proxy,
     /// How long to wait for what.
     pub timeouts: Timeouts,
 }
@@ -68,7 +71,7 @@ impl Password {
 /// How long to wait for what.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// For a connection.
+    /// For a connection; through a proxy, until it has opened the tunnel.
     pub connect: Duration,
     /// For the answer to a small request, the connection included.
     pub request: Duration,

@@ -20,10 +20,10 @@ const UNAVAILABLE: i32 = 14;
 pub(super) fn explain(endpoint: &Name, failure: &ClientError) -> Error {
     match failure {
         ClientError::GRpcStatus(status) => match status.source() {
-            Some(cause) => broken(endpoint, &innermost(cause)),
+            Some(cause) => broken(endpoint, cause),
             None => answered(endpoint, i32::from(status.code()), status.message()),
         },
-        ClientError::TransportError(cause) => broken(endpoint, &innermost(cause)),
+        ClientError::TransportError(cause) => broken(endpoint, cause),
         other => {
             let message = format!(
                 "etcd endpoint {endpoint} cannot be used: {}",
@@ -47,7 +47,10 @@ pub(super) fn was_hung_up(failure: &ClientError) -> bool {
     let ClientError::GRpcStatus(status) = failure else {
         return false;
     };
-    let cause = status.source().map(innermost).unwrap_or_default();
+    let Some(cause) = status.source().filter(|cause| way(*cause).is_none()) else {
+        return false;
+    };
+    let cause = innermost(cause).to_lowercase();
     [
         "connection closed",
         "broken pipe",
@@ -55,7 +58,7 @@ pub(super) fn was_hung_up(failure: &ClientError) -> bool {
         "bytes remaining",
     ]
     .iter()
-    .any(|text| cause.to_lowercase().contains(text))
+    .any(|text| cause.contains(text))
 }
 
 /// It did not answer in time.
@@ -96,7 +99,12 @@ fn answered(endpoint: &Name, code: i32, message: &str) -> Error {
 }
 
 /// The connection could not be made or did not hold.
-fn broken(endpoint: &Name, cause: &str) -> Error {
+fn broken(endpoint: &Name, cause: &(dyn StdError + 'static)) -> Error {
+    if let Some(way) = way(cause) {
+        let message = format!("etcd at {endpoint} cannot be reached: {way}");
+        return Error::new(way.kind(), message);
+    }
+    let cause = &innermost(cause);
     let (kind, what) = match tls(cause) {
         Some(what) => (ErrorKind::Denied, what.to_owned()),
         None => (
@@ -134,6 +142,18 @@ fn tls(cause: &str) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// What our own way to the server, through a proxy, says of itself.
+fn way<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(way) = error.downcast_ref() {
+            return Some(way);
+        }
+        next = error.source();
+    }
+    None
 }
 
 fn innermost(error: &(dyn StdError + 'static)) -> String {

@@ -108,6 +108,9 @@ impl Listing {
             etcd.password.as_ref(),
             |reference| json!(reference),
         );
+        self.optional(&format!("{key}.proxy"), etcd.proxy.as_ref(), |proxy| {
+            json!(proxy)
+        });
         self.one(
             &format!("{key}.connect_timeout"),
             &etcd.connect_timeout,

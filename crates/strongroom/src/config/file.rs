@@ -12,6 +12,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::origin::At;
+use super::proxy::Proxy;
 use super::reference::{Environment, Reference};
 use crate::units::Period;
 
@@ -150,6 +151,9 @@ pub(crate) struct Etcd {
     /// The user's password, by reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) password: Option<At<Reference>>,
+    /// The proxy to go through, or `none`; what the environment names (`https_proxy`, `no_proxy`) if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) proxy: Option<At<Proxy>>,
     /// How long to wait for a connection; 5s if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) connect_timeout: Option<At<Period>>,

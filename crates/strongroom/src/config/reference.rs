@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
@@ -48,7 +48,7 @@ pub(crate) enum Reference {
 pub(crate) struct ReferenceError;
 
 impl Reference {
-    fn parse(text: &str) -> Result<Self, ReferenceError> {
+    pub(super) fn parse(text: &str) -> Result<Self, ReferenceError> {
         let (scheme, rest) = text.split_once(':').ok_or(ReferenceError)?;
         match scheme {
             _ if rest.trim().is_empty() => Err(ReferenceError),
@@ -87,6 +87,15 @@ impl Reference {
         bytes.truncate(length);
         ensure!(!bytes.is_empty(), "the secret {self} is empty");
         Ok(Secret(bytes))
+    }
+
+    /// The same for a secret that must be text. Wiping it is now up to the caller.
+    pub(crate) fn read_text(&self) -> anyhow::Result<String> {
+        let text = String::from_utf8(self.read()?.into_bytes().to_vec());
+        text.map_err(|error| {
+            drop(Zeroizing::new(error.into_bytes()));
+            anyhow!("the secret {self} is not UTF-8")
+        })
     }
 }
 

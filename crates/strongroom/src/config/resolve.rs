@@ -9,6 +9,7 @@ use format::{JobName, RecipientError, Recipients, WriterId};
 
 use super::file::{self, File};
 use super::origin::{At, Origin, Setting, beside};
+use super::proxy::Proxy;
 use super::reference::{Environment, Reference};
 use super::stored;
 use crate::cli::Globals;
@@ -68,6 +69,7 @@ pub(crate) struct Etcd {
     pub(crate) tls: Option<Tls>,
     pub(crate) username: Option<Setting<String>>,
     pub(crate) password: Option<Setting<Reference>>,
+    pub(crate) proxy: Option<Setting<Proxy>>,
     pub(crate) connect_timeout: Setting<Period>,
     pub(crate) request_timeout: Setting<Period>,
     pub(crate) idle_timeout: Setting<Period>,
@@ -264,10 +266,17 @@ impl Resolver {
             password: etcd
                 .password
                 .map(|at| self.setting(&at, at.value.beside(&self.path))),
+            proxy: etcd.proxy.map(|at| self.proxy(&at)).transpose()?,
             connect_timeout: self.timeout(etcd.connect_timeout, CONNECT_TIMEOUT)?,
             request_timeout: self.timeout(etcd.request_timeout, REQUEST_TIMEOUT)?,
             idle_timeout: self.timeout(etcd.idle_timeout, IDLE_TIMEOUT)?,
         })
+    }
+
+    fn proxy(&self, at: &At<Proxy>) -> Result<Setting<Proxy>, Failure> {
+        let checked = at.value.validate();
+        checked.map_err(|error| self.wrong(at, error.to_string()))?;
+        Ok(self.setting(at, at.value.beside(&self.path)))
     }
 
     fn tls(&self, tls: file::Tls, place: &At<()>) -> Result<Tls, Failure> {

@@ -34,7 +34,7 @@ mod tests {
         let yaml = format!(
             "repository: repo\nrecipients: [{recipient}]\nwriter_key: w.key\n\
              jobs: {{prod: {{sources: [{{name: a, files: {{paths: [rel, /abs], exclude: ['*.bak']}}}}, \
-             {{etcd: {{endpoints: ['h:1'], username: u, password: 'file:pw', idle_timeout: 90s}}}}, \
+             {{etcd: {{endpoints: ['h:1'], username: u, password: 'file:pw', proxy: 'file:url', idle_timeout: 90s}}}}, \
              {{command: {{run: [x, '# y'], environment: {{A: 'plain:b', C: 'env:D'}}}}}}]}}}}\n"
         );
         let path = PathBuf::from("/etc/strongroom/strongroom.yaml");
