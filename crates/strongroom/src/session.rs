@@ -225,22 +225,26 @@ impl Session {
             .await
     }
 
-    /// Says it where a break in the log keeps newer snapshots from counting, or where the chosen one stands behind it.
+    /// Says it where damage to the log keeps newer snapshots from counting, or where the chosen one stands behind it.
     fn note_breaks(&self, view: &View, chosen: &Valid<'_>) {
         let job = &chosen.statement.job;
-        let newest = view.strays().next_back().map(|stray| stray.at.number);
-        let Some(newest) = newest.filter(|newest| *newest >= chosen.at.number) else {
-            return;
-        };
-        if view.holds(chosen.at) {
+        let number = chosen.at.number;
+        let stray = view.strays().next_back().map(|stray| stray.at.number);
+        let damaged = view.garbage().iter().rfind(|garbage| garbage.damage);
+        if !view.holds(chosen.at) {
+            self.output.note(format_args!(
+                "the log of {job} is broken before {job}/{number}, which is authentic all the same"
+            ));
+        } else if let Some(newest) = stray.filter(|newest| *newest > number) {
             self.output.note(format_args!(
                 "the log of {job} is broken, and snapshots up to {job}/{newest} behind the break do not count: \
                  `strongroom verify {job}` says where; `{job}/{newest}` by its number can still be read"
             ));
-        } else {
+        } else if let Some(damaged) = damaged.filter(|damaged| damaged.number > number) {
             self.output.note(format_args!(
-                "the log of {job} is broken before {job}/{}, which is authentic all the same",
-                chosen.at.number
+                "commit {job}/{} is damaged, so a snapshot newer than {job}/{number} may be lost: \
+                 `strongroom verify {job}` says more",
+                damaged.number
             ));
         }
     }

@@ -125,6 +125,12 @@ fn damaged(scene: &Scene, object: &Path, how: &str) {
                 behind,
                 "{what}"
             );
+            let lost = in_log && last && number == "prod/1";
+            assert_eq!(
+                restored.stderr.contains("commit prod/2 is damaged"),
+                lost,
+                "{what}"
+            );
             continue;
         }
         refused += 1;
