@@ -26,7 +26,7 @@ pub enum Conflict {
     Overwrite,
 }
 
-/// What a restore will do, entry by entry, in the order of the archive. Printed by `--dry-run` and by `diff`.
+/// What a restore will do, entry by entry, in the order of the archive. Printed before anything is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// One step per entry.

@@ -53,7 +53,7 @@ impl Exit {
             Self::Ok => "done",
             Self::Failure => "failed",
             Self::Usage => "the command line or the configuration is wrong",
-            Self::Partial => "done in part: something could not be captured or restored",
+            Self::Partial => "done in part: something could not be captured, compared or restored",
             Self::Differences => "differences were found",
             Self::Damage => "damage was found",
             Self::NoRepository => "there is no repository at that place",

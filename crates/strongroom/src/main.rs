@@ -16,6 +16,7 @@ mod wanted;
 mod captured;
 mod compare;
 mod entry;
+mod live;
 mod timeline;
 
 mod failure;

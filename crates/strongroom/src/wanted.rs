@@ -42,21 +42,7 @@ impl<'a> Wanted<'a> {
         elsewhere: bool,
     ) -> anyhow::Result<&SourceSettings> {
         let source = &self.snapshot.manifest().sources[index];
-        let ours = self
-            .ours
-            .and_then(|job| find(job, &source.name, &source.kind));
-        let theirs = self
-            .theirs
-            .as_ref()
-            .and_then(|settings| settings.jobs.get(&self.job));
-        let theirs = theirs.and_then(|job| find(job, &source.name, &source.kind));
-        // What an undo snapshot of files holds lies where that restore went, which only it knows.
-        if self.snapshot.job().is_undo()
-            && let Some(settings) = theirs
-            && matches!(settings.kind, Kind::Files(_))
-        {
-            return Ok(settings);
-        }
+        let (ours, theirs) = self.found(index);
         match (ours, theirs) {
             (Some(ours), _) => Ok(ours),
             (None, Some(theirs)) if elsewhere || !matches!(theirs.kind, Kind::Command(_)) => {
@@ -76,6 +62,52 @@ impl<'a> Wanted<'a> {
                 source.kind
             ),
         }
+    }
+
+    /// The settings with which source number `index` is read as it is now, or one clause that says why it is not.
+    ///
+    /// The snapshot's never say which program is run or which server is asked, as above: the one could do anything, and to the
+    /// other a password would be sent.
+    pub(crate) fn live(&self, index: usize) -> Result<&SourceSettings, &'static str> {
+        let (ours, theirs) = self.found(index);
+        match (ours, theirs.map(|theirs| (theirs, &theirs.kind))) {
+            (Some(ours), _) => Ok(ours),
+            (None, Some((theirs, Kind::Files(_)))) => Ok(theirs),
+            (None, Some((_, Kind::Command(_)))) => {
+                Err("this host's configuration does not name its program, so it was not run")
+            }
+            (None, Some((_, Kind::Etcd(_)))) => {
+                Err("this host's configuration does not name its servers, so none was asked")
+            }
+            (None, None) => {
+                Err("neither this host's configuration nor the snapshot says what it is")
+            }
+        }
+    }
+
+    /// The sources that this host's job has and the snapshot has not. None for an undo snapshot, which has but what it must.
+    pub(crate) fn added(&self) -> impl Iterator<Item = &SourceSettings> {
+        let job = self.ours.filter(|_| !self.snapshot.job().is_undo());
+        let ours = job.into_iter().flat_map(|job| &job.sources);
+        ours.filter(|ours| {
+            let mut known = self.snapshot.manifest().sources.iter();
+            !known.any(|source| source.name == ours.name.value)
+        })
+    }
+
+    /// Ours and theirs for source number `index`.
+    fn found(&self, index: usize) -> (Option<&SourceSettings>, Option<&SourceSettings>) {
+        let source = &self.snapshot.manifest().sources[index];
+        let ours = self.ours;
+        let ours = ours.and_then(|job| find(job, &source.name, &source.kind));
+        let theirs = self.theirs.as_ref();
+        let theirs = theirs.and_then(|settings| settings.jobs.get(&self.job));
+        let theirs = theirs.and_then(|job| find(job, &source.name, &source.kind));
+        // What an undo snapshot of files holds lies where that restore went, which only it knows.
+        let undone = theirs.filter(|theirs| {
+            self.snapshot.job().is_undo() && matches!(theirs.kind, Kind::Files(_))
+        });
+        (if undone.is_some() { undone } else { ours }, theirs)
     }
 }
 

@@ -200,11 +200,12 @@ pub(crate) struct History {
 
 /// What differs between two snapshots, or between a snapshot and what is live
 ///
-/// Says which entries and keys differ, never their values.
+/// Says which entries and keys differ, never their values. For `live` each source is read as `backup` would read it, and
+/// nothing is kept; so the program of a `command` source is run, but only if this host's configuration names it.
 #[derive(Args)]
 #[command(after_help = ending(
     &["diff prod/41 prod/42", "diff prod live"],
-    &[Exit::Differences, Exit::Damage, Exit::NoRepository, Exit::Newer, Exit::Untrusted, Exit::NoIdentity, Exit::Unreachable, Exit::Denied],
+    &[Exit::Partial, Exit::Differences, Exit::Damage, Exit::NoRepository, Exit::Newer, Exit::Untrusted, Exit::NoIdentity, Exit::Unreachable, Exit::Denied],
 ))]
 pub(crate) struct Diff {
     /// JOB/NUMBER, JOB or JOB@TIME.

@@ -10,11 +10,12 @@ use futures::future::try_join_all;
 use futures::{StreamExt as _, stream};
 use repository::{Backup, BackupOptions, Finished, Outcome, Repository, SourceResult, Trust};
 use serde::Serialize;
-use source::{Batch, Sink, SinkClosed, Source};
+use source::{Batch, Sink, Source};
 
 use crate::config::resolve::Job;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
+use crate::live::{content_bytes, read_while};
 use crate::names::{counted, nearest};
 use crate::progress::Progress;
 use crate::session::Session;
@@ -268,12 +269,7 @@ async fn capture(
     progress: &Progress,
 ) -> anyhow::Result<SourceResult> {
     let started = now();
-    let (mut sink, mut receiver) = Sink::channel();
-    let read = async move {
-        let capture = task.source.read(&mut sink).await?;
-        sink.finish().await?;
-        Ok::<_, source::Error>(capture)
-    };
+    let (sink, mut receiver) = Sink::channel();
     let mut filter = Filter {
         only: task.only.as_ref(),
         keeping: true,
@@ -283,16 +279,10 @@ async fn capture(
         progress.add(content_bytes(&batch));
         filter.keep(batch)
     });
-    let (read, taken) =
-        futures::join!(read, backup.take(index, &task.name, task.compress, batches));
-    let named = || format!("source `{}`", task.name);
-    let (mut capture, captured) = match (read, taken) {
-        (Ok(capture), Ok(captured)) => (capture, captured),
-        // The source only says that nobody listens any more: the repository knows why.
-        (Err(error), Err(cause)) if is_closed(&error) => return Err(cause).with_context(named),
-        (Err(error), _) => return Err(error).with_context(named),
-        (Ok(_), Err(error)) => return Err(error).with_context(named),
-    };
+    let taking = backup.take(index, &task.name, task.compress, batches);
+    let (mut capture, captured) = read_while(task.source.as_ref(), sink, taking)
+        .await
+        .with_context(|| format!("source `{}`", task.name))?;
     if let Some(only) = &task.only {
         capture
             .incomplete
@@ -315,18 +305,6 @@ async fn capture(
             finished: now(),
         },
     })
-}
-
-fn is_closed(error: &source::Error) -> bool {
-    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<SinkClosed>)
-}
-
-fn content_bytes(batch: &Batch) -> u64 {
-    let lengths = batch.iter().map(|item| match item {
-        Item::Data(content) => content.len() as u64,
-        _ => 0,
-    });
-    lengths.sum()
 }
 
 /// Lets the items of wanted entries through.

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 const FILES: &str = "[{files: {paths: [secrets]}}]";
 const SLOW: &str = "[{files: {paths: [secrets]}}, {command: {run: [sleep, '60']}}]";
 
-fn signal(child: &Child, signal: Signal) {
+pub(crate) fn signal(child: &Child, signal: Signal) {
     let pid = i32::try_from(child.id())
         .ok()
         .and_then(Pid::from_raw)
@@ -22,7 +22,7 @@ fn signal(child: &Child, signal: Signal) {
 }
 
 /// Bytes that do not compress, different for every seed.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
@@ -39,7 +39,7 @@ fn count(folder: &Path) -> usize {
     fs::read_dir(folder).map_or(0, |entries| entries.filter_map(Result::ok).count())
 }
 
-fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_mins(1);
     while !happened() {
         assert!(Instant::now() < deadline, "waited too long until {what}");
@@ -92,30 +92,4 @@ fn a_failed_source_leaves_nothing_behind() {
         runs.map(|run| count(&run.expect("a run").path())).sum()
     });
     assert_eq!(left, 0);
-}
-
-#[test]
-fn two_backups_of_a_job_at_once_both_succeed() {
-    let scene = Scene::new(FILES);
-    scene.write("secrets/large", noise(2, 8 << 20));
-    let two = [(); 2].map(|()| scene.command(&["backup"]).spawn().expect("it starts"));
-    let mut taken: Vec<String> = two
-        .into_iter()
-        .map(|child| {
-            let output = child.wait_with_output().expect("it ends");
-            assert!(output.status.success(), "{}", text(&output.stderr));
-            text(&output.stdout)
-                .split(':')
-                .next()
-                .expect("a name")
-                .to_owned()
-        })
-        .collect();
-    taken.sort();
-    assert_eq!(taken, ["prod/1", "prod/2"]);
-    let full = scene.good(&["verify", "--level", "full", "--identity", "identity.txt"]);
-    assert!(
-        full.contains("2 snapshots") && full.contains(": whole"),
-        "{full}"
-    );
 }

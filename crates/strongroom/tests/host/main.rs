@@ -1,7 +1,8 @@
-//! A host that takes backups, with the real binary: what ends a backup, what becomes of the secrets that pass
-//! through it, and what is said of damage.
+//! A host that takes backups, with the real binary: what ends a backup or a restore, what differs from
+//! what is live, and what is said of damage.
 
-mod canary;
 mod damage;
 mod interrupted;
+mod late;
+mod live;
 mod scene;

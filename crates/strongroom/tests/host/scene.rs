@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 pub(crate) struct Scene {
     folder: tempfile::TempDir,
     recipient: String,
+    writer: String,
 }
 
 impl Scene {
@@ -17,11 +18,13 @@ impl Scene {
         let mut scene = Self {
             folder,
             recipient: String::new(),
+            writer: String::new(),
         };
         fs::create_dir(scene.path("tmp")).expect("a folder for temporary files");
         let recipient = scene.good(&["keygen", "--output", "identity.txt"]);
         recipient.trim().clone_into(&mut scene.recipient);
-        scene.good(&["keygen", "--writer", "--output", "writer.key"]);
+        let writer = scene.good(&["keygen", "--writer", "--output", "writer.key"]);
+        writer.trim().clone_into(&mut scene.writer);
         scene.configure(sources);
         scene.good(&["init"]);
         scene
@@ -35,6 +38,11 @@ impl Scene {
             self.recipient
         );
         fs::write(self.path("strongroom.yaml"), text).expect("the configuration");
+    }
+
+    /// The public key of the writer.
+    pub(crate) fn writer(&self) -> &str {
+        &self.writer
     }
 
     pub(crate) fn root(&self) -> &Path {

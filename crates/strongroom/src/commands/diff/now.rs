@@ -1,0 +1,200 @@
+use std::collections::{BTreeMap, HashSet};
+
+use anyhow::Context as _;
+use archive::Name;
+use repository::Snapshot;
+use source::{Incomplete, Sink};
+
+use super::merge::{Side, merge};
+use super::{Change, Differences};
+use crate::config::resolve::{Kind, SourceSettings};
+use crate::live::{Live, Present, build_present, read_while};
+use crate::progress::Progress;
+use crate::session::Session;
+use crate::wanted::Wanted;
+
+/// Facts that say how far apart two captures are. Others are an entry's attributes too, or follow from its content.
+const TOLD: [&str; 1] = ["etcd.revision"];
+
+/// A difference that waits until its source has been read to the end: only then it is known what could not be read.
+struct Found {
+    change: Change,
+    name: Name,
+    what: Vec<String>,
+}
+
+/// What differs now in one source.
+#[derive(Default)]
+struct Compared {
+    found: Vec<Found>,
+    facts: BTreeMap<String, String>,
+}
+
+/// Compares `snapshot` with what a backup of its job would capture now.
+pub(super) async fn compare(
+    session: &Session,
+    snapshot: &Snapshot,
+    differences: &mut Differences,
+) -> anyhow::Result<()> {
+    let wanted = Wanted::new(session, snapshot)?;
+    let undo = snapshot.job().is_undo();
+    for (index, source) in snapshot.manifest().sources.iter().enumerate() {
+        let settings = match wanted.live(index) {
+            Ok(settings) => settings,
+            Err(reason) => {
+                let reason = vec![reason.to_owned()];
+                differences.row(Change::Unknown, &source.name, &Name::default(), reason)?;
+                continue;
+            }
+        };
+        let mut compared = read(session, snapshot.entries(index).into(), settings).await?;
+        if undo {
+            // It holds but what a restore replaced.
+            let is_new = |found: &Found| matches!(found.change, Change::Added);
+            compared.found.retain(|found| !is_new(found));
+        }
+        tell_facts(session, &source.name, &source.facts, &compared);
+        list(&source.name, compared, differences)?;
+    }
+    for settings in wanted.added() {
+        let compared = read(session, Side::Nothing, settings).await?;
+        list(&settings.name.value, compared, differences)?;
+    }
+    if undo {
+        let job = snapshot.job();
+        let note = format!("{job} holds what a restore replaced, and only that was compared");
+        session.output.note(note);
+    }
+    Ok(())
+}
+
+fn list(source: &str, compared: Compared, differences: &mut Differences) -> anyhow::Result<()> {
+    for Found { change, name, what } in compared.found {
+        differences.row(change, source, &name, what)?;
+    }
+    Ok(())
+}
+
+/// Reads a source as a backup would, and compares on the way: contents are dropped as soon as they are hashed.
+async fn read(
+    session: &Session,
+    before: Side<'_>,
+    settings: &SourceSettings,
+) -> anyhow::Result<Compared> {
+    let source = &settings.name.value;
+    let mut compared = Compared::default();
+    let mut found = |change, name, what| {
+        compared.found.push(Found { change, name, what });
+        Ok(())
+    };
+    let Present { source: live, gone } = build_present(settings)?;
+    for path in gone {
+        let note = format!("{source}: there is no {}", path.display());
+        session.output.note(note);
+    }
+    let Some(live) = live else {
+        merge(before, Side::Nothing, &mut found).await?;
+        return Ok(compared);
+    };
+    let progress = Progress::new(session.output, &format!("read {source}"), None);
+    let (sink, receiver) = Sink::channel();
+    let after = Side::Live(Box::new(Live::new(receiver, &progress)));
+    let merging = merge(before, after, &mut found);
+    let (capture, ()) = read_while(live.as_ref(), sink, merging)
+        .await
+        .with_context(|| format!("source `{source}`"))?;
+    compared.facts = capture.facts;
+    let folders = matches!(settings.kind, Kind::Files(_));
+    mark_incomplete(&mut compared.found, capture.incomplete, folders);
+    Ok(compared)
+}
+
+/// Says of what could not be read that it is unknown, in place of what it looked like. With `folders`, what lies in one that
+/// could not be read only looks removed.
+fn mark_incomplete(found: &mut Vec<Found>, incomplete: Vec<Incomplete>, folders: bool) {
+    if incomplete.is_empty() {
+        return;
+    }
+    let unread: HashSet<&[u8]> = incomplete.iter().map(|one| one.name.as_bytes()).collect();
+    let is_unread = |found: &Found| {
+        let name = found.name.as_bytes();
+        let inside = folders && matches!(found.change, Change::Removed);
+        let mut slashes = (0..name.len()).filter(|at| inside && name[*at] == b'/');
+        unread.contains(name) || slashes.any(|at| unread.contains(&name[..at]))
+    };
+    found.retain(|found| !is_unread(found));
+    found.extend(incomplete.into_iter().map(|one| Found {
+        change: Change::Unknown,
+        name: one.name,
+        what: vec![one.reason],
+    }));
+    found.sort_by(|one, other| one.name.cmp(&other.name));
+}
+
+/// A database may differ in its bytes though no key does: whoever reads that it differs must be able to judge.
+fn tell_facts(
+    session: &Session,
+    source: &str,
+    before: &BTreeMap<String, String>,
+    compared: &Compared,
+) {
+    if compared.found.is_empty() {
+        return;
+    }
+    for fact in TOLD {
+        if let Some((before, now)) = before.get(fact).zip(compared.facts.get(fact)) {
+            let note = format!("{source}: {fact} {before}, now {now}");
+            session.output.note(note);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marked(folders: bool) -> Vec<(char, String)> {
+        let found = [
+            (Change::Removed, "a/b"),
+            (Change::Removed, "a/b/c"),
+            (Change::Removed, "a/bc"),
+            (Change::Added, "a/b/new"),
+            (Change::Changed, "z"),
+        ];
+        let found = found.map(|(change, name)| Found {
+            change,
+            name: name.into(),
+            what: Vec::new(),
+        });
+        let incomplete = ["z", "a/b", "m"].map(|name| Incomplete {
+            name: name.into(),
+            reason: "permission denied".to_owned(),
+        });
+        let mut found = Vec::from(found);
+        mark_incomplete(&mut found, incomplete.into(), folders);
+        let found = found.into_iter();
+        found
+            .map(|found| (found.change.sign(), found.name.to_string()))
+            .collect()
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_neither_removed_nor_changed() {
+        let expect = |rows: &[(char, &str)]| -> Vec<(char, String)> {
+            let rows = rows.iter();
+            rows.map(|(sign, name)| (*sign, (*name).to_owned()))
+                .collect()
+        };
+        let tree = [
+            ('?', "a/b"),
+            ('+', "a/b/new"),
+            ('-', "a/bc"),
+            ('?', "m"),
+            ('?', "z"),
+        ];
+        assert_eq!(marked(true), expect(&tree));
+        let mut flat = tree.to_vec();
+        flat.insert(1, ('-', "a/b/c"));
+        assert_eq!(marked(false), expect(&flat));
+    }
+}
