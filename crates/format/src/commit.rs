@@ -100,9 +100,13 @@ impl Commit {
         }
         let statement = match Statement::parse(parts.statement) {
             Ok(statement) => statement,
-            Err(StatementError::UnknownKind) => {
-                return Err(CommitError::UnknownKind {
-                    appender: log.appender,
+            Err(StatementError::UnknownKind { made_for }) => {
+                let in_place = made_for == (repository, job.clone()) && log.number == number;
+                let appender = log.appender;
+                return Err(if in_place {
+                    CommitError::UnknownKind { appender }
+                } else {
+                    CommitError::Place
                 });
             }
             Err(error) => return Err(CommitError::Malformed(error.to_string())),
@@ -324,6 +328,15 @@ mod tests {
         assert_eq!(
             Commit::decode(object.as_bytes(), REPOSITORY, &job(), 7),
             Err(CommitError::UnknownKind { appender: key.id() })
+        );
+        // Copied elsewhere it is garbage, and stops nobody.
+        assert_eq!(
+            Commit::decode(object.as_bytes(), REPOSITORY, &job(), 8),
+            Err(CommitError::Place)
+        );
+        assert_eq!(
+            Commit::decode(object.as_bytes(), RepositoryId([9; 16]), &job(), 7),
+            Err(CommitError::Place)
         );
     }
 }

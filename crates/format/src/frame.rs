@@ -5,6 +5,8 @@ use crate::{DataKey, FRAME_MAX, OpenError, Place};
 
 const STORED: u8 = 0;
 const ZSTD: u8 = 1;
+/// RFC 8878, section 3.1.1.
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// zstd's level: measured in docs/benchmarks.md; 1 saves little time and stores a fifth more.
 const LEVEL: i32 = 3;
@@ -126,7 +128,7 @@ pub(crate) fn decode(encoding: u8, data: &[u8], limit: usize) -> Result<Vec<u8>,
                 .map_err(|_| FrameError::Contents)?
                 .ok_or(FrameError::Contents)?;
             let size = usize::try_from(size).map_err(|_| FrameError::Contents)?;
-            if size > limit {
+            if size > limit || !is_one_zstd_frame(data) {
                 return Err(FrameError::Contents);
             }
             DECOMPRESSOR.with_borrow_mut(|slot| {
@@ -140,6 +142,12 @@ pub(crate) fn decode(encoding: u8, data: &[u8], limit: usize) -> Result<Vec<u8>,
         }
         _ => Err(FrameError::Contents),
     }
+}
+
+/// zstd itself would decode any number of frames, and skip those that it calls skippable: other bytes of the same contents.
+fn is_one_zstd_frame(data: &[u8]) -> bool {
+    data.starts_with(&ZSTD_MAGIC)
+        && zstd::zstd_safe::find_frame_compressed_size(data) == Ok(data.len())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use archive::{Digest, Name, put_varint};
 
@@ -154,6 +154,10 @@ impl Manifest {
     fn check(&self) -> Result<(), &'static str> {
         if self.sources.len() > SOURCES_MAX || self.origins.len() > RUNS_MAX * 2 * SOURCES_MAX {
             return Err("its number of sources or origins");
+        }
+        let distinct: HashSet<&Origin> = self.origins.iter().collect();
+        if distinct.len() != self.origins.len() {
+            return Err("an origin that is listed twice");
         }
         if self.stored.len() != self.sources.len() * 2 {
             return Err("its number of streams");
@@ -409,7 +413,8 @@ mod tests {
     #[test]
     fn manifests_that_contradict_themselves_are_refused() {
         type Break = fn(&mut Manifest);
-        let breaks: [(&str, Break); 7] = [
+        let breaks: [(&str, Break); 8] = [
+            ("an origin twice", |m| m.origins[1] = m.origins[0]),
             ("a giant group", |m| {
                 m.sources[0].content.groups[0].length = GROUP_MAX + 1;
             }),

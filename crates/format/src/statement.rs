@@ -186,7 +186,7 @@ pub(crate) enum StatementError {
     #[error("it is not a statement that this version knows")]
     Grammar,
     #[error("it is of a kind that this version does not know")]
-    UnknownKind,
+    UnknownKind { made_for: (RepositoryId, JobName) },
     #[error("{0}")]
     Rule(&'static str),
     #[error(transparent)]
@@ -206,10 +206,13 @@ impl Statement {
         #[derive(Deserialize)]
         struct Head {
             kind: String,
+            repository: RepositoryId,
+            job: JobName,
         }
         let head: Head = serde_json::from_str(line).map_err(|_| StatementError::Grammar)?;
         if head.kind != "snapshot" && head.kind != "prune" {
-            return Err(StatementError::UnknownKind);
+            let made_for = (head.repository, head.job);
+            return Err(StatementError::UnknownKind { made_for });
         }
         let statement: Self = serde_json::from_str(line).map_err(|_| StatementError::Grammar)?;
         if let Self::Snapshot(snapshot) = &statement {

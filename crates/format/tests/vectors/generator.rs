@@ -134,6 +134,9 @@ pub(crate) fn zstd_without_size(plain: &[u8]) -> Vec<u8> {
 /// A zstd frame that says that it holds nothing.
 const EMPTY_ZSTD: [u8; 9] = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x00, 0x01, 0x00, 0x00];
 
+/// A frame that a zstd decoder skips.
+const SKIPPABLE: [u8; 11] = *b"\x50\x2a\x4d\x18\x03\0\0\0abc";
+
 /// A header that promises 2⁴⁰ bytes.
 pub(crate) fn bomb() -> Vec<u8> {
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0xc0, 0x58];
@@ -516,6 +519,24 @@ fn frames() -> Vec<Case> {
             "a byte behind the zstd frame",
             n,
             packed(&[&zstd(&plain)[..], &[0]].concat()),
+        ),
+        (
+            "zstd-then-empty",
+            "a second zstd frame that holds nothing",
+            n,
+            packed(&[&zstd(&plain)[..], &EMPTY_ZSTD].concat()),
+        ),
+        (
+            "zstd-then-skippable",
+            "a frame that zstd skips behind the frame",
+            n,
+            packed(&[&zstd(&plain)[..], &SKIPPABLE].concat()),
+        ),
+        (
+            "zstd-only-skippable",
+            "nothing but a frame that zstd skips",
+            0,
+            packed(&SKIPPABLE),
         ),
         (
             "zstd-twice",
