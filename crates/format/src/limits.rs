@@ -4,6 +4,8 @@
 pub const SMALL_OBJECT_MAX: u64 = 64 * 1024;
 /// A commit, in bytes.
 pub const COMMIT_MAX: u64 = 16 * 1024 * 1024;
+/// The last number of a log: twelve digits.
+pub const COMMITS_MAX: u64 = 999_999_999_999;
 /// A manifest or map, sealed or decoded, in bytes.
 pub const MANIFEST_MAX: u64 = 256 * 1024 * 1024;
 /// A pack, in bytes.

@@ -1,7 +1,8 @@
 use archive::Digest;
 use bytes::Bytes;
 use format::{
-    COMMIT_MAX, Commit, CommitRef, DigestText, JobName, Log, RunId, Statement, WriterKey,
+    COMMIT_MAX, COMMITS_MAX, Commit, CommitRef, DigestText, JobName, Log, RunId, Statement,
+    WriterKey,
 };
 
 use crate::store::Name;
@@ -54,6 +55,10 @@ pub(crate) async fn append(
             return Ok(Appended::StartOver);
         }
         let number = view.tail() + 1;
+        if number > COMMITS_MAX {
+            let what = format!("a commit after {job}/{COMMITS_MAX}");
+            return Err(Error::Limit { what });
+        }
         let log = Log {
             number,
             previous: view.head().map(|head| DigestText(head.digest)),

@@ -3,7 +3,7 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use format::{JobName, RunId};
+use format::{COMMITS_MAX, JobName, RunId};
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -196,7 +196,11 @@ impl Name {
     /// The number of a commit, if this is one of `job`.
     pub(crate) fn commit_number(job: &JobName, meta: &ObjectMeta) -> Option<u64> {
         let text = meta.location.filename()?;
-        let number = text.parse().ok().filter(|number| *number > 0)?;
+        let number = text.parse().ok()?;
+        // Longer numbers are nobody's: format::COMMITS_MAX is the last one of twelve digits.
+        if !(1..=COMMITS_MAX).contains(&number) {
+            return None;
+        }
         (Self::commit(job, number).0 == meta.location).then_some(number)
     }
 }

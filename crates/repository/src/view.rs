@@ -88,8 +88,9 @@ impl View {
         let pruned = commits
             .iter()
             .any(|commit| matches!(commit.statement, Statement::Prune(_)));
-        // Where nothing was ever pruned, whoever is trusted follows a commit that is there: otherwise one has been lost.
-        let mut there: HashSet<Digest> = commits.iter().map(|commit| commit.digest).collect();
+        // Where nothing was ever pruned, each commit of somebody trusted followed the valid one before it when it was made
+        // (docs/format/v1.md, "Commit rules"): one that does not shows that a commit was lost, or brought back.
+        let there: HashSet<Digest> = commits.iter().map(|commit| commit.digest).collect();
         for (at, commit) in commits.into_iter().enumerate() {
             let valid = match in_force {
                 Some(c) if at < c => retained.contains(&(commit.log.number, commit.digest)),
@@ -102,16 +103,16 @@ impl View {
             if valid {
                 self.valid.push(commit);
             } else {
+                let damage = !pruned && trust.knows(commit.log.appender);
                 let previous = commit.log.previous.map(|digest| digest.0);
-                let lost = previous.is_some_and(|digest| !there.contains(&digest));
-                let damage = lost && !pruned && trust.knows(commit.log.appender);
-                let reason = if damage {
-                    there.remove(&commit.digest);
-                    self.stray.push(Arc::clone(&commit));
+                let reason = if damage && previous.is_some_and(|digest| !there.contains(&digest)) {
                     "the commit that it follows is missing or damaged"
                 } else {
                     "it does not follow the valid commit before it"
                 };
+                if damage {
+                    self.stray.push(Arc::clone(&commit));
+                }
                 self.discard(commit.log.number, reason.to_owned(), damage);
             }
         }
@@ -358,9 +359,18 @@ mod tests {
                 .collect()
         };
         assert_eq!(damaged(&world), [(2, true), (3, true)]);
+        // So is a fork: a commit was lost, the log went on without it, and it was brought back.
+        let mut world = World::new();
+        let one = world.snapshot(1, None);
+        let two = world.snapshot(2, Some(one));
+        world.log.remove(&2);
+        world.snapshot(3, Some(one));
+        world.snapshot(2, Some(one));
+        assert!(two != one);
+        assert_eq!(damaged(&world), [(3, true)]);
         // Anybody may write such commits: from strangers they say nothing.
         world.trust = Trust::default();
-        assert_eq!(damaged(&world), [(2, false), (3, false)]);
+        assert_eq!(damaged(&world), [(3, false)]);
     }
 
     #[test]

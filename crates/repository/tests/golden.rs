@@ -222,7 +222,7 @@ async fn every_golden_repository_verifies() {
         )
         .await
         .expect("the store answers");
-        // What does not parse in a log is reported as damage; nothing else may be.
+        // What does not parse in a log, or hangs beside its chain, is reported as damage; nothing else may be.
         let damaged = golden.text("expected").matches(" damaged\n").count();
         assert_eq!(report.damage.len(), damaged, "{}: {report:?}", golden.name);
     }

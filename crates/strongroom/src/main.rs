@@ -49,6 +49,8 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 const CLEAN_UP: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
+    // Whatever the shell says: repositories, keys and restored folders start out as their owner's alone.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let exit = match Cli::try_parse() {
         Ok(cli) => {
             let output = Output::new(cli.globals.json, cli.globals.quiet);

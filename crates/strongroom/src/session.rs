@@ -220,6 +220,9 @@ impl Session {
         }
         let view = self.view(repository, job, &mut trust).await?;
         let valid = choose(&view, &trust, name)?;
+        if !matches!(name.which, Which::Number(_)) {
+            refuse_older(&view, &valid)?;
+        }
         self.note_breaks(&view, &valid);
         self.open_snapshot(repository, valid, identities, &trust)
             .await
@@ -343,7 +346,34 @@ fn no_job(repository: &Repository, job: &JobName, known: &[JobName]) -> Failure 
     }
 }
 
+/// Whoever asks for the newest must not be given an older one in silence because a commit above it was damaged.
+fn refuse_older(view: &View, chosen: &Valid<'_>) -> Result<(), Failure> {
+    let number = chosen.at.number;
+    let job = &chosen.statement.job;
+    let damaged = view.garbage().iter().rfind(|garbage| garbage.damage);
+    let Some(damaged) = damaged.filter(|damaged| damaged.number > number) else {
+        return Ok(());
+    };
+    let message = format!(
+        "commit {job}/{} is damaged ({}), so a snapshot newer than {job}/{number} may be lost",
+        damaged.number, damaged.reason
+    );
+    Err(Failure::new(Exit::Damage, message).hint(format!(
+        "strongroom verify {job}; a snapshot named by its number, such as {job}/{number}, can be used all the same"
+    )))
+}
+
 fn no_snapshot(view: &View, name: &SnapshotName) -> Failure {
+    let damaged = view.garbage().iter().rfind(|garbage| {
+        garbage.damage && !matches!(name.which, Which::Number(number) if number != garbage.number)
+    });
+    if let Some(damaged) = damaged {
+        let job = &name.job;
+        let (number, reason) = (damaged.number, &damaged.reason);
+        let message =
+            format!("there is no snapshot {name}: commit {job}/{number} is damaged ({reason})");
+        return Failure::new(Exit::Damage, message).hint(format!("strongroom verify {job}"));
+    }
     let mut numbers = view.snapshots().map(|valid| valid.at.number);
     let range = match (numbers.next(), numbers.next_back()) {
         (None, _) => format!("{} has no snapshots", name.job),

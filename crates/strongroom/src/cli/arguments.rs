@@ -397,9 +397,13 @@ impl fmt::Display for Pattern {
 }
 
 impl FromStr for Pattern {
-    type Err = globset::Error;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, globset::Error> {
+    /// An empty pattern is most likely a variable that was not set; as a part of every name it would mean everything.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("the pattern is empty; `**` means every entry".to_owned());
+        }
         let plain = !text.contains(['*', '?', '[', '{']);
         let glob = if plain {
             None
@@ -407,7 +411,8 @@ impl FromStr for Pattern {
             Some(
                 GlobBuilder::new(text)
                     .literal_separator(true)
-                    .build()?
+                    .build()
+                    .map_err(|error| error.to_string())?
                     .compile_matcher(),
             )
         };

@@ -113,6 +113,15 @@ async fn plan<'a>(
     let chosen: Vec<usize> = (0..sources.len())
         .filter(|index| chosen(&sources[*index].name))
         .collect();
+    let settable = |index: &usize| sources[*index].kind == "etcd";
+    if let Some(setting) = restore.settings.0.keys().next()
+        && !chosen.iter().any(settable)
+    {
+        let message = format!("--{setting} is for a source of the kind etcd, and none is restored");
+        return Err(Failure::usage(message)
+            .hint(format!("strongroom show {}", snapshot.name()))
+            .into());
+    }
     let mut parts = Vec::new();
     for index in &chosen {
         let name = &sources[*index].name;

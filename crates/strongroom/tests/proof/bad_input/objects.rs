@@ -135,7 +135,8 @@ fn damaged(scene: &Scene, object: &Path, how: &str) {
         }
         refused += 1;
         if in_log {
-            restored.failed(1, &["there is no snapshot", number, "hint:"]);
+            let code = if how == "gone" { 1 } else { 5 };
+            restored.failed(code, &["there is no snapshot", number, "hint:"]);
         } else {
             restored.failed(5, &[name]);
         }
