@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::scene::Scene;
+use crate::scene::{Scene, Seen};
 use crate::tree::{assert_same, names, tree};
 
 /// One way to damage an object.
@@ -180,4 +180,63 @@ fn a_damaged_repository_is_left_as_it_is() {
         .read(&["restore", "prod/1", "--to", "out", "--yes"])
         .ended(5);
     assert_same(&tree(&scene.path("repository")), &before, "the repository");
+}
+
+#[test]
+fn an_older_snapshot_is_not_taken_for_the_newest_in_silence() {
+    let scene = two_snapshots();
+    let second = scene.path("repository/prod/log/000000000002");
+    let whole = fs::read(&second).expect("a commit");
+    HARMS[1].1(&second);
+    for to in ["prod", "prod@2999-01-01T00:00Z"] {
+        scene
+            .read(&["restore", to, "--to", "out", "--yes", "--quiet"])
+            .failed(5, &["commit prod/2 is damaged", "prod/1", "hint:"]);
+        assert!(!scene.path("out").exists(), "{to}");
+    }
+    scene
+        .read(&["restore", "prod/1", "--to", "out", "--yes"])
+        .done();
+
+    // The log goes on without it, and then it is brought back: the fork is seen, and what is off the chain can be read.
+    scene.run(&["backup"]).done();
+    fs::write(&second, whole).expect("a commit");
+    scene.run(&["verify"]).ended(5);
+    let _ = fs::remove_dir_all(scene.path("out"));
+    scene
+        .read(&["restore", "prod/3", "--to", "out", "--yes"])
+        .done();
+}
+
+#[test]
+fn a_commit_of_an_absurd_number_is_nobodys() {
+    let scene = two_snapshots();
+    let log = scene.path("repository/prod/log");
+    for name in ["18446744073709551615", "1000000000000", "0", "00000000000x"] {
+        fs::copy(log.join("000000000001"), log.join(name)).expect("a copy");
+    }
+    scene.run(&["backup"]).done();
+    assert_eq!(scene.snapshots().len(), 3);
+}
+
+#[test]
+fn a_careless_umask_opens_nothing() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let scene = Scene::new();
+    scene.write("secrets/token", "one");
+    fs::remove_dir_all(scene.path("repository")).expect("the repository");
+    let shell = "umask 000; mkdir -m 755 repository; \"$0\" init && \"$0\" backup";
+    let program = env!("CARGO_BIN_EXE_strongroom");
+    Seen::of(&mut scene.command(Path::new("/bin/sh"), &["-c", shell, program])).done();
+    for object in objects(&scene) {
+        let path = scene.path("repository").join(object);
+        for path in [path.as_path(), path.parent().expect("a folder")] {
+            let mode = fs::metadata(path)
+                .expect("it is there")
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
+        }
+    }
 }
