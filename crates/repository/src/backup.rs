@@ -136,6 +136,12 @@ impl Backup {
         })
     }
 
+    /// The content bytes of the job's newest snapshot: about as much as this one will have.
+    pub fn expected_bytes(&self) -> Option<u64> {
+        let newest = self.view.snapshots().next_back();
+        newest.map(|newest| newest.statement.bytes)
+    }
+
     /// Takes in all items of source number `index`, compressing its frames if `compress`.
     ///
     /// Several sources may be taken in at the same time. The stream must end only when the source has been read whole: the

@@ -150,6 +150,12 @@ impl View {
         &self.garbage
     }
 
+    /// The damage with the highest number, if there is any.
+    pub fn newest_damage(&self) -> Option<&Garbage> {
+        let damage = self.garbage.iter().filter(|garbage| garbage.damage);
+        damage.max_by_key(|garbage| garbage.number)
+    }
+
     /// The highest number present, valid or not; 0 if there is none.
     pub fn tail(&self) -> u64 {
         self.tail
@@ -368,6 +374,11 @@ mod tests {
         world.snapshot(2, Some(one));
         assert!(two != one);
         assert_eq!(damaged(&world), [(3, true)]);
+        // The newest damage is the one with the highest number, of whatever kind it is.
+        world.log.insert(5, Err(CommitError::Shape));
+        let view = View::of(&World::job(), world.log.clone(), &world.trust).expect("a view");
+        assert_eq!(view.newest_damage().map(|damage| damage.number), Some(5));
+        world.log.remove(&5);
         // Anybody may write such commits: from strangers they say nothing.
         world.trust = Trust::default();
         assert_eq!(damaged(&world), [(3, false)]);

@@ -215,9 +215,7 @@ impl Session {
         let identities = self.identities()?;
         let mut trust = self.trust()?;
         let job = &name.job;
-        if !repository.jobs().await?.contains(job) {
-            return Err(no_job(repository, job, &repository.jobs().await?).into());
-        }
+        self.jobs(repository, std::slice::from_ref(job)).await?;
         let view = self.view(repository, job, &mut trust).await?;
         let valid = choose(&view, &trust, name)?;
         if !matches!(name.which, Which::Number(_)) {
@@ -233,7 +231,7 @@ impl Session {
         let job = &chosen.statement.job;
         let number = chosen.at.number;
         let stray = view.strays().next_back().map(|stray| stray.at.number);
-        let damaged = view.garbage().iter().rfind(|garbage| garbage.damage);
+        let damaged = view.newest_damage();
         if !view.holds(chosen.at) {
             self.output.note(format_args!(
                 "the log of {job} is broken before {job}/{number}, which is authentic all the same"
@@ -350,7 +348,7 @@ fn no_job(repository: &Repository, job: &JobName, known: &[JobName]) -> Failure 
 fn refuse_older(view: &View, chosen: &Valid<'_>) -> Result<(), Failure> {
     let number = chosen.at.number;
     let job = &chosen.statement.job;
-    let damaged = view.garbage().iter().rfind(|garbage| garbage.damage);
+    let damaged = view.newest_damage();
     let Some(damaged) = damaged.filter(|damaged| damaged.number > number) else {
         return Ok(());
     };

@@ -8,7 +8,7 @@ use archive::{Item, Name};
 use format::{JobName, Recipients, SourceTimes};
 use futures::future::try_join_all;
 use futures::{StreamExt as _, stream};
-use repository::{Backup, BackupOptions, Finished, Outcome, Repository, SourceResult, Trust};
+use repository::{Backup, BackupOptions, Finished, Outcome, Repository, SourceResult};
 use serde::Serialize;
 use source::{Batch, Sink, Source};
 
@@ -199,16 +199,16 @@ pub(crate) async fn take_snapshot(
         job: job.clone(),
         recipients: Recipients::parse(recipients)?,
         writer,
-        trust: trust.clone(),
+        trust,
         program: concat!("strongroom ", env!("CARGO_PKG_VERSION")).to_owned(),
         configuration,
     };
     for attempt in 1..=ATTEMPTS {
         tracing::info!(job = job.as_str(), attempt, "backup started");
-        let expected = expected_bytes(repository, job, &trust).await?;
-        let progress = Progress::new(session.output, &format!("back up {job}"), expected);
         let started = now();
         let backup = Backup::start(repository, options.clone(), session.compute.clone()).await?;
+        let what = format!("back up {job}");
+        let progress = Progress::new(session.output, &what, backup.expected_bytes());
         let captures = capture_all(&backup, tasks, allow_partial, &progress);
         let results = match session.unless_stopped(captures).await {
             Ok(results) => results,
@@ -245,20 +245,6 @@ async fn capture_all(
     } else {
         Err(incomplete(&missing).into())
     }
-}
-
-/// About as much as last time.
-async fn expected_bytes(
-    repository: &Repository,
-    job: &JobName,
-    trust: &Trust,
-) -> anyhow::Result<Option<u64>> {
-    let view = repository.view(job, trust).await?;
-    let bytes = view
-        .snapshots()
-        .next_back()
-        .map(|valid| valid.statement.bytes);
-    Ok(bytes)
 }
 
 /// Reads one source to its end while the repository takes it in.
