@@ -6,8 +6,10 @@ use crate::{Attributes, Name};
 pub enum Item {
     /// An entry starts.
     Begin(Header),
-    /// The next `length` bytes of this entry are one unit (a Bolt page with its overflow pages, say): strongroom cuts
-    /// chunks at its ends, and inside only where it is large.
+    /// The next `length` bytes of this entry that no earlier unit covers are one unit (a Bolt page with its overflow pages,
+    /// say): strongroom cuts chunks at its ends, and inside only where it is large.
+    ///
+    /// Units may be announced well before their bytes, so that these can come in pieces that are larger than a unit.
     Unit {
         /// In bytes; units must tile the entry, or what follows the last one is cut by content.
         length: u64,

@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 use crate::{Error, ErrorKind};
 
 /// Items are handed over in batches of about this many content bytes, so that small items cost little each.
-const BATCH_BYTES: usize = 256 * 1024;
+const BATCH_BYTES: usize = 1024 * 1024;
 /// And of at most this many items, for floods of empty entries.
 const BATCH_ITEMS: usize = 4096;
 
@@ -48,7 +48,7 @@ impl Sink {
         self.push(Item::Begin(header), 0).await
     }
 
-    /// Says that the entry's next `length` bytes are one unit.
+    /// Says that the entry's next `length` bytes behind the units announced before are one unit.
     pub async fn unit(&mut self, length: u64) -> Result<(), SinkClosed> {
         self.push(Item::Unit { length }, 0).await
     }

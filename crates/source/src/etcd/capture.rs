@@ -164,16 +164,11 @@ impl Pieces {
     }
 
     async fn send(&mut self, bytes: usize, sink: &mut Sink) -> Result<(), SinkClosed> {
-        let mut piece = self.waiting.split_to(bytes).freeze();
         for unit in self.units.drain(..) {
-            let before = usize::try_from(unit.start - self.start).expect("it starts in this piece");
-            if before > 0 {
-                sink.data(Content::new(piece.split_to(before))).await?;
-            }
             sink.unit(unit.length).await?;
-            self.start = unit.start;
         }
-        self.start += piece.len() as u64;
+        let piece = self.waiting.split_to(bytes).freeze();
+        self.start += bytes as u64;
         self.seen -= bytes;
         if piece.is_empty() {
             Ok(())

@@ -1,5 +1,4 @@
 use archive::{Content, Header, Item, Name};
-use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, openat};
@@ -245,17 +244,13 @@ impl LargeFile {
             .unwrap_or(usize::MAX)
             .min(piece.len());
         self.held = piece.split_off(ready);
-        let mut piece = Bytes::from(piece);
-        for unit in units {
-            let before = usize::try_from(unit.start - self.sent).expect("it starts in this piece");
-            push_data(piece.split_to(before), items);
-            items.push(Item::Unit {
-                length: unit.length,
-            });
-            self.sent = unit.start;
-        }
         self.sent += piece.len() as u64;
-        push_data(piece, items);
+        items.extend(units.iter().map(|unit| Item::Unit {
+            length: unit.length,
+        }));
+        if !piece.is_empty() {
+            items.push(Item::Data(Content::new(piece)));
+        }
     }
 
     fn judge(&self) -> Result<(), Failure> {
@@ -264,12 +259,6 @@ impl LargeFile {
         } else {
             Err(Failure::Changed)
         }
-    }
-}
-
-fn push_data(bytes: Bytes, items: &mut Vec<Item>) {
-    if !bytes.is_empty() {
-        items.push(Item::Data(Content::new(bytes)));
     }
 }
 
