@@ -1,5 +1,7 @@
 use std::cell::RefCell;
 
+use zstd::zstd_safe::{CParameter, Strategy};
+
 use crate::seal::{Kind, TAG, open, seal};
 use crate::{DataKey, FRAME_MAX, OpenError, Place};
 
@@ -8,12 +10,18 @@ const ZSTD: u8 = 1;
 /// RFC 8878, section 3.1.1.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// zstd's level: measured in docs/benchmarks.md; 1 saves little time and stores a fifth more.
+/// zstd's level 3, but looking for matches as the levels below it do, in a table as large as level 3 has: measured in
+/// docs/benchmarks.md.
 const LEVEL: i32 = 3;
+const PARAMETERS: [CParameter; 3] = [
+    CParameter::Strategy(Strategy::ZSTD_fast),
+    CParameter::HashLog(17),
+    CParameter::MinMatch(6),
+];
 
 thread_local! {
     /// Making a context costs more than compressing a small frame with it.
-    static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+    static COMPRESSOR: RefCell<Option<Compressor>> = const { RefCell::new(None) };
     static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
@@ -37,8 +45,7 @@ pub fn seal_frame(
     plain: &[u8],
     compress: bool,
 ) -> Vec<u8> {
-    let (encoding, data) = encode(plain, compress);
-    seal_message(key, place, stream, frame, encoding, &data)
+    seal_message(key, place, stream, frame, encode(plain, compress))
 }
 
 /// A frame without chunks that is sealed to exactly `length` bytes, or the shortest possible one if that is longer.
@@ -50,7 +57,7 @@ pub fn seal_padding(
     length: usize,
 ) -> Vec<u8> {
     let zeros = vec![0; length.saturating_sub(TAG + 1)];
-    seal_message(key, place, stream, frame, STORED, &zeros)
+    seal_message(key, place, stream, frame, encode(&zeros, false))
 }
 
 fn seal_message(
@@ -58,12 +65,8 @@ fn seal_message(
     place: &Place,
     stream: u32,
     frame: u64,
-    encoding: u8,
-    data: &[u8],
+    mut message: Vec<u8>,
 ) -> Vec<u8> {
-    let mut message = Vec::with_capacity(1 + data.len() + TAG);
-    message.push(encoding);
-    message.extend_from_slice(data);
     seal(
         &key.frame_key(stream, frame),
         place,
@@ -100,22 +103,56 @@ pub fn open_frame(
     }
 }
 
-/// Compresses `plain` if it gets at least a thirty-second smaller.
-pub(crate) fn encode(plain: &[u8], compress: bool) -> (u8, Vec<u8>) {
-    if compress {
-        let packed = COMPRESSOR.with_borrow_mut(|slot| {
-            let compressor = slot.get_or_insert_with(|| {
-                zstd::bulk::Compressor::new(LEVEL).expect("the level is one that zstd has")
-            });
-            compressor
-                .compress(plain)
-                .expect("a buffer of sufficient size is given to zstd")
-        });
+/// The encoding and the encoded bytes of `plain`, compressed if it gets at least a thirty-second smaller. There is room for
+/// the seal's tag behind them.
+pub(crate) fn encode(plain: &[u8], compress: bool) -> Vec<u8> {
+    let message = |encoding, data: &[u8]| {
+        let mut message = Vec::with_capacity(1 + data.len() + TAG);
+        message.push(encoding);
+        message.extend_from_slice(data);
+        message
+    };
+    if !compress {
+        return message(STORED, plain);
+    }
+    COMPRESSOR.with_borrow_mut(|slot| {
+        let packed = slot.get_or_insert_with(Compressor::new).compress(plain);
         if packed.len() < plain.len() - plain.len() / 32 {
-            return (ZSTD, packed);
+            message(ZSTD, packed)
+        } else {
+            message(STORED, plain)
+        }
+    })
+}
+
+/// zstd with a buffer for what it makes.
+struct Compressor {
+    zstd: zstd::bulk::Compressor<'static>,
+    packed: Vec<u8>,
+}
+
+impl Compressor {
+    fn new() -> Self {
+        let mut zstd = zstd::bulk::Compressor::new(LEVEL).expect("the level is one that zstd has");
+        for parameter in PARAMETERS {
+            zstd.set_parameter(parameter)
+                .expect("zstd has such a parameter");
+        }
+        Self {
+            zstd,
+            packed: Vec::new(),
         }
     }
-    (STORED, plain.to_vec())
+
+    fn compress(&mut self, plain: &[u8]) -> &[u8] {
+        self.packed.clear();
+        self.packed
+            .reserve(zstd::zstd_safe::compress_bound(plain.len()));
+        self.zstd
+            .compress_to_buffer(plain, &mut self.packed)
+            .expect("a buffer of sufficient size is given to zstd");
+        &self.packed
+    }
 }
 
 /// Undoes [`encode`], for at most `limit` decoded bytes.

@@ -14,11 +14,12 @@ pub fn padme(length: u64) -> u64 {
 
 /// `u8 encoding ‖ u64 length of data ‖ data ‖ zeros`, compressed where that helps, padded to a Padmé length.
 pub(crate) fn pad(body: &[u8]) -> Vec<u8> {
-    let (encoding, data) = frame::encode(body, true);
+    let encoded = frame::encode(body, true);
+    let (encoding, data) = encoded.split_at(1);
     let mut padded = Vec::with_capacity(data.len() + data.len() / 8 + 64);
-    padded.push(encoding);
+    padded.extend_from_slice(encoding);
     padded.extend_from_slice(&(data.len() as u64).to_le_bytes());
-    padded.extend_from_slice(&data);
+    padded.extend_from_slice(data);
     padded.resize(padme(padded.len() as u64) as usize, 0);
     padded
 }
