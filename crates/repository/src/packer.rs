@@ -7,6 +7,7 @@ use format::{
 };
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt, future::BoxFuture};
+use object_store::PutPayload;
 
 use crate::store::{Name, Store};
 use crate::{Compute, Error};
@@ -20,7 +21,9 @@ pub(crate) struct Packer {
     job: JobName,
     place: Place,
     compute: Compute,
-    pack: Vec<u8>,
+    /// The sealed frames of the pack that is being filled, and their bytes.
+    pack: Vec<Bytes>,
+    length: usize,
     number: u32,
     rows: BTreeMap<u32, Vec<FrameRow>>,
     uploads: FuturesUnordered<BoxFuture<'static, Result<Pack, Error>>>,
@@ -43,6 +46,7 @@ impl Packer {
             place,
             compute,
             pack: Vec::new(),
+            length: 0,
             number: 0,
             rows: BTreeMap::new(),
             uploads: FuturesUnordered::new(),
@@ -57,13 +61,10 @@ impl Packer {
         &mut self,
         stream: u32,
         chunks: Vec<u32>,
-        sealed: &[u8],
+        sealed: Vec<u8>,
     ) -> Result<(), Error> {
-        if self.pack.capacity() == 0 {
-            self.pack.reserve(PACK_TARGET + PACK_TARGET / 16);
-        }
         self.append(stream, chunks, sealed);
-        if self.pack.len() >= PACK_TARGET {
+        if self.length >= PACK_TARGET {
             self.close().await?;
         }
         self.nudge()
@@ -85,26 +86,27 @@ impl Packer {
         })
     }
 
-    fn append(&mut self, stream: u32, chunks: Vec<u32>, sealed: &[u8]) {
+    fn append(&mut self, stream: u32, chunks: Vec<u32>, sealed: Vec<u8>) {
         let row = FrameRow {
             pack: self.number,
-            offset: self.pack.len() as u32,
+            offset: self.length as u32,
             sealed: sealed.len() as u32,
             chunks,
         };
         self.rows.entry(stream).or_default().push(row);
-        self.pack.extend_from_slice(sealed);
+        self.length += sealed.len();
+        self.pack.push(Bytes::from(sealed));
     }
 
     /// Hides the exact size of the last pack behind a frame of zeros.
     fn pad(&mut self, key: &DataKey) {
-        let length = self.pack.len() as u64;
+        let length = self.length as u64;
         // The shortest padding frame is 17 bytes; one more than the pack's length is always a longer Padmé length away.
         let missing = padme(length + 17) - length;
         let (&stream, rows) = self.rows.last_key_value().expect("a pack has a frame");
         let frame = rows.len() as u64;
         let padding = seal_padding(key, &self.place, stream, frame, missing as usize);
-        self.append(stream, Vec::new(), &padding);
+        self.append(stream, Vec::new(), padding);
     }
 
     async fn close(&mut self) -> Result<(), Error> {
@@ -115,18 +117,19 @@ impl Packer {
         }
         let number = self.number;
         self.number += 1;
-        let bytes = Bytes::from(std::mem::take(&mut self.pack));
-        let hashed = bytes.clone();
-        let digest = self.compute.run(move || Digest::of(&hashed));
+        let size = std::mem::take(&mut self.length) as u64;
+        let pack = PutPayload::from_iter(std::mem::take(&mut self.pack));
+        let hashed = pack.clone();
+        let digest = self.compute.run(move || digest_of(&hashed));
         let name = Name::in_run(&self.job, self.place.run, &pack_name(number));
         let store = self.store.clone();
         self.uploads.push(
             async move {
                 let object = Object {
-                    size: bytes.len() as u64,
+                    size,
                     digest: digest.await,
                 };
-                create_new(&store, &name, bytes).await?;
+                create_new(&store, &name, pack).await?;
                 Ok(Pack { number, object })
             }
             .boxed(),
@@ -143,9 +146,21 @@ impl Packer {
     }
 }
 
+fn digest_of(pack: &PutPayload) -> Digest {
+    let mut hasher = blake3::Hasher::new();
+    for frame in pack {
+        hasher.update(frame);
+    }
+    hasher.finalize().into()
+}
+
 /// Creates an object of this run. That it exists already means that two processes drew the same 128 random bits, or that
 /// somebody puts objects in our way: neither is survivable under this name.
-pub(crate) async fn create_new(store: &Store, name: &Name, bytes: Bytes) -> Result<(), Error> {
+pub(crate) async fn create_new(
+    store: &Store,
+    name: &Name,
+    bytes: impl Into<PutPayload>,
+) -> Result<(), Error> {
     if store.create(name, bytes).await? {
         Ok(())
     } else {

@@ -9,7 +9,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
     Error as StoreError, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
-    PutOptions,
+    PutOptions, PutPayload,
 };
 
 use crate::Error;
@@ -57,7 +57,11 @@ impl Store {
     /// Creates the object, durably. `false`: it exists already, and was left alone.
     ///
     /// After any other error the object may exist or not: whoever cares reads it.
-    pub(crate) async fn create(&self, name: &Name, bytes: Bytes) -> Result<bool, Error> {
+    pub(crate) async fn create(
+        &self,
+        name: &Name,
+        bytes: impl Into<PutPayload>,
+    ) -> Result<bool, Error> {
         let options = PutOptions {
             mode: PutMode::Create,
             ..Default::default()
