@@ -156,4 +156,31 @@ mod tests {
             assert_eq!(opens(&key, &place(), kind, &flipped), Err(OpenError));
         }
     }
+
+    /// Project Wycheproof's vectors, on the library as it is called above: a ciphertext opens if and only if it is valid.
+    #[test]
+    fn the_cipher_does_what_wycheproof_says() {
+        use wycheproof::TestResult;
+        use wycheproof::aead::{TestName, TestSet};
+
+        let set = TestSet::load(TestName::XChaCha20Poly1305).expect("the vectors are there");
+        let (mut valid, mut invalid) = (0, 0);
+        for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+            let sealed = [&test.ct[..], &test.tag[..]].concat();
+            let opened = XNonce::try_from(&test.nonce[..]).is_ok_and(|nonce| {
+                let cipher = XChaCha20Poly1305::new_from_slice(&test.key).expect("32 bytes");
+                let mut message = sealed.clone();
+                let opened = cipher.decrypt_in_place(&nonce, &test.aad, &mut message);
+                if opened.is_ok() {
+                    assert_eq!(message, test.pt[..], "{}", test.tc_id);
+                    let sealed_again = cipher.encrypt_in_place(&nonce, &test.aad, &mut message);
+                    assert!(sealed_again.is_ok() && message == sealed, "{}", test.tc_id);
+                }
+                opened.is_ok()
+            });
+            assert_eq!(opened, test.result == TestResult::Valid, "{}", test.tc_id);
+            *(if opened { &mut valid } else { &mut invalid }) += 1;
+        }
+        assert!(valid > 100 && invalid > 50, "{valid} valid, {invalid} not");
+    }
 }

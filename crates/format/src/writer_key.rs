@@ -167,4 +167,25 @@ mod tests {
             WriterKey::generate().tag(&[1; 32])
         );
     }
+
+    /// Project Wycheproof's vectors: malleable, cut and long signatures among them.
+    #[test]
+    fn signatures_are_judged_as_wycheproof_says() {
+        use wycheproof::TestResult;
+        use wycheproof::eddsa::{TestName, TestSet};
+
+        let set = TestSet::load(TestName::Ed25519).expect("the vectors are there");
+        let (mut valid, mut invalid) = (0, 0);
+        for group in &set.test_groups {
+            let who = WriterId(group.key.pk[..].try_into().expect("32 bytes"));
+            for test in &group.tests {
+                // A commit has room for 64 bytes, and another length is refused before a key is looked at.
+                let verified = <&[u8; 64]>::try_from(&test.sig[..])
+                    .is_ok_and(|signature| verify(who, "", &test.msg, signature));
+                assert_eq!(verified, test.result == TestResult::Valid, "{}", test.tc_id);
+                *(if verified { &mut valid } else { &mut invalid }) += 1;
+            }
+        }
+        assert!(valid > 50 && invalid > 50, "{valid} valid, {invalid} not");
+    }
 }
