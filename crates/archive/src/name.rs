@@ -30,7 +30,9 @@ impl Name {
                 rest = after;
             } else {
                 let digits = rest.strip_prefix('x')?.get(..2)?;
-                bytes.push(u8::from_str_radix(digits, 16).ok()?);
+                // A sign is no digit, though Rust reads "+f" as a number.
+                let digits = Some(digits).filter(|it| it.bytes().all(|b| b.is_ascii_hexdigit()));
+                bytes.push(u8::from_str_radix(digits?, 16).ok()?);
                 rest = &rest[3..];
             }
         }
@@ -105,5 +107,6 @@ mod tests {
         }
         assert_eq!(Name::unescape("bad \\q"), None);
         assert_eq!(Name::unescape("cut \\x1"), None);
+        assert_eq!(Name::unescape("sign \\x+f"), None);
     }
 }
