@@ -240,8 +240,11 @@ fn check_header(header: &Header, last: Option<&Name>) -> Result<(), WriterError>
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::{Attributes, CatalogReader};
+    use proptest::prelude::*;
 
     #[derive(Default)]
     struct Kept {
@@ -287,6 +290,85 @@ mod tests {
         }
         writer.finish()?;
         Ok(kept)
+    }
+
+    /// The values of an entry; a blob has one, without a key.
+    type Values = BTreeMap<Option<Vec<u8>>, Vec<u8>>;
+
+    fn entries() -> impl Strategy<Value = BTreeMap<Vec<u8>, (Attributes, Values)>> {
+        let bytes = || prop::collection::vec(any::<u8>(), 0..40);
+        let attributes = prop::collection::btree_map("[a-z.]{1,8}", bytes(), 0..3);
+        let blob = bytes().prop_map(|value| BTreeMap::from([(None, value)]));
+        let record = prop::collection::btree_map(bytes().prop_map(Some), bytes(), 0..5);
+        let entry = (
+            attributes.prop_map(Attributes::from_iter),
+            prop_oneof![blob, record],
+        );
+        prop::collection::btree_map(bytes(), entry, 0..10)
+    }
+
+    /// What a source would send; values come in pieces that respect nothing.
+    fn items(entries: &BTreeMap<Vec<u8>, (Attributes, Values)>, piece: usize) -> Vec<Item> {
+        let mut items = Vec::new();
+        for (name, (attributes, values)) in entries {
+            let fields = values.iter().map(|(key, value)| {
+                let key = Name::new(key.clone()?);
+                let length = value.len() as u64;
+                Some(FieldHeader { key, length })
+            });
+            items.push(Item::Begin(Header {
+                name: Name::new(name.clone()),
+                attributes: attributes.clone(),
+                fields: fields.collect(),
+            }));
+            let content = values.values().flatten().copied().collect::<Vec<u8>>();
+            items.extend(content.chunks(piece).map(data));
+            items.push(Item::End);
+        }
+        items
+    }
+
+    /// Reads both streams as a restore does: an entry's values stand where those before it end.
+    fn read(kept: &Kept) -> Option<BTreeMap<Vec<u8>, (Attributes, Values)>> {
+        let (mut reader, mut content) = (CatalogReader::default(), &kept.content[..]);
+        let mut found = BTreeMap::new();
+        reader.feed(&kept.catalog);
+        while let Some(entry) = reader.next_entry().ok()? {
+            let mut take = |length: u64, digest: Digest| {
+                let (value, rest) = content.split_at_checked(length as usize)?;
+                content = rest;
+                (Digest::of(value) == digest).then(|| value.to_vec())
+            };
+            let values = match entry.body {
+                Body::Blob { length, digest } => BTreeMap::from([(None, take(length, digest)?)]),
+                Body::Record { fields } => fields
+                    .into_iter()
+                    .map(|field| {
+                        let value = take(field.length, field.digest)?;
+                        Some((Some(field.key.as_bytes().to_vec()), value))
+                    })
+                    .collect::<Option<_>>()?,
+            };
+            found.insert(entry.name.as_bytes().to_vec(), (entry.attributes, values));
+        }
+        reader.finish().ok()?;
+        content.is_empty().then_some(found)
+    }
+
+    proptest! {
+        #[test]
+        fn entries_come_back_from_catalog_and_content(entries in entries(), piece in 1_usize..50) {
+            let kept = write(items(&entries, piece)).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            prop_assert!(read(&kept) == Some(entries));
+        }
+
+        #[test]
+        fn however_values_arrive_the_streams_are_the_same(entries in entries(), piece in 1_usize..50) {
+            let (Ok(cut), Ok(whole)) = (write(items(&entries, piece)), write(items(&entries, 1 << 20))) else {
+                return Err(TestCaseError::fail("both are valid"));
+            };
+            prop_assert!(cut.content == whole.content && cut.catalog == whole.catalog);
+        }
     }
 
     #[test]

@@ -203,5 +203,21 @@ mod tests {
         fn any_body_is_read_or_refused(body: Vec<u8>) {
             let _ = decode(&body);
         }
+
+        #[test]
+        fn a_chunk_is_found_in_the_pack_that_its_frame_went_to(
+            frames in proptest::collection::vec((0_u32..4, 0_u32..9), 0..30),
+        ) {
+            // As a reader would look: every chunk by its number.
+            let mut model = std::collections::BTreeMap::new();
+            for (pack, chunks) in &frames {
+                for _ in 0..*chunks {
+                    model.insert(model.len() as u32, *pack);
+                }
+            }
+            let stored = StoredTags { frames, tags: vec![[0; 16]; model.len()] };
+            let found = stored.packs().flat_map(|(pack, chunks)| chunks.map(move |chunk| (chunk, pack)));
+            proptest::prop_assert!(found.eq(model));
+        }
     }
 }

@@ -182,6 +182,14 @@ mod tests {
             prop_assert_eq!(Ranges::decode(&mut input, 5), Some(ranges.clone()));
             prop_assert!(input.end().is_some());
             prop_assert_eq!(ranges.chunks(), chunks.len() as u64);
+            let length: usize = chunks.iter().map(|(_, _, length)| *length).sum();
+            prop_assert_eq!(ranges.length(), length as u64);
+            // Under other names of the origins it is what it would have been under these from the start.
+            let (names, mut renamed) = ([7, 6, 9, 8, 5], Ranges::default());
+            for (origin, chunk, length) in &chunks {
+                renamed.push(names[*origin as usize], *chunk, *length);
+            }
+            prop_assert_eq!(ranges.renumbered(&names), renamed);
             let expanded: Vec<_> = ranges
                 .iter()
                 .flat_map(|range| (0..range.count).map(|i| (range.origin, range.first + i)))
@@ -193,6 +201,18 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(bytes: Vec<u8>, origins in 0_usize..4) {
             let _ = Ranges::decode(&mut Parse(&bytes), origins);
+        }
+
+        #[test]
+        fn bytes_that_are_read_are_the_ones_that_are_written(
+            bytes in prop::collection::vec(0_u8..8, 0..40), origins in 1_usize..4,
+        ) {
+            let mut input = Parse(&bytes);
+            if let Some(ranges) = Ranges::decode(&mut input, origins) {
+                let mut again = Vec::new();
+                ranges.encode(&mut again);
+                prop_assert_eq!(&again[..], &bytes[..bytes.len() - input.0.len()]);
+            }
         }
     }
 
