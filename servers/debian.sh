@@ -59,3 +59,23 @@ own_lists() {
     # The machine's apt hooks may complain that we are not root; that matters only if there are no lists afterwards.
     apt-get "${apt_options[@]}" -qq update >"$cache/apt-lists.log" 2>&1 || cat "$cache/apt-lists.log" >&2
 }
+
+# From here on packages are those of Debian's unstable suite. Its lists are our own, and fetched again after a day.
+sid() {
+    local folder=$cache/sid lists
+    mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
+    cat > "$folder/sid.sources" <<'SOURCES'
+Types: deb
+URIs: http://deb.debian.org/debian
+Suites: sid
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+SOURCES
+    apt_options+=(-o "Dir::Etc::sourcelist=$folder/sid.sources" -o "Dir::Etc::sourceparts=-"
+        -o "Dir::State::lists=$folder/lists" -o "Dir::Cache=$folder/cache")
+    lists=$(find "$folder/lists" -maxdepth 1 -name '*Packages*' -mmin -1440)
+    if [ -z "$lists" ]; then
+        echo "fetching the package lists of Debian's unstable suite into the cache" >&2
+        apt-get "${apt_options[@]}" -qq update >&2
+    fi
+}

@@ -1,0 +1,83 @@
+"""Bytes that each later snapshot adds, on the four sets on which the format was designed.
+
+Each is a real etcd, captured every hour. Everything that a backup adds to the repository counts: packs, manifests, maps, keys, commits.
+"""
+
+import filecmp
+
+import etcd
+import report
+from churn import SETS, STEPS, Churn
+from measure import check, median, say
+from tools import Restic, Strongroom
+from values import Values
+
+REACH = {"a": 0.4, "a2": 0.1, "b": 0.1, "c": 0.1}
+REACH_VALUES = 4
+
+
+def arguments(parser):
+    parser.add_argument("--hours", type=int, default=12, help="later snapshots")
+    parser.add_argument("--only", choices=SETS, help="one of the sets; the report is not written")
+
+
+def measure_all(folder, options):
+    chosen = [options.only] if options.only else list(SETS)
+    results = {name: measure_set(folder / name, SETS[name], options.hours) for name in chosen}
+    lines = report.heading("Bytes added by each later snapshot", [*results[chosen[0]]["versions"], etcd.version()])
+    lines += [f"- **{name}**: {SETS[name].title}." for name in chosen]
+    lines += ["", f"{options.hours} hours each; restic and strongroom back up the same snapshot file of etcd, once an hour. Changes and compaction "
+              f"are spread over {STEPS} steps an hour; what is older than one step is compacted away, as a Kubernetes API server does it. "
+              "*Added* is all by which the repository grew, metadata included, the mean of the hours.", ""]
+    lines += report.table(["set", "file, MB", "first: strongroom, MB", "restic", "added: strongroom, MB", "restic", "ratio", "to reach", ""],
+                          [added_row(name, results[name]) for name in chosen])
+    lines += report.table(["set", "values changed an hour, MB", "added / values changed", "to reach", "", "later, CPU: strongroom", "restic"],
+                          [values_row(name, results[name]) for name in chosen])
+    if options.only:
+        print("\n".join(lines))
+    else:
+        report.write("sets", lines)
+
+
+def measure_set(folder, kind, hours):
+    (folder / "data").mkdir(parents=True)
+    path = folder / "data" / "snapshot.db"
+    with etcd.running(folder / "etcd") as server:
+        churn = Churn(server, kind, Values())
+        for _ in range(2):  # until compaction has left room in the file, as it has in any that is not new
+            churn.hour()
+        sizes, changed = [server.snapshot(path)], []
+        tools = [Strongroom(folder / "strongroom", path), Restic(folder / "restic", path, "restic-sid")]
+        first = [tool.back_up()[1] for tool in tools]
+        later = [[] for _ in tools]
+        for hour in range(hours):
+            changed.append(churn.hour())
+            sizes.append(server.snapshot(path))
+            for tool, measured in zip(tools, later):
+                measured.append(tool.back_up())
+            say(f"{kind.title}: hour {hour + 1}, {sizes[-1]:,} bytes: added " + ", ".join(f"{measured[-1][1]:,}" for measured in later))
+    for tool in tools:
+        tool.restore()
+        check(filecmp.cmp(path, tool.restored(), shallow=False), f"{tool.title} gave back something else")
+    result = {"sizes": sizes, "changed": sum(changed) / hours, "first": first, "versions": [tool.version() for tool in tools],
+              "added": [sum(added for _, added in measured) / hours for measured in later],
+              "cpu": [median([usage for usage, _ in measured]).cpu for measured in later]}
+    for tool in tools:
+        tool.remove()
+    return result
+
+
+def added_row(name, result):
+    ours, restic = result["added"]
+    return [name, report.megabytes(result["sizes"][-1]), *map(report.megabytes, result["first"]), report.megabytes(ours), report.megabytes(restic),
+            f"{ours / restic:.3f}", f"at most {REACH[name]}", verdict(ours <= REACH[name] * restic)]
+
+
+def values_row(name, result):
+    ratio = result["added"][0] / result["changed"]
+    reach = [f"at most {REACH_VALUES}", verdict(ratio <= REACH_VALUES)] if name == "b" else ["", ""]
+    return [name, report.megabytes(result["changed"]), f"{ratio:.2f}", *reach, *(f"{cpu:.2f} s" for cpu in result["cpu"])]
+
+
+def verdict(reached):
+    return "met" if reached else "**missed**"
