@@ -46,10 +46,11 @@ class Churn:
         total = self.server.put((key, self.value()) for key in changed)
         if self.kind.events:
             total += self.renew_leases() + self.happen()
-        if self.kind.compacts:
+        revision = self.server.revision()
+        if self.kind.compacts and revision > self.seen:
             # What is older than one step goes.
             self.server.compact(self.seen)
-            self.seen = self.server.revision()
+            self.seen = revision
         return total
 
     def renew_leases(self):

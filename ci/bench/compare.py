@@ -31,14 +31,15 @@ def measure_all(folder, options):
     listing = measure_listing(folder, options.snapshots)
     tools = tools_for(folder / "versions", folder)
     lines = report.heading("Beside other tools", [tool.version() for tool in tools] + [etcd.version()])
+    before, after = (report.megabytes(blob["sizes"][at]) for at in (0, -1))
     lines += [
-        f"A snapshot file of {report.megabytes(blob['sizes'][0])} MB of a real etcd (values of {LENGTHS[0]} to {LENGTHS[-1]} bytes; one third of "
-        f"them random, two thirds text), then {options.hours} hourly ones with 1 % of the keys changed in between, without compaction "
-        f"(the last has {report.megabytes(blob['sizes'][-1])} MB). Every tool backs up the same file. Then {options.files:,} files of 0.5 to "
-        f"8 KB, and once more with 1 % of them changed. First snapshots and restores are medians of {options.rounds} runs, later snapshots of "
-        f"{options.hours}.", "",
+        f"A snapshot file of {before} MB of a real etcd (values of {LENGTHS[0]} to {LENGTHS[-1]} bytes; one third of them random, two "
+        f"thirds text), then {options.hours} hourly ones with 1 % of the keys changed in between, without compaction (the last has "
+        f"{after} MB). Every tool backs up the same file. Then {options.files:,} files of 0.5 to 8 KB, and once more with 1 % of them "
+        f"changed. First snapshots, restores and `verify` are medians of {options.rounds} runs, later snapshots of the blob of "
+        f"{options.hours}, of the files the one.", "",
         "### Targets", "", *targets(blob, files, listing, tools),
-        "### All figures", "", *figures(blob, files, listing), ]
+        "### All figures", "", *figures(blob, files)]
     report.write("compare", lines)
 
 
@@ -62,8 +63,8 @@ def measure_blob(folder, options, values):
             for tool in tools:
                 later[tool.title].append(tool.back_up())
     for tool in tools:
-        steps[tool.title]["later snapshot, median"] = median([usage for usage, _ in later[tool.title]])
-        stored[tool.title]["later snapshot, median"] = sum(added for _, added in later[tool.title]) / options.hours
+        steps[tool.title]["later snapshot"] = median([usage for usage, _ in later[tool.title]])
+        stored[tool.title]["later snapshot"] = sum(added for _, added in later[tool.title]) / options.hours
     restores(tools, options.rounds, steps, lambda tool: filecmp.cmp(path, tool.restored(), shallow=False))
     repositories = {tool.title: tool.stored() for tool in tools}
     for tool in tools[:-1]:
@@ -153,45 +154,44 @@ def finish(tools):
 
 def targets(blob, files, listing, tools):
     ours, restic, _, pipe = (tool.title for tool in tools)
-    steps, size = blob["steps"], blob["sizes"][0]
-    last = blob["sizes"][len(blob["sizes"]) // 2]
+    steps, stored, sizes = blob["steps"], blob["stored"], blob["sizes"]
     rows = []
 
-    def target(work, ours, theirs, ratio, reached):
-        rows.append([work, ours, theirs, ratio, "met" if reached else "**missed**"])
+    def target(work, reach, own, other, ratio, reached):
+        rows.append([work, reach, own, other, ratio, "met" if reached else "**missed**"])
 
-    def rate(work, step, steps, size, least):
+    def rate(work, step, steps, size, least, then):
         own, other = steps[ours][step].cpu, steps[restic][step].cpu
-        target(f"{work}: {least} times restic's bytes per CPU-second", f"{size / own / 1e6:.0f} MB", f"{size / other / 1e6:.0f} MB",
-               f"{other / own:.2f}", other >= least * own)
+        target(f"{work}, bytes per CPU-second", f"{least} times restic's{then}", f"{size / own / 1e6:.0f} MB",
+               f"{size / other / 1e6:.0f} MB", f"{other / own:.2f}", other >= least * own)
 
-    rate("first snapshot", "first snapshot", steps, size, 2.9)
+    rate("first snapshot", "first snapshot", steps, sizes[0], 2.9, " (200 MB)")
     own, other = steps[ours]["first snapshot"].wall, steps[pipe]["first snapshot"].wall
-    target("first snapshot: faster on the wall than zstd -1 / age", f"{own:.2f} s", f"{other:.2f} s", f"{other / own:.2f}", own < other)
-    own, other = blob["stored"][ours]["first snapshot"], blob["stored"][restic]["first snapshot"]
-    target("first snapshot: stores no more than restic", f"{report.megabytes(own)} MB", f"{report.megabytes(other)} MB",
+    target("first snapshot, wall", f"less than {pipe}", f"{own:.2f} s", f"{other:.2f} s", f"{other / own:.2f}", own < other)
+    own, other = stored[ours]["first snapshot"], stored[restic]["first snapshot"]
+    target("first snapshot, stored", "no more than restic", f"{report.megabytes(own)} MB", f"{report.megabytes(other)} MB",
            f"{other / own:.2f}", own <= other)
-    rate("later snapshot", "later snapshot, median", steps, last, 2.4)
-    rate("restore of a blob", "restore", steps, blob["sizes"][-1], 2.5)
-    rate("restore of small files", "restore", files["steps"], files["size"], 1.5)
-    own = blob["repositories"][ours] / steps[ours]["verify data"].cpu
-    other = blob["repositories"][restic] / steps[restic]["verify data"].cpu
-    target("verify data: 1 GB of what is stored per CPU-second (restic: check --read-data)", f"{own / 1e6:,.0f} MB", f"{other / 1e6:,.0f} MB",
-           f"{own / other:.1f}", own >= 1e9)
-    target(f"snapshots, over {listing['count']:,} of them: 1 s", f"{listing['usage'].wall:.2f} s", "", "", listing["usage"].wall <= 1)
-    return report.table(["work and target", "strongroom", f"{restic}, or the pipe", "ratio", ""], rows) + [
-        "Where the target names restic, its newest release counts. Peak memory has a test of its own, under a limit set by the kernel."
-        f" The {listing['count']:,} snapshots are of {JOBS} jobs and took {listing['making']:.0f} s to make; listing them took "
+    rate("later snapshot", "later snapshot", steps, sizes[len(sizes) // 2], 2.4, " (800 MB)")
+    rate("restore of the blob", "restore", steps, sizes[-1], 2.5, " (500 MB)")
+    rate("restore of small files", "restore", files["steps"], files["size"], 1.5, "")
+    own, other = (blob["repositories"][tool] / steps[tool]["verify data"].cpu for tool in (ours, restic))
+    target("verify data, stored bytes per CPU-second", "1 GB", f"{own / 1e6:,.0f} MB", f"{other / 1e6:,.0f} MB", f"{own / other:.1f}",
+           own >= 1e9)
+    target(f"snapshots, over {listing['count']:,} of them", "1 s", f"{listing['usage'].wall:.2f} s", "", "", listing["usage"].wall <= 1)
+    return report.table(["work", "to reach", "strongroom", f"{restic}, or the pipe", "ratio", ""], rows) + [
+        "Where a target names restic its newest release counts; in brackets what that was in bytes per CPU-second when the target was set. "
+        "restic's side of `verify data` is `check --read-data`, which also decrypts. Peak memory has a test of its own, under a limit set by "
+        f"the kernel. The {listing['count']:,} snapshots are of {JOBS} jobs and took {listing['making']:.0f} s to make; listing them took "
         f"{listing['usage'].cpu:.2f} CPU-seconds and {report.megabytes(listing['usage'].memory)} MB of memory.", ""]
 
 
-def figures(blob, files, listing):
+def figures(blob, files):
     rows = []
     for what, measured in (("etcd snapshot", blob), ("small files", files)):
         for step in dict.fromkeys(step for steps in measured["steps"].values() for step in steps):
             for title, steps in measured["steps"].items():
                 if step in steps:
                     usage, added = steps[step], measured["stored"][title].get(step)
-                    rows.append([f"{what}: {step}", title, f"{usage.wall:.2f} s", f"{usage.cpu:.2f} s", f"{report.megabytes(usage.memory)} MB",
-                                 f"{report.megabytes(added)} MB" if added is not None else ""])
+                    rows.append([f"{what}: {step}", title, f"{usage.wall:.2f} s", f"{usage.cpu:.2f} s",
+                                 f"{report.megabytes(usage.memory)} MB", "" if added is None else f"{report.megabytes(added)} MB"])
     return report.table(["step", "tool", "wall", "CPU", "memory", "stored (mean)"], rows)

@@ -44,7 +44,7 @@ def heading(title, versions):
 
 
 def table(head, rows):
-    """A table of Markdown. The first column is text, the others are figures."""
+    """A table of Markdown."""
     width = range(len(head))
     return [line(head), line(["---" if at == 0 else "---:" for at in width]), *(line(row) for row in rows), ""]
 
