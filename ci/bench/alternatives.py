@@ -1,4 +1,4 @@
-"""What the writer's constants were chosen by: each one changed alone, built, and measured on the same data."""
+"""What the writer's constants were chosen by: each one changed alone, and measured on the same data."""
 
 import dataclasses
 import filecmp
@@ -17,52 +17,73 @@ from values import Values, make_files
 
 SMALL_FILES = 2000
 READS = 5
-# Where each of the constants about runs makes a difference soonest, and at which share of its size.
+# The sets on which a constant makes a difference: most units of b fit into one chunk, and none of a2.
+SETS_OF = {"b": ["frames", "zstd"], "a2": ["units of one chunk, up to", "chunks of larger units, on average"]}
+# The same for the constants about runs, and at which share of its size a set is lived through.
 SIMULATED = {"runs referred to, at most": ("a2", 40), "share of a run in use, at least": ("b", 50)}
 
 
 def arguments(parser):
-    parser.add_argument("--hours", type=int, default=3, help="later snapshots of set b")
+    parser.add_argument("--hours", type=int, default=3, help="later snapshots")
     parser.add_argument("--rounds", type=int, default=3, help="how often a first snapshot is measured")
     parser.add_argument("--simulated", type=int, default=300, help="hours that are simulated for what concerns runs")
-    parser.add_argument("--objects", type=int, default=SETS["b"].objects)
+    parser.add_argument("--part", type=int, default=1, help="the sets at this part of their size")
 
 
 def measure_all(folder, options):
-    chosen = variant.build()
-    programs = {(constant, shown): variant.build(constant, shown) for constant in variant.STORED + variant.REFERRED for shown in constant.others}
-    stored = {key: program for key, program in programs.items() if key[0] in variant.STORED}
-    measured, size = measure_stored(folder, {None: chosen} | stored, options)
+    program = os.path.abspath(variant.build())
+    chosen = variant.command(program, {})
+    commands = {(constant.title, shown): variant.command(program, variables)
+                for constant in variant.STORED + variant.REFERRED for shown, variables in constant.others.items()}
     lines = report.heading("The writer's constants", [Strongroom(folder / "version", folder, chosen).version(), etcd.version()])
-    lines += ["Each constant changed alone, in a copy of the tree; all variants, the chosen one in bold too, are built in the same quick way (without "
-              "optimisation across crates), so that they compare with each other and not with the other sections. ", "",
-              f"Set b ({options.objects:,} objects, a file of {report.megabytes(size)} MB), its first snapshot (median of {options.rounds}) and {options.hours} later "
-              f"ones; *one value* is `cat` of one of {SMALL_FILES:,} small files.", ""]
-    for constant in variant.STORED:
-        keys = [None] + [key for key in stored if key[0] is constant]
-        lines += report.table([constant.title, "first, CPU", "memory, MB", "stored, MB", "later, CPU", "added, MB", "restore, CPU", "one value, CPU"],
-                              [stored_row(constant, key, measured[key]) for key in keys])
+    lines += ["Each constant changed alone. All variants, also the chosen one (in bold), are one program that takes the constants from its "
+              "environment, built without optimisation across crates: they compare with each other, not with the other sections.", ""]
+    for name, titles in SETS_OF.items():
+        constants = [constant for constant in variant.STORED if constant.title in titles]
+        programs = {None: chosen} | {key: command for key, command in commands.items() if key[0] in titles}
+        lines += stored(folder / name, name, constants, programs, options)
+        report.write("alternatives", lines)
     for number, constant in enumerate(variant.REFERRED):
-        name, part = SIMULATED[constant.title]
-        kind = dataclasses.replace(SETS[name], objects=SETS[name].objects // part)
-        others = {key[1]: program for key, program in programs.items() if key[0] is constant}
-        say(f"{constant.title}: {options.simulated} hours")
-        results, size = simulate.live_through(folder / f"simulated-{number}", kind, options.simulated, [chosen, *others.values()])
-        lines += [f"{options.simulated} hourly snapshots of set {name} at 1/{part} of its size ({report.megabytes(size)} MB). *Added* is the mean of the second half, "
-                  "*kept* what the retention of the next section refers to, with metadata.", ""]
-        titles = [f"**{constant.chosen}**", *others]
-        lines += report.table([constant.title, "stored, MB", "added, KB", "of this commits, KB", "runs, mean", "most", "kept, MB", "in use",
-                               "newest alone, MB", "in use", "later, CPU"], [referred_row(*row) for row in zip(titles, results)])
-    report.write("alternatives", lines)
+        others = {shown: commands[constant.title, shown] for shown in constant.others}
+        lines += simulated(folder / f"simulated-{number}", constant, {f"**{constant.chosen}**": chosen} | others, options.simulated)
+        report.write("alternatives", lines)
 
 
-def measure_stored(folder, programs, options):
-    """What every program does with the same hours of set b; and the size of a snapshot file."""
-    (folder / "data").mkdir()
+def stored(folder, name, constants, programs, options):
+    """A table for each constant, of what its variants do with the same hours of a set."""
+    kind = dataclasses.replace(SETS[name], objects=SETS[name].objects // options.part)
+    measured, size = measure_stored(folder, kind, programs, options)
+    part = f" at 1/{options.part} of its size" if options.part > 1 else ""
+    lines = [f"Set {name}{part} (a file of {report.megabytes(size)} MB): its first snapshot (median of {options.rounds}) and "
+             f"{options.hours} later ones; *one value* is `cat` of one of {SMALL_FILES:,} small files.", ""]
+    head = ["first, CPU", "memory, MB", "stored, MB", "later, CPU", "added, MB", "restore, CPU", "one value, CPU"]
+    for constant in constants:
+        keys = [None, *((constant.title, shown) for shown in constant.others)]
+        lines += report.table([constant.title, *head], [stored_row(constant, key, measured[key]) for key in keys])
+    return lines
+
+
+def simulated(folder, constant, programs, hours):
+    """A table of what the programs store and refer to over these hours."""
+    name, part = SIMULATED[constant.title]
+    say(f"{constant.title}: {hours} hours")
+    kind = dataclasses.replace(SETS[name], objects=SETS[name].objects // part)
+    results, size = simulate.live_through(folder, kind, hours, list(programs.values()))
+    head = ["stored, MB", "added, KB", "of this commits, KB", "runs, mean", "most", "kept, MB", "in use", "newest alone, MB", "in use",
+            "later, CPU"]
+    return [f"{hours} hourly snapshots of set {name} at 1/{part} of its size ({report.megabytes(size)} MB). *Added* is the mean of the "
+            "second half; *kept* is what the retention of the next section refers to, with metadata; *in use* the share of the packs "
+            "that are referred to.", "",
+            *report.table([constant.title, *head], [referred_row(*row) for row in zip(programs, results)])]
+
+
+def measure_stored(folder, kind, programs, options):
+    """What every program does with the same hours; and the size of a snapshot file."""
+    (folder / "data").mkdir(parents=True)
     path = folder / "data" / "snapshot.db"
     hours = [folder / f"hour-{hour}.db" for hour in range(options.hours + 1)]
     with etcd.running(folder / "etcd") as server:
-        churn = Churn(server, dataclasses.replace(SETS["b"], objects=options.objects), Values())
+        churn = Churn(server, kind, Values())
         for hour in hours:
             churn.hour()
             server.snapshot(hour)
@@ -86,7 +107,9 @@ def measure_stored(folder, programs, options):
             check(filecmp.cmp(path, tool.restored(), shallow=False), f"{key} gave back something else")
         tool.remove()
     measure_values(folder, programs, results)
-    return results, os.path.getsize(hours[0])
+    size = os.path.getsize(hours[0])
+    shutil.rmtree(folder)
+    return results, size
 
 
 def measure_values(folder, programs, results):
@@ -102,13 +125,14 @@ def stored_row(constant, key, measured):
     first, later = (median([usage for usage, _ in measured[step]]) for step in ("first", "later"))
     added = sum(added for _, added in measured["later"]) / len(measured["later"])
     return [key[1] if key else f"**{constant.chosen}**", f"{first.cpu:.2f} s", report.megabytes(first.memory),
-            report.megabytes(measured["first"][-1][1]), f"{later.cpu:.2f} s", f"{added / 1e6:.2f}", f"{median(measured['restore']).cpu:.2f} s",
-            f"{1000 * median(measured['value']).cpu:.0f} ms"]
+            report.megabytes(measured["first"][-1][1]), f"{later.cpu:.2f} s", f"{added / 1e6:.2f}",
+            f"{median(measured['restore']).cpu:.2f} s", f"{1000 * median(measured['value']).cpu:.0f} ms"]
 
 
 def referred_row(title, result):
     kept, newest = result["referred_kept"], result["referred_newest"]
-    return [title, report.megabytes(result["stored"]), f"{(result['added'] + result['commit']) / 1e3:.0f}", f"{result['commit'] / 1e3:.1f}",
-            f"{result['runs_mean']:.0f}", result["runs_most"], report.megabytes(kept["packs"] + kept["metadata"]),
+    added = result["added"] + result["commit"]
+    return [title, report.megabytes(result["stored"]), f"{added / 1e3:.0f}", f"{result['commit'] / 1e3:.1f}", f"{result['runs_mean']:.0f}",
+            result["runs_most"], report.megabytes(kept["packs"] + kept["metadata"]),
             f"{100 * kept['live'] / kept['plain']:.0f} %", report.megabytes(newest["packs"] + newest["metadata"]),
             f"{100 * newest['live'] / newest['plain']:.0f} %", f"{result['cpu'][1]:.3f} s"]

@@ -26,13 +26,13 @@ def measure_all(folder, options):
     results = {name: measure_set(folder / name, SETS[name], options.hours) for name in chosen}
     lines = report.heading("Bytes added by each later snapshot", [*results[chosen[0]]["versions"], etcd.version()])
     lines += [f"- **{name}**: {SETS[name].title}." for name in chosen]
-    lines += ["", f"{options.hours} hours each; restic and strongroom back up the same snapshot file of etcd, once an hour. Changes and compaction "
-              f"are spread over {STEPS} steps an hour; what is older than one step is compacted away, as a Kubernetes API server does it. "
-              "*Added* is all by which the repository grew, metadata included, the mean of the hours.", ""]
-    lines += report.table(["set", "file, MB", "first: strongroom, MB", "restic", "added: strongroom, MB", "restic", "ratio", "to reach", ""],
-                          [added_row(name, results[name]) for name in chosen])
-    lines += report.table(["set", "values changed an hour, MB", "added / values changed", "to reach", "", "later, CPU: strongroom", "restic"],
-                          [values_row(name, results[name]) for name in chosen])
+    lines += ["", f"{options.hours} hours each; restic and strongroom back up the same snapshot file of etcd, once an hour. Changes and "
+              f"compaction are spread over {STEPS} steps an hour; what is older than one step is compacted away, as a Kubernetes API server "
+              "does it. *Added* is all by which the repository grew, metadata included, the mean of the hours.", ""]
+    head = ["set", "file, MB", "first: strongroom, MB", "restic", "added: strongroom, MB", "restic", "ratio", "to reach", ""]
+    lines += report.table(head, [added_row(name, results[name]) for name in chosen])
+    head = ["set", "values changed an hour, MB", "added / values changed", "to reach", "", "later, CPU: strongroom", "restic"]
+    lines += report.table(head, [values_row(name, results[name]) for name in chosen])
     if options.only:
         print("\n".join(lines))
     else:
@@ -69,8 +69,8 @@ def measure_set(folder, kind, hours):
 
 def added_row(name, result):
     ours, restic = result["added"]
-    return [name, report.megabytes(result["sizes"][-1]), *map(report.megabytes, result["first"]), report.megabytes(ours), report.megabytes(restic),
-            f"{ours / restic:.3f}", f"at most {REACH[name]}", verdict(ours <= REACH[name] * restic)]
+    sizes = [result["sizes"][-1], *result["first"], ours, restic]
+    return [name, *map(report.megabytes, sizes), f"{ours / restic:.3f}", f"at most {REACH[name]}", verdict(ours <= REACH[name] * restic)]
 
 
 def values_row(name, result):

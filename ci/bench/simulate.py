@@ -27,17 +27,19 @@ def arguments(parser):
 def measure_all(folder, options):
     kind = dataclasses.replace(SETS["b"], objects=options.objects)
     (result,), size = live_through(folder, kind, options.days * 24, ["strongroom"])
-    lines = report.heading(f"{options.days} days of hourly snapshots", [Strongroom(folder / "version", folder).version(), etcd.version()])
-    lines += [f"{options.days * 24:,} real backups of an etcd with {options.objects:,} objects of 0.5 to 4 KB ({report.megabytes(size)} MB), of which 1 % are "
-              f"rewritten at random every hour, compacted {STEPS} times an hour: set b at {options.objects / 1000:g} % of its size. Kept are the oldest "
-              "snapshot of each of the last 24 hours, 7 days, 4 weeks and 12 months, and the newest. There is no `prune` yet: what it "
-              "could remove is computed. It removes whole packs, so that what is not in use inside of a pack that is stays.", ""]
-    lines += report.table(["", "snapshots", "runs", "packs, MB", "of these in use", "keys, manifests, maps, commits, MB"],
-                          [["all", *all_row(result)], ["kept", *kept_row(result)], ["the newest", *newest_row(result)]])
-    lines += [f"The first snapshot stored {report.megabytes(result['first'])} MB. A snapshot refers to {result['runs_mean']:.0f} runs on average and "
-              f"{result['runs_most']} at most. Its own metadata has, in KB (median, most): "
-              + ", ".join(f"{name} {middle / 1e3:.1f}, {most / 1e3:.1f}" for name, (middle, most) in result["metadata"].items()) + ". "
-              f"A backup took {result['cpu'][0]:.2f} CPU-seconds on the first day and {result['cpu'][1]:.2f} on the last, when the log had "
+    version = Strongroom(folder / "version", folder).version()
+    lines = report.heading(f"{options.days} days of hourly snapshots", [version, etcd.version()])
+    lines += [f"{options.days * 24:,} real backups of an etcd with {options.objects:,} objects of 0.5 to 4 KB ({report.megabytes(size)} MB), of "
+              f"which 1 % are rewritten at random every hour, compacted {STEPS} times an hour: set b at {options.objects / 1000:g} % of its "
+              "size. Kept are the oldest snapshot of each of the last 24 hours, 7 days, 4 weeks and 12 months, and the newest. There is "
+              "no `prune` yet: what it could remove is computed. It removes whole packs, so that what is not in use inside of a pack "
+              "that is stays.", ""]
+    head = ["", "snapshots", "runs", "packs, MB", "of these in use", "keys, manifests, maps, commits, MB"]
+    lines += report.table(head, [["all", *all_row(result)], ["kept", *kept_row(result)], ["the newest", *newest_row(result)]])
+    own = ", ".join(f"{name} {middle / 1e3:.1f} and {most / 1e3:.1f}" for name, (middle, most) in result["metadata"].items())
+    lines += [f"The first snapshot stored {report.megabytes(result['first'])} MB. A snapshot refers to {result['runs_mean']:.0f} runs on "
+              f"average and {result['runs_most']} at most. Its own metadata, in KB, median and most: {own}. A backup took "
+              f"{result['cpu'][0]:.2f} CPU-seconds on the first day and {result['cpu'][1]:.2f} on the last, when the log had "
               f"{options.days * 24:,} commits.", ""]
     report.write("simulate", lines)
 
@@ -74,11 +76,13 @@ def analysed(tool, usages):
     metadata = [repository.metadata(hour) for hour in hours]
     runs = [len(commit["runs"]) for commit in repository.commits]
     added = [commit["added"] for commit in repository.commits]
+    parts = {name: [sizes[name] for sizes in metadata] for name in metadata[0]}
     return {
-        "hours": len(hours), "kept": len(kept), "stored": tool.stored(), "first": added[0], "added": statistics.mean(added[len(added) // 2:]),
-        "metadata_all": sum(sum(sizes.values()) for sizes in metadata),
-        "metadata": {name: (statistics.median(sizes), max(sizes)) for name in metadata[0] for sizes in [[each[name] for each in metadata]]},
-        "runs_mean": statistics.mean(runs), "runs_most": max(runs), "commit": statistics.mean(repository.commit_sizes[len(runs) // 2:]),
+        "hours": len(hours), "kept": len(kept), "stored": tool.stored(), "first": added[0],
+        "added": statistics.mean(added[len(added) // 2:]),
+        "metadata_all": sum(sum(sizes) for sizes in parts.values()),
+        "metadata": {name: (statistics.median(sizes), max(sizes)) for name, sizes in parts.items()},
+        "runs_mean": statistics.mean(runs), "runs_most": max(runs), "commit": statistics.mean(parts["commit"][len(runs) // 2:]),
         "cpu": (statistics.median(usages[:TIMED]), statistics.median(usages[-TIMED:])),
         "referred_kept": repository.referred(kept), "referred_newest": repository.referred(kept[-1:]),
     }

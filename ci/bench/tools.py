@@ -45,6 +45,8 @@ class Tool:
 
 
 class Strongroom(Tool):
+    """`program` may be preceded by words that set its environment."""
+
     title = "strongroom"
 
     def __init__(self, folder, path, program="strongroom"):
@@ -53,12 +55,12 @@ class Strongroom(Tool):
 
     def prepare(self):
         run("age-keygen", "-o", self.folder / "identity.txt")
-        run(self.program, "keygen", "--writer", "--output", self.folder / "writer.key")
+        run(*self.program.split(), "keygen", "--writer", "--output", self.folder / "writer.key")
         recipient = run("age-keygen", "-y", self.folder / "identity.txt").strip()
         self.config = self.folder / "strongroom.yaml"
         self.config.write_text(f"repository: repository\nrecipients: [{recipient}]\nwriter_key: writer.key\n"
                                f"jobs:\n  bench:\n    sources:\n      - files: {{paths: [{self.path}]}}\n")
-        run(self.program, "--config", self.config, "init")
+        run(*self.program.split(), "--config", self.config, "init")
 
     def command(self, rest):
         return f"{self.program} --quiet --config {self.config} {rest}"
@@ -77,7 +79,7 @@ class Strongroom(Tool):
         return self.command("verify --level data")
 
     def version(self):
-        return run(self.program, "--version").strip()
+        return run(*self.program.split(), "--version").strip()
 
 
 class Restic(Tool):

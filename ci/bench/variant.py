@@ -1,92 +1,103 @@
-"""strongroom with one constant changed: the text is changed in a copy of the tree, and built in a folder of its own."""
+"""strongroom with its writer's constants read from the environment: the text is changed in a copy of the tree, and built once."""
 
+import dataclasses
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 
 from measure import check, run, say
 
 ROOT = pathlib.Path(__file__).parents[2]
-LIMITS, CUT = "crates/format/src/limits.rs", "crates/format/src/cut.rs"
-FRAME, BASE = "crates/format/src/frame.rs", "crates/repository/src/base.rs"
-ZSTD = r"const LEVEL: i32 = \d+;\nconst PARAMETERS: \[CParameter; \d+\] = \[[^\]]*\];"
+TREE = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "crates", "docs", "README.md"]
+LIMITS, CUT, FRAME = (f"crates/format/src/{name}.rs" for name in ("limits", "cut", "frame"))
+LANE, BASE = (f"crates/repository/src/{name}.rs" for name in ("lane", "base"))
 # For the time that a build takes. What is left out gains strongroom a few hundredths, in every variant alike.
-PROFILE = [word for setting in ("lto=false", "codegen-units=16", "package.strongroom.opt-level=1")
-           for word in ("--config", f"profile.release.{setting}")]
+PROFILE = ["--config", "profile.release.lto=false", "--config", "profile.release.codegen-units=16"]
 
 
+@dataclasses.dataclass
 class Constant:
-    """One constant of the writer: where it stands, what it is, and what it might be, as {title: text}."""
+    """What it is called, what it is, and what it might be: {title: {variable: value}}."""
 
-    def __init__(self, title, file, pattern, chosen, others):
-        self.title, self.file, self.pattern, self.chosen, self.others = title, file, pattern, chosen, others
-
-
-
-def number(title, file, name, kind, chosen, others):
-    """A constant that is one number; `others` maps what is shown to what is written."""
-    return Constant(title, file, rf"const {name}: {kind} = [^;]*;", chosen,
-                    {shown: f"const {name}: {kind} = {text};" for shown, text in others.items()})
+    title: str
+    chosen: str
+    others: dict
 
 
-def zstd(level, *parameters):
-    inside = "".join(f"CParameter::{parameter}, " for parameter in parameters)
-    return f"const LEVEL: i32 = {level};\nconst PARAMETERS: [CParameter; {len(parameters)}] = [{inside}];"
-
-
-def large(average):
-    return f"const LARGE_UNIT: Sizes = Sizes {{ min: {average // 2} << 10, average: {average} << 10, max: {average * 4} << 10 }};"
+def number(title, variable, chosen, others):
+    return Constant(title, chosen, {shown: {variable: value} for shown, value in others.items()})
 
 
 STORED = [
-    number("frames", LIMITS, "FRAME_TARGET", "usize", "512 KiB",
-           {"256 KiB": "256 * 1024", "1 MiB": "1024 * 1024", "2 MiB": "2048 * 1024"}),
-    number("units of one chunk, up to", CUT, "WHOLE_UNIT", "u64", "8 KiB",
-           {"4 KiB": "4 << 10", "16 KiB": "16 << 10", "32 KiB": "32 << 10"}),
-    Constant("chunks of larger units, on average", CUT, r"const LARGE_UNIT: Sizes = Sizes \{[^}]*\};", "4 KiB",
-             {f"{average} KiB": large(average) for average in (2, 8, 16)}),
-    Constant("zstd", FRAME, ZSTD, "level 3, fast, 17, 6",
-             {"level 1": zstd(1), "level 3": zstd(3), "level 6": zstd(6),
-              "level 3, fast, 16, 6": zstd(3, "Strategy(Strategy::ZSTD_fast)", "HashLog(16)", "MinMatch(6)")}),
+    number("frames", "FRAME_TARGET", "512 KiB", {"256 KiB": 256 << 10, "1 MiB": 1 << 20, "2 MiB": 2 << 20}),
+    number("units of one chunk, up to", "WHOLE_UNIT", "8 KiB", {"4 KiB": 4 << 10, "16 KiB": 16 << 10, "32 KiB": 32 << 10}),
+    number("chunks of larger units, on average", "LARGE_UNIT", "4 KiB", {"2 KiB": 2 << 10, "8 KiB": 8 << 10, "16 KiB": 16 << 10}),
+    Constant("zstd", "level 3, but fast, 17, 6", {
+        "level 3, but fast, 16, 6": {"HASH_LOG": 16}, "level 1": {"LEVEL": 1, "HASH_LOG": 0}, "level 3": {"HASH_LOG": 0},
+        "level 6": {"LEVEL": 6, "HASH_LOG": 0}}),
 ]
 REFERRED = [
-    number("runs referred to, at most", LIMITS, "RUNS_TARGET", "usize", "128", {"32": "32", "64": "64", "256": "256"}),
-    number("share of a run in use, at least", BASE, "LIVE_SHARE", "u64", "1/5",
-           {"0": "1 << 20", "1/10": "10", "1/3": "3", "1/2": "2"}),
+    number("runs referred to, at most", "RUNS_TARGET", "128", {"32": 32, "64": 64, "256": 256}),
+    number("share of a run in use, at least", "LIVE_SHARE", "1/5", {"0": 1 << 20, "1/10": 10, "1/3": 3, "1/2": 2}),
 ]
 
 
-def build(constant=None, shown=None):
-    """The program with the constant as `shown`, or as it stands. What was built before from the same text is used again."""
-    cache = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "bench-variants"
-    tree = cache / "tree"
-    copy_tree(tree)
-    if constant:
-        path = tree / constant.file
-        text, count = re.subn(constant.pattern, lambda _: constant.others[shown], path.read_text())
-        check(count == 1, f"{constant.file} has no {constant.pattern}: say in ci/bench/variant.py where it is now")
-        path.write_text(text)
-    program = cache / "programs" / digest(tree) / "strongroom"
-    if not program.exists():
-        say(f"building {constant.title}: {shown}" if constant else "building strongroom as it is")
-        subprocess.run(["cargo", "build", "--quiet", "--release", "--locked", "--package", "strongroom", *PROFILE], cwd=tree, check=True,
-                       env=os.environ | {"CARGO_TARGET_DIR": str(cache / "target"), "RUSTFLAGS": "--cap-lints=warn"})
-        program.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(cache / "target" / "release" / "strongroom", program)
-    return program
+def static(name, kind, value):
+    return f"static {name}: std::sync::LazyLock<{kind}> = std::sync::LazyLock::new(|| {value});"
 
 
-def copy_tree(tree):
-    """The tracked files; those that are as they were keep their times, so that cargo builds no more than it must."""
-    for name in run("git", "-C", ROOT, "ls-files", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "crates", "docs", "README.md").splitlines():
-        source, copy = ROOT / name, tree / name
-        if source.is_file() and not (copy.exists() and copy.read_bytes() == source.read_bytes()):
+def read(name, chosen):
+    return f'std::env::var("BENCH_{name}").map_or({chosen}, |text| text.parse().expect("a number"))'
+
+
+# (file, what stands there, once, and what is put in its place)
+CHANGES = [
+    (LIMITS, "pub const FRAME_TARGET: usize = 512 * 1024;", "pub " + static("FRAME_TARGET", "usize", read("FRAME_TARGET", "512 * 1024"))),
+    (LANE, "reserve(FRAME_TARGET +", "reserve(*FRAME_TARGET +"),
+    (LANE, ">= FRAME_TARGET", ">= *FRAME_TARGET"),
+    (LIMITS, "pub const RUNS_TARGET: usize = 128;", "pub " + static("RUNS_TARGET", "usize", read("RUNS_TARGET", "128"))),
+    (BASE, "take(RUNS_TARGET -", "take(*RUNS_TARGET -"),
+    (BASE, "const LIVE_SHARE: u64 = 5;", static("LIVE_SHARE", "u64", read("LIVE_SHARE", "5"))),
+    (BASE, "used * LIVE_SHARE", "used * *LIVE_SHARE"),
+    (CUT, "const WHOLE_UNIT: u64 = 8 << 10;", static("WHOLE_UNIT", "u64", read("WHOLE_UNIT", "8 << 10"))),
+    (CUT, "length <= WHOLE_UNIT", "length <= *WHOLE_UNIT"),
+    (CUT, "const LARGE_UNIT: Sizes = Sizes {\n    min: 2 << 10,\n    average: 4 << 10,\n    max: 16 << 10,\n};",
+     static("LARGE_UNIT", "Sizes", f"{{ let average: usize = {read('LARGE_UNIT', '4 << 10')}; "
+            "Sizes { min: average / 2, average, max: average * 4 } }")),
+    (CUT, ".scan(LARGE_UNIT,", ".scan(*LARGE_UNIT,"),
+    (FRAME, "const LEVEL: i32 = 3;", static("LEVEL", "i32", read("LEVEL", "3"))),
+    (FRAME, "Compressor::new(LEVEL)", "Compressor::new(*LEVEL)"),
+    (FRAME, "const PARAMETERS: [CParameter; 3] = [\n    CParameter::Strategy(Strategy::ZSTD_fast),\n    CParameter::HashLog(17),\n"
+     "    CParameter::MinMatch(6),\n];",
+     static("PARAMETERS", "Vec<CParameter>", f"{{ let hash_log: u32 = {read('HASH_LOG', '17')}; if hash_log == 0 {{ Vec::new() }} else {{ "
+            "vec![CParameter::Strategy(Strategy::ZSTD_fast), CParameter::HashLog(hash_log), CParameter::MinMatch(6)] } }")),
+    (FRAME, "in PARAMETERS {", "in PARAMETERS.iter().copied() {"),
+]
+
+
+def command(program, variables):
+    """How a shell calls the program with these constants."""
+    return " ".join(["env", *(f"BENCH_{name}={value}" for name, value in variables.items()), str(program)])
+
+
+def build():
+    """The program, which takes the constants from the environment."""
+    folder = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "bench-variants"
+    tree = folder / "tree"
+    changed = {}
+    for file, before, after in CHANGES:
+        text = changed.get(file, (ROOT / file).read_text())
+        check(text.count(before) == 1, f"{file} does not have {before!r} once: say in ci/bench/variant.py what it has now")
+        changed[file] = text.replace(before, after)
+    for name in run("git", "-C", ROOT, "ls-files", *TREE).splitlines():
+        copy = tree / name
+        data = changed[name].encode() if name in changed else (ROOT / name).read_bytes()
+        # What is as it was keeps its time, so that cargo builds no more than it must.
+        if not (copy.exists() and copy.read_bytes() == data):
             copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(source.read_bytes())
-
-
-def digest(tree):
-    listed = run("bash", "-c", f"cd '{tree}' && find crates Cargo.lock -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum")
-    return listed.split()[0][:16]
+            copy.write_bytes(data)
+    say("building strongroom with constants from the environment")
+    subprocess.run(["cargo", "build", "--quiet", "--release", "--locked", "--package", "strongroom", *PROFILE], cwd=tree, check=True,
+                   env=os.environ | {"CARGO_TARGET_DIR": str(folder / "target"), "RUSTFLAGS": "--cap-lints=warn"})
+    return shutil.copy(folder / "target" / "release" / "strongroom", "strongroom-variants")
