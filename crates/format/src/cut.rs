@@ -51,13 +51,13 @@ const CATALOG: Sizes = Sizes {
     max: 16 << 10,
 };
 const LARGE_UNIT: Sizes = Sizes {
-    min: 2 << 10,
-    average: 4 << 10,
-    max: 16 << 10,
+    min: 4 << 10,
+    average: 8 << 10,
+    max: 32 << 10,
 };
 
 /// Units up to this long are one chunk.
-const WHOLE_UNIT: u64 = 8 << 10;
+const WHOLE_UNIT: u64 = 32 << 10;
 /// Entries at least this long end a chunk; among shorter ones, about one of four does.
 const LONG_ENTRY: u64 = 4 << 10;
 /// A chunk of short entries that is not at least this long goes on.
