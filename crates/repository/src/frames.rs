@@ -11,9 +11,11 @@ use futures::{FutureExt, TryFutureExt};
 use crate::store::Name;
 use crate::{Compute, Error, Repository};
 
-/// Decoded frames that are kept: one for each run that a snapshot may refer to, so that a stream whose chunks alternate
-/// between runs reads each frame once. At 512 KiB each this is the greatest part of a restore's memory.
+/// Decoded frames of which later chunks may be asked for: enough for a stream whose chunks alternate between runs to read
+/// each frame about once. At 512 KiB each this bounds the memory of a restore; a snapshot of one run needs two or three.
 const KEPT: usize = 96;
+/// Decoded frames whose last chunk was read. Few are asked for again: those with chunks that repeat.
+const KEPT_AFTER_LAST: usize = 4;
 
 /// A run that is open: its data key, and where its chunks lie.
 pub(crate) struct OpenRun {
@@ -129,8 +131,15 @@ pub(crate) struct Frames {
 
 #[derive(Default)]
 struct Cache {
-    frames: HashMap<FrameId, (u64, Shared<BoxFuture<'static, Decoded>>)>,
+    frames: HashMap<FrameId, Kept>,
     clock: u64,
+}
+
+struct Kept {
+    decoded: Shared<BoxFuture<'static, Decoded>>,
+    /// When it was last asked for, on the cache's clock.
+    used: u64,
+    last_read: bool,
 }
 
 impl Frames {
@@ -164,6 +173,12 @@ impl Frames {
         });
         shared.map_err(Error::Shared).boxed()
     }
+
+    /// Says that the last chunk of a frame was read: whoever reads in order does not need it again.
+    pub(crate) fn last_read(&self, run: &OpenRun, stream: u32, frame: u64) {
+        let id = (run.place.run, stream, frame);
+        self.cache.lock().expect("no reader panics").last_read(id);
+    }
 }
 
 impl Cache {
@@ -173,17 +188,42 @@ impl Cache {
         fetch: impl FnOnce() -> Shared<BoxFuture<'static, Decoded>>,
     ) -> Shared<BoxFuture<'static, Decoded>> {
         self.clock += 1;
-        if self.frames.len() >= KEPT && !self.frames.contains_key(&id) {
-            let oldest = self
-                .frames
+        if let Some(kept) = self.frames.get_mut(&id) {
+            kept.used = self.clock;
+            return kept.decoded.clone();
+        }
+        self.forget_one_of(false, KEPT);
+        let decoded = fetch();
+        let kept = Kept {
+            decoded: decoded.clone(),
+            used: self.clock,
+            last_read: false,
+        };
+        self.frames.insert(id, kept);
+        decoded
+    }
+
+    fn last_read(&mut self, id: FrameId) {
+        if self.frames.get(&id).is_some_and(|kept| !kept.last_read) {
+            self.forget_one_of(true, KEPT_AFTER_LAST);
+            self.frames
+                .get_mut(&id)
+                .expect("it is of the other kind")
+                .last_read = true;
+        }
+    }
+
+    /// Makes room for one more frame among those whose last chunk was read, or among the others.
+    fn forget_one_of(&mut self, last_read: bool, room: usize) {
+        let alike = || {
+            self.frames
                 .iter()
-                .min_by_key(|(_, (used, _))| *used)
-                .map(|(id, _)| *id);
+                .filter(|(_, kept)| kept.last_read == last_read)
+        };
+        if alike().count() >= room {
+            let oldest = alike().min_by_key(|(_, kept)| kept.used).map(|(id, _)| *id);
             oldest.map(|oldest| self.frames.remove(&oldest));
         }
-        let entry = self.frames.entry(id).or_insert_with(|| (0, fetch()));
-        entry.0 = self.clock;
-        entry.1.clone()
     }
 }
 

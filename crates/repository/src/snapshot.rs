@@ -138,9 +138,12 @@ impl Snapshot {
                 frame = Some((located.frame, get.await?));
             }
             let (_, plain) = frame.as_ref().expect("it was just put there");
-            let chunk = &plain[located.bytes];
+            let chunk = &plain[located.bytes.clone()];
             hashes.update(blake3::hash(chunk).as_bytes());
             bytes.extend_from_slice(chunk);
+            if located.bytes.end == plain.len() {
+                self.frames.last_read(&run, origin.stream, located.frame);
+            }
         }
         Ok(())
     }
