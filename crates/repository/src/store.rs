@@ -1,18 +1,24 @@
+use std::fs::File;
+use std::io::Read as _;
 use std::ops::Range;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use format::{COMMITS_MAX, JobName, RunId};
+use format::{COMMITS_MAX, JobName, Object, RunId};
 use futures::TryStreamExt;
+use futures::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    Error as StoreError, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
-    PutOptions, PutPayload,
+    Error as StoreError, GetOptions, GetRange, GetResultPayload, ObjectMeta, ObjectStore,
+    ObjectStoreExt, PutMode, PutOptions,
 };
 
-use crate::Error;
+use crate::{Compute, Error};
+
+/// Bytes that come over a network in small pieces are hashed this many at a time.
+const HASHED_AT_ONCE: usize = 1 << 20;
 
 /// An object store as strongroom uses it: create if absent, read whole or in part, list. Nothing is ever overwritten.
 #[derive(Clone)]
@@ -57,11 +63,7 @@ impl Store {
     /// Creates the object, durably. `false`: it exists already, and was left alone.
     ///
     /// After any other error the object may exist or not: whoever cares reads it.
-    pub(crate) async fn create(
-        &self,
-        name: &Name,
-        bytes: impl Into<PutPayload>,
-    ) -> Result<bool, Error> {
+    pub(crate) async fn create(&self, name: &Name, bytes: Bytes) -> Result<bool, Error> {
         let options = PutOptions {
             mode: PutMode::Create,
             ..Default::default()
@@ -81,16 +83,39 @@ impl Store {
             Err(source) => return Err(self.failed("read", name, source)),
         };
         if got.meta.size > limit {
-            let size = got.meta.size;
-            return Err(Error::damaged(
-                name.to_string(),
-                format!("{size} bytes are too many"),
-            ));
+            return Err(too_long(name, got.meta.size));
         }
         got.bytes()
             .await
             .map(Some)
             .map_err(|source| self.failed("read", name, source))
+    }
+
+    /// The size of an object of at most `limit` bytes, and its digest. `None`: there is none.
+    ///
+    /// It is read in pieces, for a pack is large and several are read at the same time.
+    pub(crate) async fn digest(
+        &self,
+        name: &Name,
+        limit: u64,
+        compute: &Compute,
+    ) -> Result<Option<Object>, Error> {
+        let got = match self.inner.get_opts(&name.0, GetOptions::default()).await {
+            Ok(got) => got,
+            Err(StoreError::NotFound { .. }) => return Ok(None),
+            Err(source) => return Err(self.failed("read", name, source)),
+        };
+        let hashed = match got.payload {
+            GetResultPayload::File(file, _) => {
+                compute.run(move || digest_of_file(file, limit)).await
+            }
+            GetResultPayload::Stream(pieces) => digest_of_stream(pieces, limit, compute).await,
+        };
+        let object = hashed.map_err(|source| self.failed("read", name, source))?;
+        if object.size > limit {
+            return Err(too_long(name, object.size));
+        }
+        Ok(Some(object))
     }
 
     /// A part of an object that must exist and be that long.
@@ -164,6 +189,55 @@ impl Store {
             object: format!("{}/{name}", self.place),
             source,
         }
+    }
+}
+
+fn too_long(name: &Name, size: u64) -> Error {
+    Error::damaged(name.to_string(), format!("{size} bytes are too many"))
+}
+
+fn digest_of_file(file: File, limit: u64) -> Result<Object, StoreError> {
+    let mut hasher = blake3::Hasher::new();
+    let read = hasher.update_reader(file.take(limit.saturating_add(1)));
+    read.map_err(|error| StoreError::Generic {
+        store: "file",
+        source: error.into(),
+    })?;
+    Ok(object_of(&hasher))
+}
+
+async fn digest_of_stream(
+    mut pieces: BoxStream<'_, Result<Bytes, StoreError>>,
+    limit: u64,
+    compute: &Compute,
+) -> Result<Object, StoreError> {
+    let mut hasher = blake3::Hasher::new();
+    loop {
+        let mut batch = Vec::new();
+        let mut size = 0;
+        while size < HASHED_AT_ONCE
+            && let Some(piece) = pieces.try_next().await?
+        {
+            size += piece.len();
+            batch.push(piece);
+        }
+        if batch.is_empty() || hasher.count() > limit {
+            return Ok(object_of(&hasher));
+        }
+        let hash = move || {
+            batch.iter().fold(hasher, |mut hasher, piece| {
+                hasher.update(piece);
+                hasher
+            })
+        };
+        hasher = compute.run(hash).await;
+    }
+}
+
+fn object_of(hasher: &blake3::Hasher) -> Object {
+    Object {
+        size: hasher.count(),
+        digest: hasher.finalize().into(),
     }
 }
 

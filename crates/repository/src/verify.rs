@@ -186,21 +186,13 @@ async fn check_digests(
                 .map(|named| named.object.size)
                 .max()
                 .unwrap_or(PACK_MAX);
-            let bytes = match repository.store.read(&name, limit).await {
-                Ok(bytes) => bytes,
-                Err(error) => return (name, objects, Err(error)),
-            };
-            let size = bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
-            let digest = match bytes {
-                Some(bytes) => Some(compute.run(move || archive::Digest::of(&bytes)).await),
-                None => None,
-            };
-            (name, objects, Ok((size, digest)))
+            let read = repository.store.digest(&name, limit, compute).await;
+            (name, objects, read)
         })
         .buffer_unordered(CONCURRENT_READS);
     while let Some((name, objects, read)) = results.next().await {
-        let (size, digest) = match read {
-            Ok(read) => read,
+        let found = match read {
+            Ok(found) => found,
             Err(Error::Damaged { detail, .. }) => {
                 report.damage.push(damage_to(&name, objects, detail));
                 continue;
@@ -214,11 +206,12 @@ async fn check_digests(
             }
             Err(error) => return Err(error),
         };
+        let size = found.map_or(0, |found| found.size);
         report.bytes += size;
         progress(size);
         for Named { object, snapshots } in objects {
-            let what = match digest {
-                Some(digest) if digest == object.digest => continue,
+            let what = match found {
+                Some(found) if found.digest == object.digest => continue,
                 Some(_) => "its bytes are not those that were written",
                 None => "it is missing",
             };
