@@ -232,7 +232,7 @@ impl Backup {
         self.packer
             .lock()
             .await
-            .push(sealed.stream, sealed.chunks, sealed.bytes)
+            .push(sealed.stream, sealed.chunks, &sealed.bytes)
             .await
     }
 

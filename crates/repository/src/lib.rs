@@ -18,6 +18,7 @@ mod view;
 mod base;
 mod compute;
 mod lane;
+mod pack_buffer;
 mod packer;
 
 mod append;

@@ -7,8 +7,8 @@ use format::{
 };
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt, future::BoxFuture};
-use object_store::PutPayload;
 
+use crate::pack_buffer::PackBuffers;
 use crate::store::{Name, Store};
 use crate::{Compute, Error};
 
@@ -21,9 +21,9 @@ pub(crate) struct Packer {
     job: JobName,
     place: Place,
     compute: Compute,
-    /// The sealed frames of the pack that is being filled, and their bytes.
-    pack: Vec<Bytes>,
-    length: usize,
+    buffers: PackBuffers,
+    /// The sealed frames of the pack that is being filled, end to end.
+    pack: Vec<u8>,
     number: u32,
     rows: BTreeMap<u32, Vec<FrameRow>>,
     uploads: FuturesUnordered<BoxFuture<'static, Result<Pack, Error>>>,
@@ -45,8 +45,8 @@ impl Packer {
             job: place.job.clone(),
             place,
             compute,
+            buffers: PackBuffers::default(),
             pack: Vec::new(),
-            length: 0,
             number: 0,
             rows: BTreeMap::new(),
             uploads: FuturesUnordered::new(),
@@ -61,10 +61,10 @@ impl Packer {
         &mut self,
         stream: u32,
         chunks: Vec<u32>,
-        sealed: Vec<u8>,
+        sealed: &[u8],
     ) -> Result<(), Error> {
         self.append(stream, chunks, sealed);
-        if self.length >= PACK_TARGET {
+        if self.pack.len() >= PACK_TARGET {
             self.close().await?;
         }
         self.nudge()
@@ -86,27 +86,29 @@ impl Packer {
         })
     }
 
-    fn append(&mut self, stream: u32, chunks: Vec<u32>, sealed: Vec<u8>) {
+    fn append(&mut self, stream: u32, chunks: Vec<u32>, sealed: &[u8]) {
+        if self.pack.capacity() == 0 {
+            self.pack = self.buffers.empty();
+        }
         let row = FrameRow {
             pack: self.number,
-            offset: self.length as u32,
+            offset: self.pack.len() as u32,
             sealed: sealed.len() as u32,
             chunks,
         };
         self.rows.entry(stream).or_default().push(row);
-        self.length += sealed.len();
-        self.pack.push(Bytes::from(sealed));
+        self.pack.extend_from_slice(sealed);
     }
 
     /// Hides the exact size of the last pack behind a frame of zeros.
     fn pad(&mut self, key: &DataKey) {
-        let length = self.length as u64;
+        let length = self.pack.len() as u64;
         // The shortest padding frame is 17 bytes; one more than the pack's length is always a longer Padmé length away.
         let missing = padme(length + 17) - length;
         let (&stream, rows) = self.rows.last_key_value().expect("a pack has a frame");
         let frame = rows.len() as u64;
         let padding = seal_padding(key, &self.place, stream, frame, missing as usize);
-        self.append(stream, Vec::new(), padding);
+        self.append(stream, Vec::new(), &padding);
     }
 
     async fn close(&mut self) -> Result<(), Error> {
@@ -117,16 +119,15 @@ impl Packer {
         }
         let number = self.number;
         self.number += 1;
-        let size = std::mem::take(&mut self.length) as u64;
-        let pack = PutPayload::from_iter(std::mem::take(&mut self.pack));
+        let pack = self.buffers.share(std::mem::take(&mut self.pack));
         let hashed = pack.clone();
-        let digest = self.compute.run(move || digest_of(&hashed));
+        let digest = self.compute.run(move || Digest::of(&hashed));
         let name = Name::in_run(&self.job, self.place.run, &pack_name(number));
         let store = self.store.clone();
         self.uploads.push(
             async move {
                 let object = Object {
-                    size,
+                    size: pack.len() as u64,
                     digest: digest.await,
                 };
                 create_new(&store, &name, pack).await?;
@@ -146,21 +147,9 @@ impl Packer {
     }
 }
 
-fn digest_of(pack: &PutPayload) -> Digest {
-    let mut hasher = blake3::Hasher::new();
-    for frame in pack {
-        hasher.update(frame);
-    }
-    hasher.finalize().into()
-}
-
 /// Creates an object of this run. That it exists already means that two processes drew the same 128 random bits, or that
 /// somebody puts objects in our way: neither is survivable under this name.
-pub(crate) async fn create_new(
-    store: &Store,
-    name: &Name,
-    bytes: impl Into<PutPayload>,
-) -> Result<(), Error> {
+pub(crate) async fn create_new(store: &Store, name: &Name, bytes: Bytes) -> Result<(), Error> {
     if store.create(name, bytes).await? {
         Ok(())
     } else {
