@@ -120,7 +120,7 @@ impl Store {
 
     /// A part of an object that must exist and be that long.
     pub(crate) async fn read_range(&self, name: &Name, range: Range<u64>) -> Result<Bytes, Error> {
-        let wanted = range.end - range.start;
+        let (wanted, end) = (range.end - range.start, range.end);
         let options = GetOptions {
             range: Some(GetRange::Bounded(range)),
             ..GetOptions::default()
@@ -135,7 +135,7 @@ impl Store {
             Err(source) => {
                 // Stores say in many ways that a range lies beyond the end: ask for the size instead of guessing.
                 match self.size(name).await {
-                    Ok(Some(size)) if size < wanted => {
+                    Ok(Some(size)) if size < end => {
                         Err(Error::damaged(name.to_string(), "it was cut"))
                     }
                     _ => Err(self.failed("read", name, source)),

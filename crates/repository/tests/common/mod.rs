@@ -5,6 +5,7 @@
     reason = "each test file is a crate that uses a part of it"
 )]
 
+pub mod dice;
 pub mod faults;
 
 use std::collections::BTreeMap;
