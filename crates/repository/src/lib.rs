@@ -8,6 +8,7 @@
 //! snapshot is read, how everything is verified.
 
 mod error;
+mod folders;
 mod store;
 
 mod repository;
@@ -35,6 +36,7 @@ pub use append::Appended;
 pub use backup::{Backup, BackupOptions, Captured, Finished, Outcome, SourceResult};
 pub use compute::Compute;
 pub use error::Error;
+pub use folders::create_root;
 pub use reader::{EntryReader, Select};
 pub use repository::Repository;
 pub use snapshot::Snapshot;

@@ -15,6 +15,7 @@ use object_store::{
     ObjectStoreExt, PutMode, PutOptions,
 };
 
+use crate::folders::Folders;
 use crate::{Compute, Error};
 
 /// Bytes that come over a network in small pieces are hashed this many at a time.
@@ -25,6 +26,8 @@ const HASHED_AT_ONCE: usize = 1 << 20;
 pub struct Store {
     inner: Arc<dyn ObjectStore>,
     place: String,
+    /// Of a local directory, whose folders must be durable before anything is stored in them.
+    folders: Option<Arc<Folders>>,
 }
 
 impl Store {
@@ -33,13 +36,14 @@ impl Store {
         Self {
             inner,
             place: place.into(),
+            folders: None,
         }
     }
 
     /// A local directory, which must exist.
     ///
     /// Files and the folders that name them are synced before a create returns (object_store leaves that off by
-    /// default: `apache/arrow-rs-object-store:src/local.rs`, `with_fsync`).
+    /// default: `apache/arrow-rs-object-store:src/local.rs`, `with_fsync`), and folders before they are used.
     pub fn local(directory: &FilePath) -> Result<Self, Error> {
         let place = directory.display().to_string();
         let missing = || Error::NoRepository {
@@ -52,6 +56,7 @@ impl Store {
         Ok(Self {
             inner: Arc::new(store.with_fsync(true)),
             place,
+            folders: Some(Arc::new(Folders::below(directory.to_owned()))),
         })
     }
 
@@ -68,6 +73,8 @@ impl Store {
             mode: PutMode::Create,
             ..Default::default()
         };
+        self.make_folders(name)
+            .map_err(|source| self.failed("create", name, source))?;
         match self.inner.put_opts(&name.0, bytes.into(), options).await {
             Ok(_) => Ok(true),
             Err(StoreError::AlreadyExists { .. }) => Ok(false),
@@ -181,6 +188,18 @@ impl Store {
             .iter()
             .filter_map(|path| path.filename().map(str::to_owned))
             .collect())
+    }
+
+    /// Blocks for the few syncs that the first object of a folder costs.
+    fn make_folders(&self, name: &Name) -> Result<(), StoreError> {
+        let Some(folders) = &self.folders else {
+            return Ok(());
+        };
+        let made = folders.make_above(FilePath::new(name.0.as_ref()));
+        made.map_err(|source| StoreError::Generic {
+            store: "LocalFileSystem",
+            source: source.into(),
+        })
     }
 
     fn failed(&self, operation: &'static str, name: &Name, source: StoreError) -> Error {

@@ -3,9 +3,13 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::faults::{Mortal, Stop};
 use common::{Secrets, World, noise, sample};
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
 use repository::Outcome;
 
 fn changed() -> Secrets {
@@ -16,13 +20,31 @@ fn changed() -> Secrets {
 }
 
 #[tokio::test]
-async fn a_stop_at_any_store_operation_loses_nothing() {
+async fn a_stop_at_any_store_operation_in_memory_loses_nothing() {
+    stop_everywhere(&|| Arc::new(InMemory::new())).await;
+}
+
+#[tokio::test]
+async fn a_stop_at_any_store_operation_in_a_directory_loses_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let made = AtomicUsize::new(0);
+    stop_everywhere(&|| {
+        let number = made.fetch_add(1, Ordering::Relaxed);
+        let place = folder.path().join(number.to_string());
+        std::fs::create_dir(&place).expect("a folder");
+        let store = LocalFileSystem::new_with_prefix(place).expect("it was just made");
+        Arc::new(store.with_fsync(true))
+    })
+    .await;
+}
+
+async fn stop_everywhere(new_store: &dyn Fn() -> Arc<dyn ObjectStore>) {
     let mut operations = 0;
     let mut outcomes = [0, 0];
     loop {
         let mut died = false;
         for stop in [Stop::Before, Stop::After] {
-            let world = World::new().await;
+            let world = World::on(new_store()).await;
             world.back_up(&sample()).await;
 
             let mortal = Mortal::new(Arc::clone(&world.store), operations, stop);

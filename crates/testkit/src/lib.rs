@@ -4,12 +4,19 @@
 //! The programs are put in place by the scripts in `servers/`. Where one is missing, [`require`] says so and the test is
 //! skipped; with `CI=true` in the environment that is a failure instead.
 //!
+//! [`Disk`] is a model of a disk whose power fails, which replays what a program did to its files.
+//!
 //! This is test code: it panics with the reason where anything goes wrong.
 
 mod certificates;
 mod etcd;
 mod programs;
 
+mod disk;
+mod trace;
+
 pub use certificates::{Certificates, Pair};
+pub use disk::{Disk, Fate, Survivors};
 pub use etcd::{Etcd, EtcdOptions};
-pub use programs::{Release, require};
+pub use programs::{Release, require, require_program};
+pub use trace::{Change, Traced, changes, strace};

@@ -39,6 +39,22 @@ pub fn require(name: &str) -> Option<Release> {
     found.map(|folder| Release { folder })
 }
 
+/// Whether the program is in `PATH`. If not: prints that the test is skipped and how to get it, or panics where `CI=true`.
+pub fn require_program(name: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    if !found {
+        let message = format!("{name} is not in PATH: ./test fetches it");
+        let quick = env::var_os("STRONGROOM_QUICK").is_some();
+        assert!(
+            quick || env::var("CI").as_deref() != Ok("true"),
+            "{message}"
+        );
+        skip(&message);
+    }
+    found
+}
+
 #[expect(
     clippy::print_stderr,
     reason = "a skipped test says why, on the runner's output"

@@ -1,8 +1,6 @@
 //! `init`: makes the repository.
 
 use std::fmt;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -24,11 +22,7 @@ pub(crate) struct NewRepository {
 pub(crate) async fn init(session: &Session) -> anyhow::Result<NewRepository> {
     let place = session.place()?;
     let named = || format!("make the repository {}", place.display());
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(place)
-        .with_context(named)?;
+    repository::create_root(place).with_context(named)?;
     let store = Store::local(place)?;
     if !is_empty(place).with_context(named)? {
         // A repository that is there, or a newer one, says so itself.

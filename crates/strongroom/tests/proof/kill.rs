@@ -177,6 +177,11 @@ impl Dice {
         Self(seed)
     }
 
+    /// The same numbers each time.
+    pub(crate) fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// `SplitMix64`.
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

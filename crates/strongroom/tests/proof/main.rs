@@ -6,6 +6,7 @@ mod concurrent;
 mod drill;
 mod interrupted;
 mod kill;
+mod power;
 
 mod scene;
 mod tree;
