@@ -1,6 +1,7 @@
 //! Proofs on the real program: what it promises, tried from outside, with real folders, processes, signals and servers.
 
 mod bad_input;
+mod bounded;
 mod canary;
 mod concurrent;
 mod drill;
