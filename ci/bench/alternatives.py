@@ -17,8 +17,8 @@ from values import Values, make_files
 
 SMALL_FILES = 2000
 READS = 5
-# The sets on which a constant makes a difference: most units of b fit into one chunk, and none of a2.
-SETS_OF = {"b": ["frames", "zstd"], "a2": ["units of one chunk, up to", "chunks of larger units, on average"]}
+# The sets on which a constant makes a difference: units of b are of one to three pages of 4 KiB, all those of a2 are large.
+SETS_OF = {"b": ["frames", "units of one chunk, up to", "zstd"], "a2": ["chunks of larger units, on average"]}
 # The same for the constants about runs, and at which share of its size a set is lived through.
 SIMULATED = {"runs referred to, at most": ("a2", 40), "share of a run in use, at least": ("b", 50)}
 

@@ -181,7 +181,8 @@ def targets(blob, files, listing, tools):
     return report.table(["work", "to reach", "strongroom", f"{restic}, or the pipe", "ratio", ""], rows) + [
         "Where a target names restic its newest release counts; in brackets what that was in bytes per CPU-second when the target was set. "
         "restic's side of `verify data` is `check --read-data`, which also decrypts. Peak memory has a test of its own, under a limit set by "
-        f"the kernel. The {listing['count']:,} snapshots are of {JOBS} jobs and took {listing['making']:.0f} s to make; listing them took "
+        f"the kernel. The {listing['count']:,} snapshots are of {JOBS} jobs and took {listing['making']:.0f} s to make; "
+        "their commits name one run each, and those that name many take longer (see the last section); listing took "
         f"{listing['usage'].cpu:.2f} CPU-seconds and {report.megabytes(listing['usage'].memory)} MB of memory.", ""]
 
 

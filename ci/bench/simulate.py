@@ -40,7 +40,8 @@ def measure_all(folder, options):
     lines += [f"The first snapshot stored {report.megabytes(result['first'])} MB. A snapshot refers to {result['runs_mean']:.0f} runs on "
               f"average and {result['runs_most']} at most. Its own metadata, in KB, median and most: {own}. A backup took "
               f"{result['cpu'][0]:.2f} CPU-seconds on the first day and {result['cpu'][1]:.2f} on the last, when the log had "
-              f"{options.days * 24:,} commits.", ""]
+              f"{options.days * 24:,} commits. `snapshots` over all of them took {result['listing'].wall:.2f} s and "
+              f"{result['listing'].cpu:.2f} CPU-seconds.", ""]
     report.write("simulate", lines)
 
 
@@ -76,6 +77,7 @@ def analysed(tool, usages):
     metadata = [repository.metadata(hour) for hour in hours]
     runs = [len(commit["runs"]) for commit in repository.commits]
     added = [commit["added"] for commit in repository.commits]
+    listing = measure.measure(tool.command("snapshots --json"))
     parts = {name: [sizes[name] for sizes in metadata] for name in metadata[0]}
     return {
         "hours": len(hours), "kept": len(kept), "stored": tool.stored(), "first": added[0],
@@ -83,6 +85,7 @@ def analysed(tool, usages):
         "metadata_all": sum(sum(sizes) for sizes in parts.values()),
         "metadata": {name: (statistics.median(sizes), max(sizes)) for name, sizes in parts.items()},
         "runs_mean": statistics.mean(runs), "runs_most": max(runs), "commit": statistics.mean(parts["commit"][len(runs) // 2:]),
+        "listing": listing,
         "cpu": (statistics.median(usages[:TIMED]), statistics.median(usages[-TIMED:])),
         "referred_kept": repository.referred(kept), "referred_newest": repository.referred(kept[-1:]),
     }
