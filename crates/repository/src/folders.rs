@@ -53,7 +53,7 @@ pub fn create_root(folder: &Path) -> Result<()> {
     // folders that are not ours to open: it is tried.
     for parent in there.iter().filter_map(|folder| folder.parent()) {
         match sync(parent) {
-            Err(error) if error.kind() != ErrorKind::PermissionDenied => return Err(error),
+            Err(error) if !refused(&error) => return Err(error),
             _ => {}
         }
     }
@@ -61,6 +61,14 @@ pub fn create_root(folder: &Path) -> Result<()> {
         .iter()
         .rev()
         .try_for_each(|folder| make(&builder, folder))
+}
+
+/// Not ours to open, or of a file system that syncs no folders.
+fn refused(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::PermissionDenied | ErrorKind::InvalidInput
+    )
 }
 
 /// Makes a folder if there is none, and syncs its name either way.
