@@ -7,6 +7,7 @@ mod concurrent;
 mod drill;
 mod interrupted;
 mod kill;
+mod memory;
 mod power;
 
 mod scene;

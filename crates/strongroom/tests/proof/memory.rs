@@ -1,0 +1,76 @@
+//! Memory does not grow with the data: every command that touches all of it, under a limit of the kernel.
+//!
+//! 8 MiB and 1 GiB of noise in one file; 4 GiB with `STRONGROOM_LONG=1`.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+
+use crate::bounded::{LIMIT_KIB, bounded};
+use crate::scene::Scene;
+
+/// How much more the large input may need.
+const DIFFERENCE_KIB: u64 = 48 << 10;
+
+#[test]
+fn memory_does_not_grow_with_the_data() {
+    let long = std::env::var_os("STRONGROOM_LONG").is_some();
+    let small = peaks(8 << 20);
+    let large = peaks(if long { 4 << 30 } else { 1 << 30 });
+    for ((command, small), (_, large)) in small.iter().zip(&large) {
+        say(&format!("{command}: {small} KiB, {large} KiB"));
+        assert!(*large <= LIMIT_KIB, "{command}: {large} KiB");
+        assert!(
+            *large <= small + DIFFERENCE_KIB,
+            "{command}: {small} KiB, {large} KiB"
+        );
+    }
+}
+
+/// The most memory that each command had.
+fn peaks(size: u64) -> Vec<(&'static str, u64)> {
+    let scene = Scene::new();
+    let path = scene.path("secrets/large");
+    let mut noise = File::open("/dev/urandom").expect("Linux has it").take(size);
+    let mut file = File::create(&path).expect("a file");
+    io::copy(&mut noise, &mut file).expect("there is room");
+    let name = path.display().to_string();
+    let commands: [(&str, &[&str]); 7] = [
+        ("backup, the first", &["backup"]),
+        ("backup, unchanged", &["backup"]),
+        ("verify", &["verify"]),
+        ("verify --level data", &["verify", "--level", "data"]),
+        (
+            "verify --level full",
+            &["verify", "--level", "full", "--identity", "identity.txt"],
+        ),
+        (
+            "restore",
+            &[
+                "restore",
+                "prod",
+                "--to",
+                "out",
+                "--yes",
+                "--identity",
+                "identity.txt",
+            ],
+        ),
+        ("cat", &["cat", "prod", &name, "--identity", "identity.txt"]),
+    ];
+    let peaks = commands.iter().map(|(what, words)| {
+        let (seen, peak) = bounded(&scene, words);
+        let seen = seen.done();
+        if *what == "cat" {
+            assert_eq!(seen.stdout.len() as u64, size);
+        }
+        (*what, peak)
+    });
+    let peaks = peaks.collect();
+    assert!(fs::metadata(scene.restored("out", "secrets/large")).is_ok_and(|it| it.len() == size));
+    peaks
+}
+
+#[expect(clippy::print_stderr, reason = "for docs/reliability.md")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
