@@ -7,6 +7,8 @@ import platform
 import re
 import sys
 
+from measure import run
+
 REPORT = pathlib.Path(__file__).parents[2] / "docs" / "benchmarks.md"
 ORDER = ["compare", "sets", "alternatives", "simulate"]
 INTRODUCTION = """# Benchmarks
@@ -38,8 +40,9 @@ def heading(title, versions):
     """The title, and with what and on what it was measured."""
     model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     command = " ".join(["./bench", *sys.argv[1:]])
+    commit = run("git", "-C", REPORT.parent, "rev-parse", "--short", "HEAD").strip()
     return [f"## {title}", "",
-            f"By `{command}` on {datetime.date.today()}: {os.cpu_count()} × {model}, Linux {platform.release()}, one local disk. "
+            f"By `{command}` at commit {commit} on {datetime.date.today()}: {os.cpu_count()} × {model}, Linux {platform.release()}, one local disk. "
             f"{'; '.join(versions)}.", ""]
 
 

@@ -3,13 +3,14 @@
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
 from measure import check, run, say
 
 ROOT = pathlib.Path(__file__).parents[2]
-TREE = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "crates", "docs", "README.md"]
+TREE = [".cargo", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "crates", "docs", "README.md"]
 LIMITS, CUT, FRAME = (f"crates/format/src/{name}.rs" for name in ("limits", "cut", "frame"))
 LANE, BASE = (f"crates/repository/src/{name}.rs" for name in ("lane", "base"))
 # For the time that a build takes. What is left out gains strongroom a few hundredths, in every variant alike.
@@ -18,7 +19,7 @@ PROFILE = ["--config", "profile.release.lto=false", "--config", "profile.release
 
 @dataclasses.dataclass
 class Constant:
-    """What it is called, what it is, and what it might be: {title: {variable: value}}."""
+    """What it is called, what it is (in words; the source has the value), and what it might be: {title: {variable: value}}."""
 
     title: str
     chosen: str
@@ -31,8 +32,10 @@ def number(title, variable, chosen, others):
 
 STORED = [
     number("frames", "FRAME_TARGET", "512 KiB", {"256 KiB": 256 << 10, "1 MiB": 1 << 20, "2 MiB": 2 << 20}),
-    number("units of one chunk, up to", "WHOLE_UNIT", "8 KiB", {"4 KiB": 4 << 10, "16 KiB": 16 << 10, "32 KiB": 32 << 10}),
-    number("chunks of larger units, on average", "LARGE_UNIT", "4 KiB", {"2 KiB": 2 << 10, "8 KiB": 8 << 10, "16 KiB": 16 << 10}),
+    number("units of one chunk, up to", "WHOLE_UNIT", "32 KiB",
+           {"4 KiB": 4 << 10, "8 KiB": 8 << 10, "16 KiB": 16 << 10, "64 KiB": 64 << 10}),
+    number("chunks of larger units, on average", "LARGE_UNIT", "8 KiB",
+           {"2 KiB": 2 << 10, "4 KiB": 4 << 10, "16 KiB": 16 << 10}),
     Constant("zstd", "level 3, but fast, 17, 6", {
         "level 3, but fast, 16, 6": {"HASH_LOG": 16}, "level 1": {"LEVEL": 1, "HASH_LOG": 0}, "level 3": {"HASH_LOG": 0},
         "level 6": {"LEVEL": 6, "HASH_LOG": 0}}),
@@ -51,28 +54,34 @@ def read(name, chosen):
     return f'std::env::var("BENCH_{name}").map_or({chosen}, |text| text.parse().expect("a number"))'
 
 
-# (file, what stands there, once, and what is put in its place)
+def constant(name, kind):
+    """A change of a constant that is one number."""
+    return rf"const {name}: {kind} = ([^;]+);", lambda found: static(name, kind, read(name, found[1]))
+
+
+# (file, what stands there once, what is put in its place)
 CHANGES = [
-    (LIMITS, "pub const FRAME_TARGET: usize = 512 * 1024;", "pub " + static("FRAME_TARGET", "usize", read("FRAME_TARGET", "512 * 1024"))),
-    (LANE, "reserve(FRAME_TARGET +", "reserve(*FRAME_TARGET +"),
+    (LIMITS, *constant("FRAME_TARGET", "usize")),
+    (LANE, r"reserve\(FRAME_TARGET \+", "reserve(*FRAME_TARGET +"),
     (LANE, ">= FRAME_TARGET", ">= *FRAME_TARGET"),
-    (LIMITS, "pub const RUNS_TARGET: usize = 128;", "pub " + static("RUNS_TARGET", "usize", read("RUNS_TARGET", "128"))),
-    (BASE, "take(RUNS_TARGET -", "take(*RUNS_TARGET -"),
-    (BASE, "const LIVE_SHARE: u64 = 5;", static("LIVE_SHARE", "u64", read("LIVE_SHARE", "5"))),
-    (BASE, "used * LIVE_SHARE", "used * *LIVE_SHARE"),
-    (CUT, "const WHOLE_UNIT: u64 = 8 << 10;", static("WHOLE_UNIT", "u64", read("WHOLE_UNIT", "8 << 10"))),
+    (LIMITS, *constant("RUNS_TARGET", "usize")),
+    (BASE, r"take\(RUNS_TARGET -", "take(*RUNS_TARGET -"),
+    (BASE, *constant("LIVE_SHARE", "u64")),
+    (BASE, r"used \* LIVE_SHARE", "used * *LIVE_SHARE"),
+    (CUT, *constant("WHOLE_UNIT", "u64")),
     (CUT, "length <= WHOLE_UNIT", "length <= *WHOLE_UNIT"),
-    (CUT, "const LARGE_UNIT: Sizes = Sizes {\n    min: 2 << 10,\n    average: 4 << 10,\n    max: 16 << 10,\n};",
-     static("LARGE_UNIT", "Sizes", f"{{ let average: usize = {read('LARGE_UNIT', '4 << 10')}; "
-            "Sizes { min: average / 2, average, max: average * 4 } }")),
-    (CUT, ".scan(LARGE_UNIT,", ".scan(*LARGE_UNIT,"),
-    (FRAME, "const LEVEL: i32 = 3;", static("LEVEL", "i32", read("LEVEL", "3"))),
-    (FRAME, "Compressor::new(LEVEL)", "Compressor::new(*LEVEL)"),
-    (FRAME, "const PARAMETERS: [CParameter; 3] = [\n    CParameter::Strategy(Strategy::ZSTD_fast),\n    CParameter::HashLog(17),\n"
-     "    CParameter::MinMatch(6),\n];",
-     static("PARAMETERS", "Vec<CParameter>", f"{{ let hash_log: u32 = {read('HASH_LOG', '17')}; if hash_log == 0 {{ Vec::new() }} else {{ "
-            "vec![CParameter::Strategy(Strategy::ZSTD_fast), CParameter::HashLog(hash_log), CParameter::MinMatch(6)] } }")),
-    (FRAME, "in PARAMETERS {", "in PARAMETERS.iter().copied() {"),
+    (CUT, r"const LARGE_UNIT: Sizes = Sizes \{\s*min: [^,]+,\s*average: ([^,]+),\s*max: [^,]+,\s*\};",
+     lambda found: static("LARGE_UNIT", "Sizes", f"{{ let average: usize = {read('LARGE_UNIT', found[1])}; "
+                                                 "Sizes { min: average / 2, average, max: average * 4 } }")),
+    (CUT, r"\.scan\(LARGE_UNIT,", ".scan(*LARGE_UNIT,"),
+    (FRAME, *constant("LEVEL", "i32")),
+    (FRAME, r"Compressor::new\(LEVEL\)", "Compressor::new(*LEVEL)"),
+    (FRAME, r"const PARAMETERS: \[CParameter; 3\] = \[\s*CParameter::Strategy\(Strategy::ZSTD_fast\),\s*CParameter::HashLog\((\d+)\),"
+            r"\s*CParameter::MinMatch\(6\),\s*\];",
+     lambda found: static("PARAMETERS", "Vec<CParameter>",
+                          f"{{ let hash_log: u32 = {read('HASH_LOG', found[1])}; if hash_log == 0 {{ Vec::new() }} else {{ "
+                          "vec![CParameter::Strategy(Strategy::ZSTD_fast), CParameter::HashLog(hash_log), CParameter::MinMatch(6)] } }")),
+    (FRAME, r"in PARAMETERS \{", "in PARAMETERS.iter().copied() {"),
 ]
 
 
@@ -88,8 +97,8 @@ def build():
     changed = {}
     for file, before, after in CHANGES:
         text = changed.get(file, (ROOT / file).read_text())
-        check(text.count(before) == 1, f"{file} does not have {before!r} once: say in ci/bench/variant.py what it has now")
-        changed[file] = text.replace(before, after)
+        changed[file], count = re.subn(before, after, text)
+        check(count == 1, f"{file} does not have {before!r} once: say in ci/bench/variant.py what it has now")
     for name in run("git", "-C", ROOT, "ls-files", *TREE).splitlines():
         copy = tree / name
         data = changed[name].encode() if name in changed else (ROOT / name).read_bytes()
@@ -99,5 +108,5 @@ def build():
             copy.write_bytes(data)
     say("building strongroom with constants from the environment")
     subprocess.run(["cargo", "build", "--quiet", "--release", "--locked", "--package", "strongroom", *PROFILE], cwd=tree, check=True,
-                   env=os.environ | {"CARGO_TARGET_DIR": str(folder / "target"), "RUSTFLAGS": "--cap-lints=warn"})
+                   env=os.environ | {"CARGO_TARGET_DIR": str(folder / "target")})
     return shutil.copy(folder / "target" / "release" / "strongroom", "strongroom-variants")
