@@ -9,7 +9,8 @@ use futures::future::BoxFuture;
 #[derive(Clone)]
 pub struct Compute(Arc<dyn Fn(Work) + Send + Sync>);
 
-type Work = Box<dyn FnOnce() + Send>;
+/// Something to be computed: it waits for nothing.
+pub type Work = Box<dyn FnOnce() + Send>;
 
 impl Compute {
     /// `start` must run what it is given, at once or on another thread.

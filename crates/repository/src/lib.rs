@@ -34,7 +34,7 @@ mod verify;
 
 pub use append::Appended;
 pub use backup::{Backup, BackupOptions, Captured, Finished, Outcome, SourceResult};
-pub use compute::Compute;
+pub use compute::{Compute, Work};
 pub use error::Error;
 pub use folders::create_root;
 pub use reader::{EntryReader, Select};

@@ -9,6 +9,7 @@ mod config;
 
 mod commands;
 
+mod processors;
 mod session;
 mod sources;
 mod wanted;
@@ -86,7 +87,7 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
             Output::raw(&commands::completions::completions(completions.shell))?;
         }
         Command::Man(man) => Output::raw(&commands::man::man(man.command.as_deref())?)?,
-        command => return in_repository(command, &Session::new(settings(&globals)?, output)),
+        command => return in_repository(command, &Session::new(settings(&globals)?, output)?),
     }
     Ok(Exit::Ok)
 }

@@ -17,6 +17,7 @@ use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::names::{SnapshotName, Which, counted, nearest};
 use crate::output::Output;
+use crate::processors;
 
 /// A key file or an identity file of this size is something else.
 const KEY_FILE_MAX: u64 = 64 * 1024;
@@ -31,14 +32,14 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(settings: Settings, output: Output) -> Self {
-        let compute = Compute::new(|work| drop(tokio::task::spawn_blocking(work)));
-        Self {
+    pub(crate) fn new(settings: Settings, output: Output) -> anyhow::Result<Self> {
+        let compute = processors::start().context("start threads")?;
+        Ok(Self {
             settings,
             output,
             compute,
             stop: watch::Sender::new(false),
-        }
+        })
     }
 
     /// Somebody wants us to end. Whether work is under way that cleans up first, and is worth waiting for.
