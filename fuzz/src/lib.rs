@@ -1,6 +1,13 @@
-//! What is fuzzed: one function per parser of bytes from outside. `fuzz/run` fuzzes them, on nightly; the test
-//! `crates/format/tests/corpus.rs` replays their corpora on stable, with the same bodies.
+//! What is fuzzed: one function per parser of bytes from outside. `fuzz/run` fuzzes them, on nightly. The tests named `corpus` of
+//! the crates that hold the parsers replay their corpora on stable, with the same functions.
 
 pub mod bodies;
 #[path = "../../crates/source/src/bolt.rs"]
 pub mod bolt;
+
+pub mod etcd;
+
+pub mod log;
+pub mod pack;
+pub mod script;
+pub mod shelf;
