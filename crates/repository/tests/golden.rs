@@ -22,6 +22,7 @@ use repository::{
     Compute, EntryReader, Level, Repository, Select, Snapshot, Store, Trust, Valid, View,
     verify_job,
 };
+use serde_json::Value;
 
 /// One golden repository: its objects in `repository/`, and beside them what opens it and what it must hold.
 struct Golden {
@@ -241,43 +242,79 @@ fn no_object_of_a_golden_repository_changed() {
 fn the_recovery_script_reads_what_we_read() {
     let Some(python) = python() else { return };
     for golden in all() {
-        let expected = golden.text("expected");
-        let snapshots = snapshots(&expected);
-        assert_eq!(
-            golden.listed_by_script(&python),
-            snapshots.keys().copied().collect::<Vec<_>>(),
-            "{}",
-            golden.name
-        );
-        for (number, entries) in snapshots {
+        let expected = snapshots(&golden.text("expected"));
+        let mut told = golden.listed_by_script(&python);
+        for (number, told) in &mut told {
             let out = tempfile::tempdir().expect("a temporary folder");
-            let written = golden.written_by_script(&python, number, &out.path().join("out"));
-            assert_eq!(written, entries, "{}: snapshot {number}", golden.name);
+            golden.written_by_script(&python, *number, &out.path().join("out"), told);
         }
+        assert_eq!(told, expected, "{}", golden.name);
     }
 }
 
-/// The entries of each snapshot in a listing: name, and length and digest of each value in order.
-fn snapshots(expected: &str) -> BTreeMap<u64, Vec<(Name, Vec<String>)>> {
-    let mut found: BTreeMap<u64, Vec<_>> = BTreeMap::new();
+/// A snapshot as both readers can tell it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    /// Whether it is partial, its bytes and entries.
+    about: String,
+    /// Source and name of each entry, and the digest of each of its values in order.
+    entries: Vec<(String, Name, Vec<String>)>,
+    /// Source, name and reason of what could not be read whole.
+    incomplete: Vec<(String, String)>,
+}
+
+/// The snapshots of a listing.
+fn snapshots(expected: &str) -> BTreeMap<u64, Told> {
+    let mut found: BTreeMap<u64, Told> = BTreeMap::new();
+    let mut source = String::new();
     for line in expected.lines() {
-        if let Some(rest) = line.strip_prefix("snapshot ") {
-            let number = rest.split(' ').next().expect("a number");
-            found.insert(number.parse().expect("a number"), Vec::new());
-        } else if let Some(rest) = line.strip_prefix("    entry ") {
-            let split = |marker: &str| rest.rsplit_once(marker);
-            let (name, values) = split(" blob ")
-                .or_else(|| split(" record"))
-                .expect("an entry is one of two kinds");
-            let words: Vec<&str> = values.split(' ').collect();
-            let digests = words.iter().filter(|word| word.len() == 64);
-            let digests = digests.map(|digest| (*digest).to_owned()).collect();
-            let name = Name::unescape(name).expect("we wrote it");
-            let mut last = found.last_entry().expect("a snapshot comes first");
-            last.get_mut().push((name, digests));
+        let Some((what, rest)) = line.trim_start().split_once(' ') else {
+            panic!("{line}")
+        };
+        if what == "snapshot" {
+            let words: Vec<&str> = rest.split(' ').collect();
+            let [number, "partial", partial, "runs", _, about @ ..] = &words[..] else {
+                panic!("{line}")
+            };
+            let about = format!("partial {partial} {}", about.join(" "));
+            let told = Told {
+                about,
+                ..Told::default()
+            };
+            found.insert(number.parse().expect("a number"), told);
+        }
+        let Some(mut last) = found.last_entry() else {
+            continue; // about the log, not about a snapshot
+        };
+        match what {
+            "source" => rest
+                .split(' ')
+                .next()
+                .unwrap_or_default()
+                .clone_into(&mut source),
+            "incomplete" => last
+                .get_mut()
+                .incomplete
+                .push((source.clone(), rest.to_owned())),
+            "entry" => {
+                let (name, digests) = told_entry(rest);
+                last.get_mut().entries.push((source.clone(), name, digests));
+            }
+            _ => {}
         }
     }
     found
+}
+
+/// `NAME blob LENGTH DIGEST`, or `NAME record` and three words for each value.
+fn told_entry(line: &str) -> (Name, Vec<String>) {
+    let (name, values) = line
+        .rsplit_once(" blob ")
+        .or_else(|| line.rsplit_once(" record"))
+        .expect("an entry is one of two kinds");
+    let digests = values.split(' ').filter(|word| word.len() == 64);
+    let name = Name::unescape(name).expect("we wrote it");
+    (name, digests.map(str::to_owned).collect())
 }
 
 impl Golden {
@@ -305,29 +342,30 @@ impl Golden {
         keys.into_iter().flatten().collect()
     }
 
-    /// The numbers of the snapshots that the script finds valid.
-    fn listed_by_script(&self, python: &OsString) -> Vec<u64> {
+    /// The snapshots that the script finds valid, without their contents.
+    fn listed_by_script(&self, python: &OsString) -> BTreeMap<u64, Told> {
         let trusting = self.trusting();
         let arguments: Vec<&str> = trusting.iter().map(String::as_str).collect();
-        let listed = self.script(python, &arguments);
-        let snapshots = listed
-            .lines()
-            .filter(|line| line.contains("\"kind\": \"snapshot\""));
+        let lines = json_lines(&self.script(python, &arguments));
+        let snapshots = lines.iter().filter(|line| line["kind"] == "snapshot");
         snapshots
             .map(|line| {
-                let name = json_text(line, "snapshot");
+                let name = line["snapshot"].as_str().expect("a name");
                 let number = name.strip_prefix("prod/").expect("of our job");
-                number.parse().expect("a number")
+                let about = format!(
+                    "partial {} bytes {} entries {}",
+                    line["partial"], line["bytes"], line["entries"]
+                );
+                let told = Told {
+                    about,
+                    ..Told::default()
+                };
+                (number.parse().expect("a number"), told)
             })
             .collect()
     }
 
-    fn written_by_script(
-        &self,
-        python: &OsString,
-        number: u64,
-        out: &Path,
-    ) -> Vec<(Name, Vec<String>)> {
+    fn written_by_script(&self, python: &OsString, number: u64, out: &Path, told: &mut Told) {
         let identity = self.folder.join("identity");
         let (identity, to) = (identity.to_str(), out.to_str());
         let snapshot = format!("prod/{number}");
@@ -342,30 +380,29 @@ impl Golden {
         arguments.extend(trusting.iter().map(String::as_str));
         self.script(python, &arguments);
         let index = fs::read_to_string(out.join("%index.jsonl")).expect("an index");
-        let entries = index.lines().filter(|line| line.contains("\"files\": ["));
-        entries
-            .map(|line| {
-                let files = between(line, "\"files\": [", "]");
-                let digest = |file| {
-                    let bytes = fs::read(out.join(file)).expect("a file that the index names");
-                    Digest::of(&bytes).to_string()
-                };
-                // Paths are percent-encoded: no JSON escape and no comma-quote can be in one.
-                let digests = files.split('"').skip(1).step_by(2).map(digest).collect();
-                (unquote(json_text(line, "entry")), digests)
-            })
-            .collect()
+        for line in json_lines(&index) {
+            let text = |field: &str| line[field].as_str().map(str::to_owned);
+            let source = text("source").expect("a source");
+            let name = unquote(&text("entry").expect("a name"));
+            if let Some(reason) = text("incomplete") {
+                told.incomplete.push((source, format!("{name}: {reason}")));
+                continue;
+            }
+            let files = line["files"].as_array().expect("a list").iter();
+            let digest = |file: &Value| {
+                let bytes = fs::read(out.join(file.as_str().expect("a path")));
+                Digest::of(&bytes.expect("a file that the index names")).to_string()
+            };
+            told.entries
+                .push((source, name, files.map(digest).collect()));
+        }
     }
 }
 
-fn between<'a>(line: &'a str, from: &str, to: &str) -> &'a str {
-    let (_, rest) = line.split_once(from).expect("the script's own form");
-    rest.split_once(to).expect("the script's own form").0
-}
-
-/// A string that has no escapes.
-fn json_text<'a>(line: &'a str, field: &str) -> &'a str {
-    between(line, &format!("\"{field}\": \""), "\"")
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect()
 }
 
 /// Undoes percent-encoding.
