@@ -285,3 +285,160 @@ fn same_set(a: &[String], b: &[String]) -> bool {
     let set = |texts: &[String]| texts.iter().cloned().collect::<HashSet<_>>();
     set(a) == set(b)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use archive::Digest;
+    use format::{JobName, MappedSource, RepositoryId, WriterId};
+    use proptest::prelude::*;
+
+    /// Each run stores one stream; tags repeat, as those of equal chunks do.
+    fn maps() -> impl Strategy<Value = Vec<StoredTags>> {
+        let frame = (0_u32..3, prop::collection::vec(0_u8..9, 1..5));
+        let stored = prop::collection::vec(frame, 1..6).prop_map(|frames| StoredTags {
+            frames: frames
+                .iter()
+                .map(|(pack, tags)| (*pack, tags.len() as u32))
+                .collect(),
+            tags: frames
+                .iter()
+                .flat_map(|(_, tags)| tags.iter().map(|tag| [*tag; 16]))
+                .collect(),
+        });
+        prop::collection::vec(stored, 1..4)
+    }
+
+    fn origin(run: usize) -> Origin {
+        Origin {
+            run: RunId([run as u8; 16]),
+            stream: 0,
+        }
+    }
+
+    /// A snapshot of one source whose content is all chunks of all runs, one after the other.
+    fn base(stored: &[StoredTags]) -> Base {
+        let mut source = MappedSource {
+            name: "files".to_owned(),
+            ..MappedSource::default()
+        };
+        for (run, stored) in stored.iter().enumerate() {
+            for chunk in 0..stored.tags.len() {
+                source.content.push(run as u32, chunk as u32, 1);
+            }
+        }
+        let origins: Vec<Origin> = (0..stored.len()).map(origin).collect();
+        let map = |run: usize| Map {
+            origins: origins.clone(),
+            sources: vec![source.clone()],
+            stored: vec![stored[run].clone()],
+            ..Map::default()
+        };
+        let maps = (0..stored.len()).map(|run| (origin(run).run, map(run)));
+        let at = CommitRef {
+            number: 1,
+            digest: Digest([0; 32]),
+        };
+        Base::build(at, &statement(stored), &map(0), &maps.collect())
+    }
+
+    fn statement(stored: &[StoredTags]) -> SnapshotStatement {
+        let object = Object {
+            size: 1,
+            digest: Digest([0; 32]),
+        };
+        let runs = stored.iter().enumerate().map(|(run, stored)| {
+            let mut packs: Vec<u32> = stored.frames.iter().map(|(pack, _)| *pack).collect();
+            packs.sort_unstable();
+            packs.dedup();
+            let packs = packs.into_iter().map(|number| Pack { number, object });
+            Run {
+                run: origin(run).run,
+                key: object,
+                manifest: object,
+                map: object,
+                packs: packs.collect(),
+            }
+        });
+        SnapshotStatement {
+            repository: RepositoryId([1; 16]),
+            job: "prod".parse::<JobName>().expect("a job name"),
+            writer: WriterId([0; 32]),
+            program: String::new(),
+            started: String::new(),
+            finished: String::new(),
+            sources: vec![],
+            partial: false,
+            entries: 0,
+            bytes: 0,
+            added: 0,
+            recipients: vec![],
+            parent: None,
+            runs: runs.collect(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_chunk_is_found_by_its_tag_if_and_only_if_it_is_there(
+            stored in maps(),
+            wanted in prop::collection::vec(0_u8..12, 0..60),
+        ) {
+            let mut model: BTreeMap<Tag, Vec<(Origin, u32)>> = BTreeMap::new();
+            for (run, stored) in stored.iter().enumerate() {
+                for (number, tag) in (0..).zip(&stored.tags) {
+                    model.entry(*tag).or_default().push((origin(run), number));
+                }
+            }
+            let base = base(&stored);
+            for stream in ["files", "elsewhere"] {
+                let mut cursor = base.cursor(&(stream.to_owned(), false));
+                for tag in wanted.iter().map(|tag| [*tag; 16]) {
+                    match (base.find(&mut cursor, &tag), model.get(&tag)) {
+                        (None, None) => {}
+                        (Some(found), Some(stored)) => prop_assert!(stored.contains(&found)),
+                        (found, _) => prop_assert!(false, "{tag:?}: {found:?}"),
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn an_unchanged_stream_is_found_where_it_is(stored in maps()) {
+            let base = base(&stored);
+            let mut cursor = base.cursor(&("files".to_owned(), false));
+            for (run, stored) in stored.iter().enumerate() {
+                for (number, tag) in (0..).zip(&stored.tags) {
+                    prop_assert_eq!(base.find(&mut cursor, tag), Some((origin(run), number)));
+                }
+            }
+        }
+
+        #[test]
+        fn the_packs_that_chunks_need_are_those_of_their_frames(
+            stored in maps(), first in 0_u32..30, count in 1_u32..9,
+        ) {
+            let base = base(&stored);
+            for (run, stored) in stored.iter().enumerate() {
+                let chunks = stored.tags.len() as u32;
+                let first = first % chunks;
+                let range = format::Range { origin: run as u32, first, count: count.min(chunks - first), length: 1 };
+                let mut model: Vec<u32> = stored
+                    .frames
+                    .iter()
+                    .flat_map(|(pack, chunks)| (0..*chunks).map(|_| *pack))
+                    .skip(range.first as usize)
+                    .take(range.count as usize)
+                    .collect();
+                model.sort_unstable();
+                model.dedup();
+                let needed = base.needed(origin(run).run, &[(origin(run), range)]);
+                let needed = needed.expect("the commit lists all packs");
+                let packs: Vec<u32> = needed.packs.iter().map(|pack| pack.number).collect();
+                prop_assert_eq!(packs, model);
+            }
+        }
+    }
+}
