@@ -142,7 +142,9 @@ impl Cutter {
     /// How many of `bytes` belong to the current chunk, and whether it ends there.
     fn scan(&mut self, bytes: &[u8]) -> (usize, bool) {
         let Some(unit) = self.units.front_mut() else {
-            let sizes = self.sizes.at(self.depth);
+            // Where the chunk starts, not where these bytes do: pieces of a stream must not show in its chunks.
+            let start = self.depth.saturating_sub(self.pending.len() as u64);
+            let sizes = self.sizes.at(start);
             return self
                 .gear
                 .scan(sizes, self.pending.len(), bytes, &mut self.hash);
@@ -321,6 +323,180 @@ mod tests {
             let complete = whole.len().saturating_sub(1);
             prop_assert!(whole[..complete].iter().all(|chunk| chunk.len() >= CONTENT.min));
         }
+    }
+
+    /// An entry as a source tells it: units, then bytes that are in none.
+    #[derive(Debug, Clone)]
+    struct Told {
+        name: String,
+        units: Vec<u64>,
+        rest: u64,
+    }
+
+    impl Told {
+        fn length(&self) -> u64 {
+            self.units.iter().sum::<u64>() + self.rest
+        }
+
+        fn any() -> impl Strategy<Value = Self> {
+            let unit = prop_oneof![1_u64..9000, 1_u64..100_000];
+            let units = prop::collection::vec(unit, 0..12);
+            ("[a-z]{1,9}", units, 0_u64..60_000).prop_map(|(name, units, rest)| Self {
+                name,
+                units,
+                rest,
+            })
+        }
+
+        /// Pushes the entry in pieces, announcing each unit when at most `ahead` announced ones have not begun.
+        fn push(
+            &self,
+            cutter: &mut Cutter,
+            mut bytes: &[u8],
+            pieces: &mut dyn Iterator<Item = usize>,
+            ahead: usize,
+            chunk: &mut dyn FnMut(&[u8]),
+        ) {
+            let (mut announced, mut covered, mut at) = (0, 0, 0);
+            let mut ends = 0;
+            let ends: Vec<u64> = self
+                .units
+                .iter()
+                .map(|unit| {
+                    ends += unit;
+                    ends
+                })
+                .collect();
+            while at < self.length() {
+                let complete = ends.partition_point(|end| *end <= at);
+                while announced < self.units.len() && announced <= complete + ahead {
+                    cutter.unit(self.units[announced], &mut *chunk);
+                    covered = ends[announced];
+                    announced += 1;
+                }
+                let all = announced == self.units.len();
+                let end = if all { self.length() } else { covered };
+                let piece = pieces.next().expect("endless").min((end - at) as usize);
+                cutter.push(&bytes[..piece], &mut *chunk);
+                bytes = &bytes[piece..];
+                at += piece as u64;
+            }
+            cutter.entry_ends(self.name.as_bytes(), self.length(), chunk);
+        }
+    }
+
+    fn told(entries: &[Told], bytes: &[u8], pieces: &[usize], ahead: usize) -> Vec<Vec<u8>> {
+        let (mut cutter, mut found) = (cutter(Cut::Content), Vec::new());
+        let (mut pieces, mut rest) = (pieces.iter().copied().cycle(), bytes);
+        let mut keep = |chunk: &[u8]| found.push(chunk.to_vec());
+        for entry in entries {
+            let (now, later) = rest.split_at(entry.length() as usize);
+            entry.push(&mut cutter, now, &mut pieces, ahead, &mut keep);
+            rest = later;
+        }
+        cutter.finish(keep);
+        found
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        #[test]
+        fn however_units_are_told_they_are_cut_alike(
+            entries in prop::collection::vec(Told::any(), 0..6),
+            pieces in prop::collection::vec(1_usize..30_000, 1..20),
+            ahead in 0_usize..9,
+        ) {
+            let length: u64 = entries.iter().map(Told::length).sum();
+            let bytes = noise(length as usize, 9);
+            let found = told(&entries, &bytes, &[usize::MAX], 0);
+            prop_assert_eq!(found.concat(), bytes.clone());
+            prop_assert!(found.iter().all(|chunk| !chunk.is_empty() && chunk.len() <= CONTENT.max));
+            prop_assert_eq!(&found, &told(&entries, &bytes, &pieces, ahead));
+            // Chunks end where units do, and inside only of large ones.
+            let ends: Vec<u64> = found
+                .iter()
+                .scan(0, |end, chunk| {
+                    *end += chunk.len() as u64;
+                    Some(*end)
+                })
+                .collect();
+            let mut start = 0;
+            for entry in &entries {
+                let mut at = start;
+                for unit in &entry.units {
+                    let inside = ends.iter().filter(|end| (at + 1..at + unit).contains(end)).count();
+                    prop_assert!(ends.contains(&(at + unit)), "a unit's end at {}", at + unit);
+                    prop_assert!(*unit > WHOLE_UNIT || inside == 0);
+                    at += unit;
+                }
+                start += entry.length();
+            }
+        }
+
+        #[test]
+        fn chunks_grow_with_the_depth_at_the_same_place(
+            before in 1_u64..200_000,
+            pieces in prop::collection::vec(1_usize..40_000, 1..9),
+        ) {
+            let bytes = noise(400_000, 10);
+            let cut = |pieces: &[usize]| {
+                let (mut cutter, mut found) = (cutter(Cut::Content), Vec::new());
+                cutter.depth = DEEP - before;
+                let (mut pieces, mut rest) = (pieces.iter().copied().cycle(), &bytes[..]);
+                while !rest.is_empty() {
+                    let piece = pieces.next().expect("endless").min(rest.len());
+                    cutter.push(&rest[..piece], |chunk| found.push(chunk.len()));
+                    rest = &rest[piece..];
+                }
+                found
+            };
+            prop_assert_eq!(cut(&pieces), cut(&[usize::MAX]));
+        }
+
+        #[test]
+        fn an_insertion_leaves_what_is_before_it_and_what_follows_a_common_cut(
+            at in 0_usize..300_000,
+            inserted in prop::collection::vec(any::<u8>(), 1..3000),
+        ) {
+            let bytes = noise(300_000, 11);
+            let mut longer = bytes.clone();
+            longer.splice(at..at, inserted.iter().copied());
+            let (old, new) = (chunks(&bytes, usize::MAX), chunks(&longer, usize::MAX));
+            let same = old.iter().zip(&new).take_while(|(old, new)| old == new);
+            let kept: usize = same.map(|(chunk, _)| chunk.len()).sum();
+            // The chunk that holds the insertion may start as far before it as a chunk is long.
+            prop_assert!(kept + CONTENT.max >= at, "{kept} bytes are kept before {at}");
+            let same = old.iter().rev().zip(new.iter().rev()).take_while(|(old, new)| old == new);
+            let kept: usize = same.map(|(chunk, _)| chunk.len()).sum();
+            // Behind it chunks are equal from the first place on where both are cut.
+            let ends = |chunks: &[Vec<u8>], shift: usize| -> Vec<usize> {
+                let ends = chunks.iter().scan(0, |end, chunk| { *end += chunk.len(); Some(*end) });
+                ends.filter(|end| *end >= at + shift).map(|end| end - shift).collect()
+            };
+            let (old, new) = (ends(&old, 0), ends(&new, inserted.len()));
+            let common = old.iter().find(|end| new.contains(end)).expect("both end at the end");
+            prop_assert_eq!(kept, bytes.len() - common);
+        }
+    }
+
+    #[test]
+    fn an_insertion_anywhere_changes_few_chunks() {
+        let bytes = noise(1 << 20, 12);
+        let before: std::collections::HashSet<_> = chunks(&bytes, 1 << 20).into_iter().collect();
+        let mut most = 0;
+        for at in (0..bytes.len()).step_by(bytes.len() / 64) {
+            let mut longer = bytes.clone();
+            longer.splice(at..at, *b"some bytes");
+            let after = chunks(&longer, 1 << 20);
+            most = most.max(
+                after
+                    .iter()
+                    .filter(|chunk| !before.contains(*chunk))
+                    .count(),
+            );
+        }
+        assert!((1..=6).contains(&most), "{most} of {} chunks", before.len());
     }
 
     #[test]
