@@ -26,9 +26,18 @@ pub(crate) struct OpenRun {
 
 /// The frame table of one stream, with the number of the first chunk of each frame.
 struct Table {
-    rows: Vec<FrameRow>,
+    frames: Vec<Frame>,
     firsts: Vec<u32>,
     chunks: u32,
+}
+
+/// A row of the frame table. Where its chunks end, not how long they are: a frame may have millions of chunks, and adding up for each
+/// of them the lengths of those before it would take hours.
+struct Frame {
+    pack: u32,
+    offset: u32,
+    sealed: u32,
+    ends: Vec<u32>,
 }
 
 /// A chunk's place: frame and byte range in the decoded frame.
@@ -83,17 +92,16 @@ impl OpenRun {
             .filter(|table| chunk < table.chunks)?;
         let frame = table.firsts.partition_point(|first| *first <= chunk) - 1;
         let before = (chunk - table.firsts[frame]) as usize;
-        let lengths = &table.rows[frame].chunks;
-        let start: u32 = lengths[..before].iter().sum();
-        let bytes = start as usize..(start + lengths[before]) as usize;
+        let ends = &table.frames[frame].ends;
+        let start = before.checked_sub(1).map_or(0, |before| ends[before]);
         Some(Located {
             frame: frame as u64,
-            bytes,
+            bytes: start as usize..ends[before] as usize,
         })
     }
 
-    fn row(&self, stream: u32, frame: u64) -> &FrameRow {
-        &self.tables[stream as usize].rows[frame as usize]
+    fn frame(&self, stream: u32, frame: u64) -> &Frame {
+        &self.tables[stream as usize].frames[frame as usize]
     }
 }
 
@@ -110,10 +118,32 @@ impl Table {
             })
             .collect();
         Self {
-            rows,
+            frames: rows.into_iter().map(Frame::new).collect(),
             firsts,
             chunks,
         }
+    }
+}
+
+impl Frame {
+    fn new(row: FrameRow) -> Self {
+        let mut ends = row.chunks;
+        let mut end = 0;
+        for length in &mut ends {
+            end += *length;
+            *length = end;
+        }
+        Self {
+            pack: row.pack,
+            offset: row.offset,
+            sealed: row.sealed,
+            ends,
+        }
+    }
+
+    /// Of all its chunks, in bytes.
+    fn length(&self) -> usize {
+        self.ends.last().map_or(0, |end| *end as usize)
     }
 }
 
@@ -235,7 +265,7 @@ async fn fetch(
     stream: u32,
     frame: u64,
 ) -> Result<Vec<u8>, Error> {
-    let row = run.row(stream, frame).clone();
+    let row = run.frame(stream, frame);
     let name = Name::in_run(&run.place.job, run.place.run, &pack_name(row.pack));
     let pack = listed.packs.iter().find(|pack| pack.number == row.pack);
     let end = u64::from(row.offset) + u64::from(row.sealed);
@@ -249,14 +279,51 @@ async fn fetch(
         .store
         .read_range(&name, u64::from(row.offset)..end)
         .await?;
-    let decoded = compute.run(move || {
-        let length = row.chunks.iter().map(|length| *length as usize).sum();
-        open_frame(&run.key, &run.place, stream, frame, sealed.into(), length)
-    });
+    let length = row.length();
+    let decoded =
+        compute.run(move || open_frame(&run.key, &run.place, stream, frame, sealed.into(), length));
     decoded.await.map_err(|error| {
         Error::damaged(
             name.to_string(),
             format!("frame {frame} of stream {stream}: {error}"),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use format::RepositoryId;
+    use proptest::prelude::*;
+    use zeroize::Zeroizing;
+
+    proptest! {
+        #[test]
+        fn chunks_lie_end_to_end_in_their_frames(
+            frames in prop::collection::vec(prop::collection::vec(1_u32..9, 0..5), 0..12),
+        ) {
+            let row = |chunks: &Vec<u32>| FrameRow { pack: 0, offset: 0, sealed: 0, chunks: chunks.clone() };
+            let run = OpenRun {
+                key: DataKey::from_bytes(Zeroizing::new([0; 32])),
+                place: Place {
+                    repository: RepositoryId([1; 16]),
+                    job: "prod".parse().expect("a job name"),
+                    run: RunId([2; 16]),
+                },
+                tables: vec![Table::new(frames.iter().map(row).collect())],
+            };
+            let mut number = 0;
+            for (frame, chunks) in (0..).zip(&frames) {
+                let mut start = 0;
+                for length in chunks {
+                    let end = start + *length as usize;
+                    let found = run.locate(0, number).map(|found| (found.frame, found.bytes));
+                    prop_assert_eq!(found, Some((frame, start..end)));
+                    (start, number) = (end, number + 1);
+                }
+                prop_assert_eq!(run.frame(0, frame).length(), start);
+            }
+            prop_assert!(run.locate(0, number).is_none() && run.locate(1, 0).is_none());
+        }
+    }
 }

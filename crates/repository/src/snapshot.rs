@@ -106,18 +106,27 @@ impl Snapshot {
         let mut bytes = Vec::with_capacity(usize::try_from(group.length).unwrap_or(0).min(4 << 20));
         let mut hashes = blake3::Hasher::new();
         for range in start.ranges(stream, group.chunks) {
-            self.append_range(range, &mut bytes, &mut hashes).await?;
+            self.append_range(range, group.length, &mut bytes, &mut hashes)
+                .await?;
         }
-        if bytes.len() as u64 != group.length || hashes.finalize() != group.digest.0 {
-            let what = "chunks that it reuses are not the bytes that its writer read";
-            return Err(Error::damaged(self.name(), what));
+        if bytes.len() as u64 == group.length && hashes.finalize() == group.digest.0 {
+            Ok(bytes)
+        } else {
+            Err(self.not_what_was_read())
         }
-        Ok(bytes)
     }
 
+    fn not_what_was_read(&self) -> Error {
+        let what = "chunks that it reuses are not the bytes that its writer read";
+        Error::damaged(self.name(), what)
+    }
+
+    /// At most `limit` bytes are ever held: what a manifest says of its chunks' lengths may be a lie, and a chunk may be named any
+    /// number of times.
     async fn append_range(
         &self,
         range: Range,
+        limit: u64,
         bytes: &mut Vec<u8>,
         hashes: &mut blake3::Hasher,
     ) -> Result<(), Error> {
@@ -139,6 +148,9 @@ impl Snapshot {
             }
             let (_, plain) = frame.as_ref().expect("it was just put there");
             let chunk = &plain[located.bytes.clone()];
+            if (bytes.len() + chunk.len()) as u64 > limit {
+                return Err(self.not_what_was_read());
+            }
             hashes.update(blake3::hash(chunk).as_bytes());
             bytes.extend_from_slice(chunk);
             if located.bytes.end == plain.len() {
