@@ -36,9 +36,8 @@ STORED = [
            {"4 KiB": 4 << 10, "8 KiB": 8 << 10, "16 KiB": 16 << 10, "64 KiB": 64 << 10}),
     number("chunks of larger units, on average", "LARGE_UNIT", "8 KiB",
            {"2 KiB": 2 << 10, "4 KiB": 4 << 10, "16 KiB": 16 << 10}),
-    Constant("zstd", "level 3, but fast, 17, 6", {
-        "level 3, but fast, 16, 6": {"HASH_LOG": 16}, "level 1": {"LEVEL": 1, "HASH_LOG": 0}, "level 3": {"HASH_LOG": 0},
-        "level 6": {"LEVEL": 6, "HASH_LOG": 0}}),
+    Constant("zstd", "level 3", {
+        "level 1": {"LEVEL": 1}, "level 2": {"LEVEL": 2}, "level 6": {"LEVEL": 6}, "level 3, but fast, 17, 6": {"HASH_LOG": 17}}),
 ]
 REFERRED = [
     number("runs referred to, at most", "RUNS_TARGET", "128", {"32": 32, "64": 64, "256": 256}),
@@ -75,13 +74,11 @@ CHANGES = [
                                                  "Sizes { min: average / 2, average, max: average * 4 } }")),
     (CUT, r"\.scan\(LARGE_UNIT,", ".scan(*LARGE_UNIT,"),
     (FRAME, *constant("LEVEL", "i32")),
-    (FRAME, r"Compressor::new\(LEVEL\)", "Compressor::new(*LEVEL)"),
-    (FRAME, r"const PARAMETERS: \[CParameter; 3\] = \[\s*CParameter::Strategy\(Strategy::ZSTD_fast\),\s*CParameter::HashLog\((\d+)\),"
-            r"\s*CParameter::MinMatch\(6\),\s*\];",
-     lambda found: static("PARAMETERS", "Vec<CParameter>",
-                          f"{{ let hash_log: u32 = {read('HASH_LOG', found[1])}; if hash_log == 0 {{ Vec::new() }} else {{ "
-                          "vec![CParameter::Strategy(Strategy::ZSTD_fast), CParameter::HashLog(hash_log), CParameter::MinMatch(6)] } }")),
-    (FRAME, r"in PARAMETERS \{", "in PARAMETERS.iter().copied() {"),
+    (FRAME, r"^use std::cell::RefCell;", "use std::cell::RefCell;\n\nuse zstd::zstd_safe::{CParameter, Strategy};"),
+    (FRAME, r"let zstd = zstd::bulk::Compressor::new\(LEVEL\)([^;]+);",
+     lambda found: f"let mut zstd = zstd::bulk::Compressor::new(*LEVEL){found[1]}; let hash_log: u32 = {read('HASH_LOG', 0)}; "
+                   "if hash_log > 0 { for parameter in [CParameter::Strategy(Strategy::ZSTD_fast), CParameter::HashLog(hash_log), "
+                   'CParameter::MinMatch(6)] { zstd.set_parameter(parameter).expect("zstd has it"); } }'),
 ]
 
 

@@ -1,7 +1,5 @@
 use std::cell::RefCell;
 
-use zstd::zstd_safe::{CParameter, Strategy};
-
 use crate::seal::{Kind, TAG, open, seal};
 use crate::{DataKey, FRAME_MAX, OpenError, Place};
 
@@ -10,14 +8,8 @@ const ZSTD: u8 = 1;
 /// RFC 8878, section 3.1.1.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// zstd's level 3, but looking for matches as the levels below it do, in a table as large as level 3 has: measured in
-/// docs/benchmarks.md.
+/// zstd's level: measured in docs/benchmarks.md.
 const LEVEL: i32 = 3;
-const PARAMETERS: [CParameter; 3] = [
-    CParameter::Strategy(Strategy::ZSTD_fast),
-    CParameter::HashLog(17),
-    CParameter::MinMatch(6),
-];
 
 thread_local! {
     /// Making a context costs more than compressing a small frame with it.
@@ -133,11 +125,7 @@ struct Compressor {
 
 impl Compressor {
     fn new() -> Self {
-        let mut zstd = zstd::bulk::Compressor::new(LEVEL).expect("the level is one that zstd has");
-        for parameter in PARAMETERS {
-            zstd.set_parameter(parameter)
-                .expect("zstd has such a parameter");
-        }
+        let zstd = zstd::bulk::Compressor::new(LEVEL).expect("the level is one that zstd has");
         Self {
             zstd,
             packed: Vec::new(),

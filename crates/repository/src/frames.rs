@@ -15,7 +15,7 @@ use crate::{Compute, Error, Repository};
 /// each frame about once. At 512 KiB each this bounds the memory of a restore; a snapshot of one run needs two or three.
 const KEPT: usize = 96;
 /// Decoded frames whose last chunk was read. Few are asked for again: those with chunks that repeat.
-const KEPT_AFTER_LAST: usize = 4;
+const KEPT_AFTER_LAST: usize = 2;
 
 /// A run that is open: its data key, and where its chunks lie.
 pub(crate) struct OpenRun {

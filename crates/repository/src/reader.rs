@@ -10,7 +10,7 @@ use crate::snapshot::ChunkAt;
 use crate::{Error, Snapshot};
 
 /// Groups of a stream that are read at the same time.
-const READ_AHEAD: usize = 3;
+const READ_AHEAD: usize = 2;
 
 /// Which entries' content is wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
