@@ -1,6 +1,7 @@
 //! The configuration, in two steps: what the file says ([`mod@file`], read by [`load`]) and what it means ([`Settings`], made by
 //! [`resolve()`] from the file and the command line). Secrets stand in it by [`mod@reference`] only.
 
+pub(crate) mod checked;
 pub(crate) mod file;
 pub(crate) mod load;
 pub(crate) mod origin;

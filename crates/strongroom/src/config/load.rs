@@ -44,15 +44,20 @@ fn read(path: &Path) -> anyhow::Result<File> {
     file.take(FILE_MAX + 1)
         .read_to_end(&mut bytes)
         .with_context(named)?;
+    Ok(decode(path, bytes)?)
+}
+
+/// Reads the bytes of a configuration; `path` is for messages only.
+pub(crate) fn decode(path: &Path, bytes: Vec<u8>) -> Result<File, Failure> {
     if bytes.len() as u64 > FILE_MAX {
         let message = format!("the configuration {} is longer than 1 MiB", path.display());
-        return Err(Failure::usage(message).into());
+        return Err(Failure::usage(message));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = 1 + count_lines(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
         Failure::usage(format!("{}:{line}: this is not UTF-8 text", path.display()))
     })?;
-    Ok(parse(path, &text)?)
+    parse(path, &text)
 }
 
 fn count_lines(bytes: &[u8]) -> usize {

@@ -1,0 +1,202 @@
+//! The program: it reads the command line and the configuration, calls the commands, prints what they return, and chooses
+//! the exit code. What it does for a living is in the libraries.
+//!
+//! Read in this order: what the user typed (`cli`), what it means (`config`), what is done (`commands`), what is printed
+//! (`output`), how it ends (`exit`).
+//!
+//! It is a library for one reason: `fuzz/` must reach the configuration, and nobody can link with a program. Nothing else
+//! is public, and nothing outside may be built on it.
+
+mod cli;
+mod config;
+
+mod commands;
+
+mod processors;
+mod session;
+mod sources;
+mod wanted;
+
+mod captured;
+mod compare;
+mod entry;
+mod live;
+mod timeline;
+
+mod failure;
+mod log;
+mod names;
+mod output;
+mod progress;
+mod units;
+
+mod exit;
+
+pub use config::checked::{Understood, understand};
+
+use std::pin::pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use cli::{Cli, Command, Globals};
+use commands::keygen::KeyKind;
+use config::Settings;
+use exit::Exit;
+use jiff::Timestamp;
+use output::Output;
+use session::Session;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long work on other threads may take to notice that the command has ended.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+/// How long an interrupted command may remove what it uploaded. A second interrupt ends it at once.
+const CLEAN_UP: Duration = Duration::from_secs(10);
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    // Whatever the shell says: repositories, keys and restored folders start out as their owner's alone.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let exit = match Cli::try_parse() {
+        Ok(cli) => {
+            let output = Output::new(cli.globals.json, cli.globals.quiet);
+            run(cli, output).unwrap_or_else(|error| output.error(&error))
+        }
+        // The command line was not understood, but a script that asks for JSON must get it.
+        Err(error) => {
+            Output::new(std::env::args_os().any(|word| word == "--json"), false).usage(&error)
+        }
+    };
+    ExitCode::from(exit.code())
+}
+
+fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
+    log::start(cli.globals.verbose, output.color)?;
+    let globals = cli.globals;
+    match cli.command {
+        Command::Keygen(keygen) => {
+            let kind = if keygen.writer {
+                KeyKind::Writer
+            } else {
+                KeyKind::Identity
+            };
+            let key = commands::keygen::keygen(kind, &keygen.output, Timestamp::now())?;
+            output.note(key.advice());
+            output.answer(&key)?;
+        }
+        Command::Config(config) if config.schema => {
+            Output::raw(config::schema::schema().as_bytes())?;
+        }
+        Command::Config(_) => output.answer(&commands::config::config(&settings(&globals)?))?,
+        Command::Completions(completions) => {
+            Output::raw(&commands::completions::completions(completions.shell))?;
+        }
+        Command::Man(man) => Output::raw(&commands::man::man(man.command.as_deref())?)?,
+        command => return in_repository(command, &Session::new(settings(&globals)?, output)?),
+    }
+    Ok(Exit::Ok)
+}
+
+/// What is in force, from the configuration and the command line.
+fn settings(globals: &Globals) -> anyhow::Result<Settings> {
+    let found = config::load::find(globals.config.as_deref())?;
+    Ok(config::resolve(found, globals)?)
+}
+
+/// Runs a command that needs the repository, until it ends or is interrupted. Dropping it is what cancels it: what it was
+/// writing is not named by anything yet. A command that removes it first is given a moment.
+fn in_repository(command: Command, session: &Session) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
+    let ended = runtime.block_on(async {
+        let mut running = pin!(dispatch(command, session));
+        tokio::select! {
+            biased;
+            interrupted = interruption() => interrupted?,
+            ended = &mut running => return ended,
+        }
+        if session.stop() {
+            tokio::select! {
+                _ = interruption() => {}
+                _ = tokio::time::timeout(CLEAN_UP, &mut running) => {}
+            }
+        }
+        Err(session::interrupted().into())
+    });
+    runtime.shutdown_timeout(SHUTDOWN);
+    ended
+}
+
+/// Ends when somebody wants us to.
+async fn interruption() -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("wait for signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("wait for signals")?;
+    let mut hangup = signal(SignalKind::hangup()).context("wait for signals")?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(())
+}
+
+async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
+    let output = &session.output;
+    match command {
+        Command::Init(_) => output.answer(&commands::init::init(session).await?)?,
+        Command::Backup(backup) => {
+            let taken =
+                commands::backup::backup(session, &backup.jobs, backup.allow_partial).await?;
+            output.answer(&taken)?;
+            // Each is said; the first decides how the program ends.
+            let exits: Vec<Exit> = taken
+                .failures
+                .iter()
+                .map(|error| output.error(error))
+                .collect();
+            return Ok(exits.first().copied().unwrap_or_else(|| taken.exit()));
+        }
+        Command::Snapshots(snapshots) => {
+            let (job, since) = (snapshots.job.as_ref(), snapshots.since);
+            let list =
+                commands::snapshots::snapshots(session, job, since, Timestamp::now()).await?;
+            output.answer(&list)?;
+            list.notes().iter().for_each(|note| output.note(note));
+        }
+        Command::Show(show) => commands::show::show(session, &show).await?,
+        Command::Get(get) => commands::get::get(session, &get).await?,
+        Command::Cat(cat) => commands::get::cat(session, &cat).await?,
+        Command::Find(find) => {
+            let found = commands::find::find(session, &find.pattern, find.job.as_ref()).await?;
+            output.answer(&found)?;
+            return Ok(found.exit);
+        }
+        Command::History(history) => {
+            let job = history.job.as_ref();
+            let found = commands::history::history(session, &history.entry, job).await?;
+            output.answer(&found)?;
+            return Ok(found.exit);
+        }
+        Command::Diff(diff) => {
+            return commands::diff::diff(session, &diff.before, &diff.after).await;
+        }
+        Command::Verify(verify) => {
+            let verified = commands::verify::verify(session, &verify.jobs, verify.level).await?;
+            output.answer(&verified)?;
+            return Ok(verified.exit());
+        }
+        Command::Restore(restore) => {
+            let restored = commands::restore::restore(session, &restore).await?;
+            if output.json() {
+                output.answer(&restored)?;
+            } else {
+                Output::raw(restored.conclusion().to_string().as_bytes())?;
+            }
+            return Ok(restored.exit());
+        }
+        Command::Keygen(_) | Command::Config(_) | Command::Completions(_) | Command::Man(_) => {
+            unreachable!("they need no repository and were run before")
+        }
+    }
+    Ok(Exit::Ok)
+}
