@@ -184,8 +184,10 @@ fn without_value(message: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
+/// The start of a key, on one line whatever is in it.
 fn shortened(key: &str) -> String {
-    key.chars().take(64).collect()
+    let start: String = key.chars().take(64).collect();
+    archive::Name::from(start.as_str()).to_string()
 }
 
 fn nearest_key(error: &YamlError) -> Option<&str> {
