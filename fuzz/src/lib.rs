@@ -11,3 +11,5 @@ pub mod log;
 pub mod pack;
 pub mod script;
 pub mod shelf;
+
+pub mod configuration;

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which crate's test replays the targets of which module of `fuzz/src`.
-const REPLAYED: [(&str, &str); 4] = [
+const REPLAYED: [(&str, &str); 5] = [
     ("bodies", "format"),
+    ("configuration", "strongroom"),
     ("etcd", "source"),
     ("log", "repository"),
     ("pack", "repository"),
