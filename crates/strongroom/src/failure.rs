@@ -21,9 +21,11 @@ impl Failure {
         }
     }
 
-    /// For what the user wrote, on the command line or in the configuration, and can only mend there.
+    /// For what the user wrote, on the command line or in the configuration, and can only mend there. Much of it quotes that: line
+    /// feeds in it must not become lines of ours.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self::new(Exit::Usage, message)
+        let message = message.into().replace('\n', "\\x0a");
+        Self::new(Exit::Usage, message.replace('\r', "\\x0d"))
     }
 
     #[must_use]
