@@ -123,8 +123,9 @@ impl World {
             retains: None,
         };
         if what == 4 {
-            let pin = serde_json::json!({"kind": "pin", "repository": REPOSITORY, "job": job()});
-            let object = writer.commit(&pin, &log, &appender);
+            let merge =
+                serde_json::json!({"kind": "merge", "repository": REPOSITORY, "job": job()});
+            let object = writer.commit(&merge, &log, &appender);
             return (object, Found::Newer(known.appender));
         }
         let statement = if what == 3 {

@@ -44,7 +44,8 @@ pub use padding::padme;
 pub use range::{Origin, Range, Ranges};
 pub use seal::{OpenError, Place};
 pub use statement::{
-    CommitRef, Condemned, DigestText, Object, Pack, PruneStatement, Run, SnapshotStatement,
-    SourceTimes, Statement, pack_name,
+    CommitRef, Condemned, DigestText, ForgetStatement, KeyName, KeyNameError, Object, Pack,
+    PinStatement, PruneStatement, RevokeStatement, RotateStatement, RotatedRun, Run,
+    SnapshotStatement, SourceTimes, Statement, pack_name,
 };
 pub use writer_key::{Tag, WriterKey, WriterKeyError};

@@ -22,6 +22,8 @@ pub const SOURCES_MAX: usize = 4096;
 pub const RUNS_MAX: usize = 1024;
 /// Recipients of a run.
 pub const RECIPIENTS_MAX: usize = 64;
+/// Writers that one commit revokes.
+pub const REVOKED_MAX: usize = 1024;
 /// One recipient's text, in bytes.
 pub const RECIPIENT_MAX: usize = 4096;
 

@@ -188,7 +188,7 @@ impl View {
             .filter(|commit| commit.log.number > after)
             .any(|commit| match &commit.statement {
                 Statement::Prune(prune) => prune.condemns.iter().any(|gone| gone.run == run),
-                Statement::Snapshot(_) => false,
+                _ => false,
             })
     }
 }
@@ -199,7 +199,7 @@ fn snapshot_of(commit: &Commit) -> Option<Valid<'_>> {
             at: reference(commit),
             statement,
         }),
-        Statement::Prune(_) => None,
+        _ => None,
     }
 }
 
@@ -233,7 +233,7 @@ impl Trust {
                 self.maintainers.contains(&prune.writer)
                     && self.maintainers.contains(&commit.log.appender)
             }
-            Statement::Snapshot(_) => false,
+            _ => false,
         }
     }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use archive::{Digest, Name};
 use format::{
-    CHUNK_MAX, CommitRef, Condemned, DigestText, FRAME_MAX, FrameRow, Group, Incomplete, Log,
-    Manifest, ManifestSource, Map, MappedSource, Object, Origin, Pack, PruneStatement, Ranges,
-    RepositoryId, Run, RunId, SnapshotStatement, SourceTimes, Statement, StoredTags, Stream,
-    Witness, WriterId,
+    CHUNK_MAX, CommitRef, Condemned, DigestText, FRAME_MAX, ForgetStatement, FrameRow, Group,
+    Incomplete, Log, Manifest, ManifestSource, Map, MappedSource, Object, Origin, Pack,
+    PinStatement, PruneStatement, Ranges, RepositoryId, RevokeStatement, RotateStatement,
+    RotatedRun, Run, RunId, SnapshotStatement, SourceTimes, Statement, StoredTags, Stream, Witness,
+    WriterId,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
@@ -282,6 +283,74 @@ fn prune(writer: WriterId) -> impl Strategy<Value = Statement> {
     )
 }
 
+/// A pin, a forget, a revocation or a rotation.
+fn maintenance(writer: WriterId) -> impl Strategy<Value = Statement> {
+    let at = |(number, digest)| CommitRef { number, digest };
+    let job = || JOB.parse().expect("a job name");
+    let told = any::<[String; 2]>;
+    let pin = (told(), any::<u64>(), digest(), any::<bool>());
+    let pin = pin.prop_map(move |([program, started], number, digest, pinned)| {
+        Statement::Pin(PinStatement {
+            repository: REPOSITORY,
+            job: job(),
+            writer,
+            program,
+            started,
+            snapshot: at((number, digest)),
+            pinned,
+        })
+    });
+    let forget = (told(), btree_map(any::<u64>(), digest(), 1..5));
+    let forget = forget.prop_map(move |([program, started], snapshots)| {
+        Statement::Forget(ForgetStatement {
+            repository: REPOSITORY,
+            job: job(),
+            writer,
+            program,
+            started,
+            snapshots: snapshots.into_iter().map(at).collect(),
+        })
+    });
+    let revoke = (told(), btree_set(any::<[u8; 32]>(), 1..5), any::<u64>());
+    let revoke = revoke.prop_map(move |([program, started], writers, after)| {
+        Statement::Revoke(RevokeStatement {
+            repository: REPOSITORY,
+            job: job(),
+            writer,
+            program,
+            started,
+            writers: writers.into_iter().map(WriterId).collect(),
+            after,
+        })
+    });
+    prop_oneof![pin, forget, revoke, rotate(writer)]
+}
+
+fn rotate(writer: WriterId) -> impl Strategy<Value = Statement> {
+    let key = (0..=format::SMALL_OBJECT_MAX, digest());
+    let name = (1..=999_999_u32).prop_map(|number| format!("key-{number}"));
+    let runs = btree_map(any::<[u8; 16]>(), (name, key), 1..4);
+    (any::<[String; 2]>(), vec("age1[a-z0-9]{9}", 1..3), runs).prop_map(
+        move |([program, started], recipients, runs)| {
+            let rotated = |(run, (name, (size, digest))): (_, (String, _))| RotatedRun {
+                run: RunId(run),
+                object: name.parse().expect("a key object's name"),
+                key: Object { size, digest },
+            };
+            Statement::Rotate(RotateStatement {
+                repository: REPOSITORY,
+                job: JOB.parse().expect("a job name"),
+                writer,
+                program,
+                started,
+                recipients,
+                runs: runs.into_iter().map(rotated).collect(),
+            })
+        },
+    )
+}
+
 pub(crate) fn commit(writer: WriterId) -> impl Strategy<Value = (Statement, Log)> {
-    (prop_oneof![snapshot(writer), prune(writer)], log(writer))
+    let statement = prop_oneof![snapshot(writer), prune(writer), maintenance(writer)];
+    (statement, log(writer))
 }

@@ -137,6 +137,58 @@ fn prune() -> Draft {
     Draft::new(statement)
 }
 
+/// A statement of a maintainer: what every kind has, then `rest`.
+fn maintenance(kind: &str, rest: &str) -> Draft {
+    let (repository, writer) = (hex::encode(HOME.repository), id(&SEED));
+    Draft::new(format!(
+        concat!(
+            r#"{{"kind":"{kind}","repository":"{repository}","job":"prod","writer":"{writer}","#,
+            r#""program":"strongroom 0.1.0","started":"2026-11-22T08:00:00Z",{rest}}}"#
+        ),
+        kind = kind,
+        repository = repository,
+        writer = writer,
+        rest = rest,
+    ))
+}
+
+fn pin() -> Draft {
+    let snapshot = format!(r#"{{"number":6,"digest":"{}"}}"#, "66".repeat(32));
+    maintenance("pin", &format!(r#""snapshot":{snapshot},"pinned":true"#))
+}
+
+fn forget() -> Draft {
+    let forgotten = [("5", "55"), ("6", "66")]
+        .map(|(number, digest)| {
+            format!(r#"{{"number":{number},"digest":"{}"}}"#, digest.repeat(32))
+        })
+        .join(",");
+    maintenance("forget", &format!(r#""snapshots":[{forgotten}]"#))
+}
+
+fn revoke() -> Draft {
+    let writers = ["a0", "a1"]
+        .map(|writer| format!("\"{}\"", writer.repeat(32)))
+        .join(",");
+    maintenance("revoke", &format!(r#""writers":[{writers}],"after":5"#))
+}
+
+fn rotate() -> Draft {
+    let runs = [("22", "key-1", "d0"), ("23", "key-2", "d1")]
+        .map(|(run, name, digest)| {
+            format!(
+                r#"{{"run":"{}","object":"{name}","key":{{"size":200,"digest":"{}"}}}}"#,
+                run.repeat(16),
+                digest.repeat(32)
+            )
+        })
+        .join(",");
+    maintenance(
+        "rotate",
+        &format!(r#""recipients":["age1x"],"runs":[{runs}]"#),
+    )
+}
+
 fn told(object: &str, appender: &[u8; 32]) -> Vec<String> {
     let digest = blake3::hash(object.as_bytes());
     vec![
@@ -196,23 +248,28 @@ pub(crate) fn cases() -> Vec<Case> {
         Vec::new(),
     ));
     cases.extend(malformed().into_iter().map(refused("malformed")));
+    cases.extend(
+        malformed_maintenance()
+            .into_iter()
+            .map(refused("malformed")),
+    );
     cases.extend(signatures().into_iter().map(refused("signature")));
     cases.extend(places().into_iter().map(refused("place")));
     for (name, comment, seed) in [
         (
-            "unknown-kind",
+            "newer-kind",
             "a reader that trusts the appender stops",
             SEED,
         ),
         (
-            "unknown-kind-by-other",
+            "newer-kind-by-other",
             "garbage to a reader that does not trust the appender",
             OTHER,
         ),
     ] {
         let text = snapshot()
-            .statement("\"snapshot\"", "\"pin\"")
-            .statement("\"partial\":false", "\"pinned\":[1]")
+            .statement("\"snapshot\"", "\"merge\"")
+            .statement("\"partial\":false", "\"merged\":[1]")
             .appended_by(seed)
             .text();
         cases.push(case(
@@ -263,6 +320,16 @@ fn good() -> Vec<Case> {
         format!("condemns {run} whole true packs []"),
         format!("condemns {run} whole false packs [0, 3]"),
     ]);
+    let maintained = |object: &str, lines: &[String]| {
+        let mut told = told(object, &SEED);
+        told.extend_from_slice(lines);
+        told
+    };
+    let by = |kind: &str| format!("{kind} by {}", id(&SEED));
+    let [pinned, forgotten, revoked, rotated] =
+        [pin(), forget(), revoke(), rotate()].map(|draft| draft.text());
+    let lifted = pin().statement("true", "false").text();
+    let six = format!("6 {}", "66".repeat(32));
     let mut told_first = told_snapshot(&first, &SEED);
     told_first.remove(1);
     let mut told_witness = told_snapshot(&witness, &SEED);
@@ -283,6 +350,63 @@ fn good() -> Vec<Case> {
             told_snapshot(&copied, &OTHER),
         ),
         case("prune", "ok", "a prune", &*pruned, told_prune),
+        case(
+            "pin",
+            "ok",
+            "a pin",
+            &*pinned,
+            maintained(&pinned, &[by("pin"), format!("pinned true {six}")]),
+        ),
+        case(
+            "pin-lifted",
+            "ok",
+            "lifts a pin",
+            &*lifted,
+            maintained(&lifted, &[by("pin"), format!("pinned false {six}")]),
+        ),
+        case(
+            "forget",
+            "ok",
+            "forgets two snapshots",
+            &*forgotten,
+            maintained(
+                &forgotten,
+                &[
+                    by("forget"),
+                    format!("forgets 5 {}", "55".repeat(32)),
+                    format!("forgets {six}"),
+                ],
+            ),
+        ),
+        case(
+            "revoke",
+            "ok",
+            "revokes two writers",
+            &*revoked,
+            maintained(
+                &revoked,
+                &[
+                    by("revoke"),
+                    format!("revokes {} after 5", "a0".repeat(32)),
+                    format!("revokes {} after 5", "a1".repeat(32)),
+                ],
+            ),
+        ),
+        case(
+            "rotate",
+            "ok",
+            "two runs get another key object",
+            &*rotated,
+            maintained(
+                &rotated,
+                &[
+                    by("rotate"),
+                    "recipient age1x".to_owned(),
+                    format!("rotates {}/key-1 200 {}", "22".repeat(16), "d0".repeat(32)),
+                    format!("rotates {}/key-2 200 {}", "23".repeat(16), "d1".repeat(32)),
+                ],
+            ),
+        ),
         case("first", "ok", "the first of a log", &*first, told_first),
         case(
             "witness",
@@ -605,6 +729,162 @@ fn malformed() -> Broken {
     ]
 }
 
+fn malformed_maintenance() -> Broken {
+    let writers = revoke().statement;
+    let writers = writers.split("\"writers\":[").nth(1);
+    let writers = writers
+        .and_then(|rest| rest.split(']').next())
+        .expect("writers");
+    let many = (0..1025)
+        .map(|n: u32| format!("\"{n:064x}\""))
+        .collect::<Vec<_>>()
+        .join(",");
+    let (key_1, run_22) = ("\"key-1\"", "22".repeat(16));
+    let named = |name: &str| rotate().statement(key_1, &format!("\"{name}\"")).text();
+    vec![
+        (
+            "pin-no-choice",
+            "a pin that does not say whether it pins",
+            pin().statement(",\"pinned\":true", "").text(),
+        ),
+        (
+            "pin-unknown-field",
+            "an unknown field in a pin",
+            pin().statement("true", "true,\"x\":1").text(),
+        ),
+        (
+            "pin-list",
+            "several snapshots in a pin",
+            pin()
+                .statement("{\"number\"", "[{\"number\"")
+                .statement("\"},\"pinned\"", "\"}],\"pinned\"")
+                .text(),
+        ),
+        (
+            "forget-nothing",
+            "forgets nothing",
+            maintenance("forget", "\"snapshots\":[]").text(),
+        ),
+        (
+            "forget-unsorted",
+            "snapshots that descend",
+            forget().statement("\"number\":5", "\"number\":7").text(),
+        ),
+        (
+            "forget-twice",
+            "a snapshot twice",
+            forget().statement("\"number\":5", "\"number\":6").text(),
+        ),
+        (
+            "forget-unknown-field",
+            "an unknown field in a snapshot's name",
+            forget()
+                .statement("\"number\":5", "\"number\":5,\"x\":1")
+                .text(),
+        ),
+        (
+            "revoke-nobody",
+            "revokes nobody",
+            revoke().statement(writers, "").text(),
+        ),
+        (
+            "revoke-unsorted",
+            "writers that descend",
+            revoke().statement("a0a0", "b0b0").text(),
+        ),
+        (
+            "revoke-twice",
+            "a writer twice",
+            revoke()
+                .statement(&"a0".repeat(32), &"a1".repeat(32))
+                .text(),
+        ),
+        (
+            "revoke-many",
+            "more than 1,024 writers",
+            revoke().statement(writers, &many).text(),
+        ),
+        (
+            "revoke-negative",
+            "a number below 0",
+            revoke().statement("\"after\":5", "\"after\":-5").text(),
+        ),
+        (
+            "revoke-no-after",
+            "does not say from where on",
+            revoke().statement(",\"after\":5", "").text(),
+        ),
+        (
+            "rotate-to-nobody",
+            "sealed to nobody",
+            rotate().statement("\"age1x\"", "").text(),
+        ),
+        (
+            "rotate-recipients-many",
+            "more than 64 recipients",
+            rotate()
+                .statement("\"age1x\"", &["\"age1x\""; 65].join(","))
+                .text(),
+        ),
+        (
+            "rotate-recipient-long",
+            "a recipient of more than 4 KiB",
+            rotate().statement("age1x", &"x".repeat(4097)).text(),
+        ),
+        (
+            "rotate-nothing",
+            "rotates nothing",
+            maintenance("rotate", "\"recipients\":[\"age1x\"],\"runs\":[]").text(),
+        ),
+        (
+            "rotate-unsorted",
+            "runs that descend",
+            rotate().statement(&run_22, &"24".repeat(16)).text(),
+        ),
+        (
+            "rotate-twice",
+            "a run twice",
+            rotate().statement(&run_22, &"23".repeat(16)).text(),
+        ),
+        (
+            "rotate-original",
+            "names the key object that the backup made",
+            named("key"),
+        ),
+        (
+            "rotate-zero",
+            "key objects are numbered from 1",
+            named("key-0"),
+        ),
+        ("rotate-zeros", "numbers have one form", named("key-01")),
+        (
+            "rotate-last",
+            "there is no key-1000000",
+            named("key-1000000"),
+        ),
+        (
+            "rotate-path",
+            "an object outside of the run",
+            named("../key-1"),
+        ),
+        (
+            "rotate-pack",
+            "an object that is no key",
+            named("pack-000000"),
+        ),
+        (
+            "rotate-key-long",
+            "a key object of more than 64 KiB",
+            rotate().statement("\"size\":200", "\"size\":65537").text(),
+        ),
+        (
+            "rotate-unknown-field",
+            "an unknown field in a rotated run",
+            rotate().statement(key_1, "\"key-1\",\"x\":1").text(),
+        ),
+    ]
+}
+
 /// Adds the group's order to the second half of a signature: the same number modulo the order.
 fn malleated(signature: &str) -> String {
     let mut bytes = hex::decode(signature).expect("our own digits");
@@ -795,6 +1075,16 @@ fn places() -> Broken {
             "prune-other-job",
             "a prune of another job",
             prune().statement("\"prod\"", "\"test\"").text(),
+        ),
+        (
+            "pin-other-job",
+            "a pin of another job",
+            pin().statement("\"prod\"", "\"test\"").text(),
+        ),
+        (
+            "rotate-other-repository",
+            "a rotation of another repository",
+            rotate().statement(&repository, &"12".repeat(16)).text(),
         ),
         (
             "copied-other-repository",

@@ -2,9 +2,9 @@
 
 use archive::{Body, CatalogError, CatalogReader, Entry, Field, Name, get_varint};
 use format::{
-    Commit, CommitError, Cut, Cutter, DataKey, Description, DescriptionError, FrameError,
-    Identities, IdentityError, JobName, Manifest, ManifestError, Map, Place, Range, RunId,
-    Statement, Stream, WriterKey, open_frame, padme, seal_frame,
+    Commit, CommitError, CommitRef, Cut, Cutter, DataKey, Description, DescriptionError,
+    FrameError, Identities, IdentityError, JobName, Manifest, ManifestError, Map, Place, Range,
+    RotatedRun, RunId, Statement, Stream, WriterKey, open_frame, padme, seal_frame,
 };
 use zeroize::Zeroizing;
 
@@ -353,8 +353,53 @@ fn tell_commit(commit: &Commit) -> Vec<String> {
                 ));
             }
         }
+        maintenance => told.extend(tell_maintenance(maintenance)),
     }
     told
+}
+
+fn tell_maintenance(statement: &Statement) -> Vec<String> {
+    let (.., writer) = statement.made_for();
+    match statement {
+        Statement::Snapshot(_) | Statement::Prune(_) => Vec::new(),
+        Statement::Pin(pin) => {
+            let CommitRef { number, digest } = pin.snapshot;
+            let pinned = format!("pinned {} {number} {digest}", pin.pinned);
+            vec![format!("pin by {writer}"), pinned]
+        }
+        Statement::Forget(forget) => {
+            let forgets = forget
+                .snapshots
+                .iter()
+                .map(|at| format!("forgets {} {}", at.number, at.digest));
+            [format!("forget by {writer}")]
+                .into_iter()
+                .chain(forgets)
+                .collect()
+        }
+        Statement::Revoke(revoke) => {
+            let revokes = revoke
+                .writers
+                .iter()
+                .map(|revoked| format!("revokes {revoked} after {}", revoke.after));
+            [format!("revoke by {writer}")]
+                .into_iter()
+                .chain(revokes)
+                .collect()
+        }
+        Statement::Rotate(rotate) => {
+            let recipients = rotate.recipients.iter();
+            let rotates = rotate.runs.iter().map(|rotated| {
+                let RotatedRun { run, object, key } = rotated;
+                format!("rotates {run}/{object} {} {}", key.size, key.digest)
+            });
+            [format!("rotate by {writer}")]
+                .into_iter()
+                .chain(recipients.map(|recipient| format!("recipient {recipient}")))
+                .chain(rotates)
+                .collect()
+        }
+    }
 }
 
 /// Fed whole, and byte by byte: the verdict must be the same.
