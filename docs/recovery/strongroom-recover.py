@@ -11,7 +11,9 @@ from nacl.signing import VerifyKey
 from zstandard import ZstdDecompressor, frame_content_size
 
 LOG = ["appended", "appender", "number", "previous"]
-SNAPSHOT = "added bytes entries finished job kind parent partial program recipients repository runs sources started writer".split()
+FIELDS = {"snapshot": "added bytes entries finished parent partial recipients runs sources", "prune": "condemns retains",
+          "pin": "pinned snapshot", "forget": "snapshots", "revoke": "after writers", "rotate": "recipients runs"}
+FIELDS = {kind: set(f"job kind program repository started writer {own}".split()) for kind, own in FIELDS.items()}
 def check(holds, otherwise):
     if not holds:
         raise ValueError(otherwise)
@@ -45,7 +47,8 @@ def read_commit(path, repository, job):
         raw = read(path, 16 << 20)
         title, statement, by_writer, log, by_appender, rest = raw.split(b"\n")
         commit, logged = (json.loads(text, object_pairs_hook=unique) for text in (statement, log))
-        known = sorted(logged.keys() - {"witness"}) == LOG and (commit["kind"] != "snapshot" or sorted(commit) == SNAPSHOT)
+        known = sorted(logged.keys() - {"witness"}) == LOG and commit.keys() == FIELDS.get(commit["kind"], commit.keys())
+        known = known and all(re.fullmatch("key-[1-9][0-9]{0,5}", run["object"]) for run in (commit["runs"] if commit["kind"] == "rotate" else []))
         place = title, logged["number"], commit["repository"], commit["job"], rest
         check(known and place == (b"strongroom commit v1", int(path.name), repository, job, b""), "fields, or the place, are wrong")
         verify = lambda key, message, signature: VerifyKey(bytes.fromhex(key)).verify(message, bytes.fromhex(signature.decode()))
@@ -57,7 +60,7 @@ def read_commit(path, repository, job):
 def view(log, repository, job, maintainers, trusted):  # the valid commits of a job by number: rules 2 and 3
     names = sorted(path.name for path in log.iterdir() if re.fullmatch("[0-9]{12}", path.name))
     commits = {int(name): commit for name in names if (commit := read_commit(log / name, repository, job))}
-    new = [number for number, commit in commits.items() if commit["kind"] not in ("snapshot", "prune")]
+    new = [number for number, commit in commits.items() if commit["kind"] not in FIELDS]
     check(not any(commits.pop(number)["appender"] in trusted for number in new), f"{job}: {new} need a newer strongroom")
     prunes = [number for number, commit in commits.items() if commit["kind"] == "prune"
               and {commit["writer"], commit["appender"]} <= set(maintainers)]
@@ -68,14 +71,34 @@ def view(log, repository, job, maintainers, trusted):  # the valid commits of a 
         if number == top or number > top and commit["previous"] == last:
             valid[number], last = commit, commit["digest"]
     return valid
+def effects(valid, writers, maintainers):  # what the honoured commits of a job do to its snapshots and runs, onto the commits
+    by, after, keys = lambda commit: {commit["writer"], commit["appender"]}, {}, {}
+    kinds = lambda *kinds: [(number, commit) for number, commit in valid.items() if commit["kind"] in kinds]
+    named = lambda number, at: [commit for below, commit in kinds("snapshot") if below < number
+                                and (below, commit["digest"]) == (at["number"], at["digest"])]
+    for number, commit in kinds("revoke"):
+        if by(commit) <= maintainers:
+            after |= {writer: min(after.get(writer, commit["after"]), commit["after"]) for writer in commit["writers"]}
+    trusted = lambda who, number: who in writers and number <= after.get(who, number)
+    for number, commit in kinds("pin", "forget", "rotate"):
+        kept = all(trusted(who, number) or who in maintainers and number <= after.get(who, number) for who in by(commit))
+        if by(commit) <= maintainers or commit["kind"] == "pin" and commit["pinned"] and kept:
+            keys |= {run["run"]: run for run in commit["runs"]} if commit["kind"] == "rotate" else {}
+            for at in [commit["snapshot"]] if commit["kind"] == "pin" else commit.get("snapshots", []):
+                for snapshot in named(number, at):
+                    snapshot["pinned" if commit["kind"] == "pin" else "forgotten"] = commit.get("pinned", True)
+    for number, commit in kinds("snapshot"):
+        commit["trusted"] = trusted(commit["writer"], number)
+        commit["runs"] = [run | {"object": "key"} | keys.get(run["run"], {}) for run in commit["runs"]]
+    return valid
 
 class Run:  # its data key, its manifest and its frames; `listed` is what the commit says of its objects
     def __init__(self, folder, repository, job, listed, identity):
         self.folder, self.place = folder, (b"strongroom v1" + bytes.fromhex(repository + listed["run"]), job.encode())
-        self.digests = {name: listed[name]["digest"] for name in ("key", "manifest")}
+        self.digests = {listed["object"]: listed["key"]["digest"], "manifest": listed["manifest"]["digest"]}
         self.digests |= {f"pack-{number:06}": digest for number, _, digest in listed["packs"]}
-        age = subprocess.run(["age", "-d", "-i", identity], input=self.object("key", 64 << 10), stdout=subprocess.PIPE)
-        check(age.returncode == 0 and len(age.stdout) == 32, f"{folder / 'key'} does not open with this identity")
+        age = subprocess.run(["age", "-d", "-i", identity], input=self.object(listed["object"], 64 << 10), stdout=subprocess.PIPE)
+        check(age.returncode == 0 and len(age.stdout) == 32, f"{folder / listed['object']} does not open with this identity")
         self.key, manifest = age.stdout, self.object("manifest", 256 << 20)
         check(manifest[:40] == b"SRMANIF1" + self.derive("key commitment"), f"{folder / 'manifest'} is of another key")
         padded = Reader(self.open(manifest[40:], self.derive("manifest key"), 2, 0, 0))
@@ -182,16 +205,17 @@ options = parser.parse_args()
 head = json.loads(read(options.repository / "strongroom.json", 64 << 10))
 check((head["format"], head["version"]) == ("strongroom repository", 1), "a newer strongroom is needed")
 commits = {f"{log.parent.name}/{number}": commit for log in sorted(options.repository.glob("*/log"))
-           for number, commit in view(log, head["id"], log.parent.name, options.maintainer,
-                                                                          options.maintainer + options.trust).items()}
+           for number, commit in effects(view(log, head["id"], log.parent.name, options.maintainer, options.maintainer + options.trust),
+                                         set(options.trust), set(options.maintainer)).items()}
 if not options.snapshot:
     for name, commit in commits.items():
-        told = {key: commit.get(key) for key in ("kind", "writer", "finished", "partial", "entries", "bytes")}
-        print(json.dumps({"snapshot": name, "trusted": commit["writer"] in options.trust} | told))
+        told = {key: commit.get(key) for key in ("kind", "writer", "finished", "partial", "entries", "bytes", "pinned", "forgotten")}
+        print(json.dumps({"snapshot": name, "trusted": commit.get("trusted", commit["writer"] in options.trust)} | told))
 else:
     commit = commits.get(options.snapshot, {"kind": None})
     check(commit["kind"] == "snapshot", f"there is no valid snapshot {options.snapshot}")
     check(commit["writer"] in options.trust, f"signed by a writer that is not trusted: --trust {commit['writer']}, if it is yours")
+    check(commit["trusted"], f"its writer {commit['writer']} was revoked")
     options.to.mkdir(0o700)
     folder, listed = options.repository / commit["job"] / "runs", {run["run"]: run for run in commit["runs"]}
     runs = functools.cache(lambda name: Run(folder / name, head["id"], commit["job"], listed[name], options.identity))

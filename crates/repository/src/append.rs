@@ -2,9 +2,10 @@ use archive::Digest;
 use bytes::Bytes;
 use format::{
     COMMIT_MAX, COMMITS_MAX, Commit, CommitRef, DigestText, JobName, Log, RunId, Statement,
-    WriterKey,
+    WriterId, WriterKey,
 };
 
+use crate::rules::{Rule, Rules};
 use crate::store::Name;
 use crate::view::{Trust, View};
 use crate::{Error, Repository};
@@ -51,10 +52,11 @@ pub(crate) async fn append(
     let tail = view.tail();
     for _ in 0..ATTEMPTS {
         view = repository.view_again(job, trust, view).await?;
-        if !stands(&view, tail, base, run) {
+        if !stands(&view, tail, base, run, repository.rules) {
             return Ok(Appended::StartOver);
         }
         let number = view.tail() + 1;
+        refuse_revoked(&view, job, key.id())?;
         if number > COMMITS_MAX {
             let what = format!("a commit after {job}/{COMMITS_MAX}");
             return Err(Error::Limit { what });
@@ -79,6 +81,9 @@ pub(crate) async fn append(
         if !create(repository, job, number, object).await? {
             continue;
         }
+        if !repository.rules.keep(Rule::SeenAgain) {
+            return Ok(Appended::Yes(at));
+        }
         view = repository.view_again(job, trust, view).await?;
         if view.holds(at) {
             return Ok(Appended::Yes(at));
@@ -87,10 +92,33 @@ pub(crate) async fn append(
     Err(Error::Contended { job: job.clone() })
 }
 
+/// Nothing that a revoked writer signs from now on would be trusted: it is told before it does the work.
+pub(crate) fn refuse_revoked(view: &View, job: &JobName, writer: WriterId) -> Result<(), Error> {
+    match view.revoked(writer, view.tail() + 1) {
+        Some(revocation) => Err(Error::WriterRevoked {
+            writer,
+            job: job.clone(),
+            by: revocation.by.number,
+        }),
+        None => Ok(()),
+    }
+}
+
 /// Step 3: does what we build on still stand?
-fn stands(view: &View, tail: u64, base: Option<CommitRef>, run: Option<RunId>) -> bool {
-    let condemned = run.is_some_and(|run| view.condemns_after(tail, run));
-    view.unbroken_after(tail) && !condemned && base.is_none_or(|base| view.holds(base))
+fn stands(
+    view: &View,
+    tail: u64,
+    base: Option<CommitRef>,
+    run: Option<RunId>,
+    rules: Rules,
+) -> bool {
+    let unbroken = view.unbroken_after(tail)
+        || !rules.keep(Rule::NoHole)
+        || (!rules.keep(Rule::NoGarbage) && view.filled_after(tail));
+    let condemned =
+        rules.keep(Rule::RunStands) && run.is_some_and(|run| view.condemns_after(tail, run));
+    let base = base.filter(|_| rules.keep(Rule::BaseStands));
+    unbroken && !condemned && base.is_none_or(|base| view.holds(base))
 }
 
 /// Step 4: whether our bytes are under that number. A refusal or a lost answer is settled by reading.

@@ -1,7 +1,7 @@
 use std::collections::{HashMap, HashSet};
 
 use format::{
-    CommitRef, MANIFEST_MAX, Map, Object, Origin, Pack, Place, RUNS_TARGET, Ranges, Run, RunId,
+    CommitRef, JobName, MANIFEST_MAX, Map, Origin, Pack, Place, RUNS_TARGET, Ranges, Run, RunId,
     SnapshotStatement, StoredTags, Tag, WriterKey,
 };
 use futures::{StreamExt, stream};
@@ -51,8 +51,8 @@ struct BaseChunk {
 impl Base {
     /// Loads the base from a view: docs/format/v1.md, "Commit rules", backup, 1.
     ///
-    /// Any map that is lost costs storing its chunks again, nothing else. Snapshots sealed to other recipients are no
-    /// base: the new snapshot would need keys that its recipients do not have.
+    /// Any map that is lost costs storing its chunks again, nothing else. Runs that are sealed to others than `recipients` are
+    /// not referred to: the new snapshot would need keys that its recipients do not have.
     pub(crate) async fn load(
         repository: &Repository,
         view: &View,
@@ -63,13 +63,17 @@ impl Base {
             .snapshots()
             .rev()
             .find(|snapshot| snapshot.statement.writer == writer.id());
-        let Some(newest) = newest.filter(|it| same_set(&it.statement.recipients, recipients))
-        else {
+        let Some(newest) = newest else {
             return Ok(Self::default());
         };
-        let maps = read_maps(repository, newest.statement, writer).await?;
-        let first = newest.statement.runs[0].run;
-        Ok(maps.get(&first).map_or_else(Self::default, |map| {
+        let opens = |run: &&Run| same_set(newest.recipients(run.run), recipients);
+        let first = &newest.statement.runs[0];
+        if !opens(&first) {
+            return Ok(Self::default());
+        }
+        let runs = newest.statement.runs.iter().filter(opens);
+        let maps = read_maps(repository, &newest.statement.job, runs, writer).await?;
+        Ok(maps.get(&first.run).map_or_else(Self::default, |map| {
             Self::build(newest.at, newest.statement, map, &maps)
         }))
     }
@@ -238,11 +242,12 @@ fn usable_runs(map: &Map, maps: &HashMap<RunId, Map>) -> HashSet<RunId> {
 
 async fn read_maps(
     repository: &Repository,
-    statement: &SnapshotStatement,
+    job: &JobName,
+    runs: impl Iterator<Item = &Run>,
     writer: &WriterKey,
 ) -> Result<HashMap<RunId, Map>, Error> {
-    let maps: Vec<_> = stream::iter(&statement.runs)
-        .map(|run| read_map(repository, statement, run.run, run.map, writer))
+    let maps: Vec<_> = stream::iter(runs)
+        .map(|run| read_map(repository, job, run, writer))
         .buffer_unordered(CONCURRENT_READS)
         .collect()
         .await;
@@ -257,14 +262,13 @@ async fn read_maps(
 
 async fn read_map(
     repository: &Repository,
-    statement: &SnapshotStatement,
-    run: RunId,
-    expected: Object,
+    job: &JobName,
+    run: &Run,
     writer: &WriterKey,
 ) -> Result<Option<(RunId, Map)>, Error> {
-    let name = Name::in_run(&statement.job, run, "map");
+    let name = Name::in_run(job, run.run, "map");
     let object = match repository.store.read(&name, MANIFEST_MAX).await {
-        Ok(Some(object)) if archive::Digest::of(&object) == expected.digest => object,
+        Ok(Some(object)) if archive::Digest::of(&object) == run.map.digest => object,
         Ok(_) | Err(Error::Damaged { .. }) => {
             tracing::warn!(object = %name, "a map is lost: its chunks will be stored again");
             return Ok(None);
@@ -273,12 +277,12 @@ async fn read_map(
     };
     let place = Place {
         repository: repository.id(),
-        job: statement.job.clone(),
-        run,
+        job: job.clone(),
+        run: run.run,
     };
     Ok(Map::open(&object, writer, &place)
         .ok()
-        .map(|map| (run, map)))
+        .map(|map| (run.run, map)))
 }
 
 fn same_set(a: &[String], b: &[String]) -> bool {
@@ -292,7 +296,7 @@ mod tests {
 
     use super::*;
     use archive::Digest;
-    use format::{JobName, MappedSource, RepositoryId, WriterId};
+    use format::{MappedSource, Object, RepositoryId, WriterId};
     use proptest::prelude::*;
 
     /// Each run stores one stream; tags repeat, as those of equal chunks do.

@@ -68,6 +68,30 @@ pub enum Error {
         /// Its writer.
         writer: WriterId,
     },
+    /// The snapshot's writer was revoked before it was written.
+    #[error("{snapshot} was written by {writer}, whom commit {job}/{by} revoked")]
+    Revoked {
+        /// `JOB/NUMBER`.
+        snapshot: String,
+        /// Its writer.
+        writer: WriterId,
+        /// The job.
+        job: JobName,
+        /// The number of the commit that says so.
+        by: u64,
+    },
+    /// Whoever wants to append was revoked.
+    #[error(
+        "the writer {writer} of this host was revoked by commit {job}/{by}: nothing that it signs counts"
+    )]
+    WriterRevoked {
+        /// The writer.
+        writer: WriterId,
+        /// The job.
+        job: JobName,
+        /// The number of the commit that says so.
+        by: u64,
+    },
     /// A trusted key appended a commit of a kind from the future.
     #[error(
         "commit {number} of {job} is of a kind that this program does not know: a newer strongroom is needed"

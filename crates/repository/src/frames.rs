@@ -2,8 +2,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use format::{
-    DataKey, FrameRow, Identities, IdentityError, MANIFEST_MAX, Manifest, Place, Run, RunId,
-    SMALL_OBJECT_MAX, open_frame, pack_name,
+    DataKey, FrameRow, Identities, IdentityError, KeyName, MANIFEST_MAX, Manifest, Object, Place,
+    Run, RunId, SMALL_OBJECT_MAX, open_frame, pack_name,
 };
 use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt, TryFutureExt};
@@ -47,15 +47,16 @@ pub(crate) struct Located {
 }
 
 impl OpenRun {
-    /// Opens key and manifest of a run, both checked against the commit's digests.
+    /// Opens the manifest of a run, and the key object that opens it now, both checked against the commits' digests.
     pub(crate) async fn open(
         repository: &Repository,
         place: Place,
         run: &Run,
+        (key_name, key): (KeyName, Object),
         identities: &Identities,
         refused: &(dyn Fn(IdentityError, String) -> Error + Sync),
     ) -> Result<(Self, Manifest), Error> {
-        let read = async |what: &str, limit, object: format::Object| {
+        let read = async |what: &str, limit, object: Object| {
             let name = Name::in_run(&place.job, place.run, what);
             let bytes = repository.store.read(&name, limit).await?;
             let bytes = bytes.ok_or_else(|| Error::Missing {
@@ -70,8 +71,9 @@ impl OpenRun {
                 ))
             }
         };
+        let key_name = key_name.to_string();
         let (key, manifest) = futures::try_join!(
-            read("key", SMALL_OBJECT_MAX, run.key),
+            read(&key_name, SMALL_OBJECT_MAX, key),
             read("manifest", MANIFEST_MAX, run.manifest),
         )?;
         let key = DataKey::open_with(&key.1, identities).map_err(|error| refused(error, key.0))?;

@@ -13,7 +13,9 @@ mod store;
 
 mod repository;
 
+mod effects;
 mod log;
+mod rules;
 mod view;
 
 mod base;
@@ -35,10 +37,13 @@ mod verify;
 pub use append::Appended;
 pub use backup::{Backup, BackupOptions, Captured, Finished, Outcome, SourceResult};
 pub use compute::{Compute, Work};
+pub use effects::{Revocation, Rotation};
 pub use error::Error;
 pub use folders::create_root;
 pub use reader::{EntryReader, Select};
 pub use repository::Repository;
+#[doc(hidden)]
+pub use rules::Rule;
 pub use snapshot::Snapshot;
 pub use store::Store;
 pub use verify::{Damage, Level, Report, verify_job};

@@ -2,6 +2,7 @@ use bytes::Bytes;
 use format::{Description, DescriptionError, JobName, RepositoryId, SMALL_OBJECT_MAX};
 
 use crate::Error;
+use crate::rules::{Rule, Rules};
 use crate::store::{Name, Store};
 use crate::view::{Objects, Trust, View};
 
@@ -9,6 +10,7 @@ use crate::view::{Objects, Trust, View};
 #[derive(Clone)]
 pub struct Repository {
     pub(crate) store: Store,
+    pub(crate) rules: Rules,
     description: Description,
 }
 
@@ -19,7 +21,7 @@ impl Repository {
         let description = Description::new(RepositoryId::random(), created);
         let bytes = Bytes::from(description.encode());
         if store.create(&Name::description(), bytes).await? {
-            Ok(Self { store, description })
+            Ok(Self::with(store, description))
         } else {
             Err(Error::Exists {
                 place: store.place().to_owned(),
@@ -36,7 +38,7 @@ impl Repository {
         match store.read(&Name::description(), SMALL_OBJECT_MAX).await {
             Ok(Some(bytes)) => {
                 let description = Description::decode(&bytes).map_err(unusable)?;
-                Ok(Self { store, description })
+                Ok(Self::with(store, description))
             }
             Ok(None) => Err(Error::NoRepository {
                 place: store.place().to_owned(),
@@ -44,6 +46,22 @@ impl Repository {
             Err(Error::Damaged { .. }) => Err(unusable(DescriptionError::NotOne)),
             Err(error) => Err(error),
         }
+    }
+
+    fn with(store: Store, description: Description) -> Self {
+        Self {
+            store,
+            rules: Rules::default(),
+            description,
+        }
+    }
+
+    /// The same repository, used without one of the commit rules: a test of the tests. Loses data.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without(mut self, rule: Rule) -> Self {
+        self.rules.left_out = Some(rule);
+        self
     }
 
     /// Its id.

@@ -2,10 +2,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use format::{
-    CommitRef, Group, Identities, IdentityError, JobName, Manifest, Origin, Place, Range, Run,
-    RunId, SnapshotStatement, Stream,
+    CommitRef, Group, Identities, IdentityError, JobName, KeyName, Manifest, Origin, Place, Range,
+    Run, RunId, SnapshotStatement, Stream,
 };
 
+use crate::effects::Rotation;
 use crate::frames::{Frames, OpenRun};
 use crate::view::{Trust, Valid};
 use crate::{Compute, EntryReader, Error, Repository};
@@ -17,6 +18,8 @@ pub struct Snapshot {
     statement: SnapshotStatement,
     manifest: Manifest,
     identities: Arc<Identities>,
+    /// What opens those of its runs whose key was rotated.
+    rotations: HashMap<RunId, Rotation>,
     runs: Mutex<HashMap<RunId, Arc<OpenRun>>>,
     frames: Frames,
 }
@@ -38,9 +41,29 @@ impl Snapshot {
                 writer,
             });
         }
+        if let Some(revocation) = snapshot.revoked() {
+            return Err(Error::Revoked {
+                snapshot: name(&statement, snapshot.at),
+                writer: statement.writer,
+                job: statement.job,
+                by: revocation.by.number,
+            });
+        }
+        let runs = statement.runs.iter().map(|run| run.run);
+        let rotations: HashMap<RunId, Rotation> = runs
+            .filter_map(|run| Some((run, snapshot.rotation(run)?.clone())))
+            .collect();
         let first = &statement.runs[0];
-        let (open, manifest) =
-            open_run(repository, &statement, snapshot.at, first, &identities).await?;
+        let rotation = rotations.get(&first.run);
+        let opened = open_run(
+            repository,
+            &statement,
+            snapshot.at,
+            first,
+            rotation,
+            &identities,
+        );
+        let (open, manifest) = opened.await?;
         if manifest.sources.len() != statement.sources.len() {
             let object = format!("{}/runs/{}/manifest", statement.job, first.run);
             return Err(Error::damaged(
@@ -56,6 +79,7 @@ impl Snapshot {
             statement,
             manifest,
             identities,
+            rotations,
             runs,
             frames,
         })
@@ -183,6 +207,7 @@ impl Snapshot {
             &self.statement,
             self.at,
             listed,
+            self.rotations.get(&listed.run),
             &self.identities,
         )
         .await?;
@@ -197,8 +222,13 @@ async fn open_run(
     statement: &SnapshotStatement,
     at: CommitRef,
     run: &Run,
+    rotation: Option<&Rotation>,
     identities: &Identities,
 ) -> Result<(OpenRun, Manifest), Error> {
+    let recipients = rotation.map_or(&*statement.recipients, |rotation| &rotation.recipients);
+    let key = rotation.map_or((KeyName::ORIGINAL, run.key), |rotation| {
+        (rotation.object, rotation.key)
+    });
     let place = Place {
         repository: repository.id(),
         job: statement.job.clone(),
@@ -207,11 +237,11 @@ async fn open_run(
     let refused = |error, object: String| match error {
         IdentityError::NoneOpens => Error::NoIdentity {
             snapshot: name(statement, at),
-            recipients: statement.recipients.join(", "),
+            recipients: recipients.join(", "),
         },
         error => Error::damaged(object, error),
     };
-    OpenRun::open(repository, place, run, identities, &refused).await
+    OpenRun::open(repository, place, run, key, identities, &refused).await
 }
 
 fn name(statement: &SnapshotStatement, at: CommitRef) -> String {

@@ -35,7 +35,7 @@ pub struct Report {
     pub superseded: u64,
     /// Objects of runs that no valid snapshot names, and their bytes: left by interrupted backups, or one is under way.
     pub unnamed: (u64, u64),
-    /// Snapshots by writers who are not trusted, which no restore accepts.
+    /// Snapshots by writers who are not trusted, or were revoked, which no restore accepts.
     pub untrusted: Vec<u64>,
 }
 
@@ -98,7 +98,7 @@ fn judge_log(view: &View, job: &JobName, trust: &Trust) -> Report {
     }
     report.untrusted = view
         .snapshots()
-        .filter(|snapshot| !trust.writers.contains(&snapshot.statement.writer))
+        .filter(|snapshot| !trust.accepts(snapshot))
         .map(|snapshot| snapshot.at.number)
         .collect();
     report
@@ -107,7 +107,7 @@ fn judge_log(view: &View, job: &JobName, trust: &Trust) -> Report {
 fn named_objects(view: &View) -> NamedObjects {
     let mut named = NamedObjects::new();
     for snapshot in view.snapshots() {
-        for (run, name, object) in snapshot.statement.objects() {
+        for (run, name, object) in snapshot.objects() {
             let known = named.entry((run, name)).or_default();
             // Two snapshots that disagree about an object are looked at one by one: at most one is right.
             match known.iter_mut().find(|named| named.object == object) {

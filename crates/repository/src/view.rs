@@ -3,17 +3,19 @@ use std::sync::Arc;
 
 use archive::Digest;
 use format::{
-    Commit, CommitError, CommitRef, JobName, RunId, SnapshotStatement, Statement, WriterId,
+    Commit, CommitError, CommitRef, JobName, KeyName, Object, Run, RunId, SnapshotStatement,
+    Statement, WriterId, pack_name,
 };
 
 use crate::Error;
+use crate::effects::{Effects, Revocation, Rotation};
 
 /// Whom a reader believes.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     /// Whose snapshots it accepts.
     pub writers: HashSet<WriterId>,
-    /// Whose prunes it honours.
+    /// Whose prunes, forgets, revocations and rotations it honours.
     pub maintainers: HashSet<WriterId>,
 }
 
@@ -26,6 +28,7 @@ pub struct View {
     valid: Vec<Arc<Commit>>,
     stray: Vec<Arc<Commit>>,
     garbage: Vec<Garbage>,
+    effects: Effects,
     tail: u64,
 }
 
@@ -43,13 +46,61 @@ pub struct Garbage {
     pub damage: bool,
 }
 
-/// A valid snapshot.
+/// A valid snapshot, and what other commits of the log do to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Valid<'a> {
     /// Its number and digest.
     pub at: CommitRef,
     /// What it says.
     pub statement: &'a SnapshotStatement,
+    view: &'a View,
+}
+
+impl<'a> Valid<'a> {
+    /// Whether no prune may drop it.
+    pub fn pinned(&self) -> bool {
+        let pin = self.view.effects.pins.get(&self.at);
+        pin.is_some_and(|pin| pin.pinned)
+    }
+
+    /// Whether a maintainer wants it gone: it is listed and chosen no more, and can be read by number until a prune drops it.
+    pub fn forgotten(&self) -> bool {
+        self.view.effects.forgotten.contains_key(&self.at)
+    }
+
+    /// The revocation of its writer, if that covers it.
+    pub fn revoked(&self) -> Option<Revocation> {
+        self.view.revoked(self.statement.writer, self.at.number)
+    }
+
+    /// What opens one of its runs instead of the key object that its statement names, if that was rotated.
+    pub fn rotation(&self, run: RunId) -> Option<&'a Rotation> {
+        self.view.rotation(run)
+    }
+
+    /// Whom one of its runs is sealed to now.
+    pub fn recipients(&self, run: RunId) -> &'a [String] {
+        let rotation = self.view.rotation(run);
+        rotation.map_or(&self.statement.recipients, |rotation| &rotation.recipients)
+    }
+
+    /// All objects that it needs, as (run, object name within the run, object); of a rotated run the key object that opens
+    /// it now.
+    pub fn objects(&self) -> impl Iterator<Item = (RunId, String, Object)> + use<'a> {
+        let view = self.view;
+        self.statement.runs.iter().flat_map(move |run| {
+            let (name, key) = view.key_of(run);
+            let fixed = [
+                (name.to_string(), key),
+                ("manifest".to_owned(), run.manifest),
+                ("map".to_owned(), run.map),
+            ];
+            let packs = run.packs.iter();
+            let packs = packs.map(|pack| (pack_name(pack.number), pack.object));
+            let objects = fixed.into_iter().chain(packs);
+            objects.map(|(name, object)| (run.run, name, object))
+        })
+    }
 }
 
 impl View {
@@ -73,6 +124,7 @@ impl View {
             }
         }
         view.judge(commits, trust);
+        view.effects = Effects::of(&view.valid, trust);
         view.objects = objects;
         Ok(view)
     }
@@ -126,9 +178,11 @@ impl View {
         });
     }
 
-    /// The valid snapshots, ascending by number, whoever wrote them.
+    /// The valid snapshots, ascending by number, whoever wrote them, forgotten ones too.
     pub fn snapshots(&self) -> impl DoubleEndedIterator<Item = Valid<'_>> {
-        self.valid.iter().filter_map(|commit| snapshot_of(commit))
+        self.valid
+            .iter()
+            .filter_map(|commit| self.snapshot_of(commit))
     }
 
     /// The snapshot of that number.
@@ -142,7 +196,38 @@ impl View {
     /// What they hold is authentic: signature and digests are their own. Whether somebody meant to drop them is not known, so
     /// they are read when asked for by number, and never chosen.
     pub fn strays(&self) -> impl DoubleEndedIterator<Item = Valid<'_>> {
-        self.stray.iter().filter_map(|commit| snapshot_of(commit))
+        self.stray
+            .iter()
+            .filter_map(|commit| self.snapshot_of(commit))
+    }
+
+    fn snapshot_of<'a>(&'a self, commit: &'a Commit) -> Option<Valid<'a>> {
+        match &commit.statement {
+            Statement::Snapshot(statement) => Some(Valid {
+                at: reference(commit),
+                statement,
+                view: self,
+            }),
+            _ => None,
+        }
+    }
+
+    /// The revocation that keeps a commit of `writer` under that number from being trusted.
+    pub fn revoked(&self, writer: WriterId, number: u64) -> Option<Revocation> {
+        self.effects.revoked.find(writer, number)
+    }
+
+    /// What opens a run in place of the key object that its backup made, if that was rotated.
+    pub fn rotation(&self, run: RunId) -> Option<&Rotation> {
+        self.effects.rotated.get(&run)
+    }
+
+    /// The key object that opens `run`: the one that the last rotation names, or else the one that a snapshot lists.
+    pub(crate) fn key_of(&self, run: &Run) -> (KeyName, Object) {
+        match self.rotation(run.run) {
+            Some(rotation) => (rotation.object, rotation.key),
+            None => (KeyName::ORIGINAL, run.key),
+        }
     }
 
     /// What is in the log and counts for nothing.
@@ -171,6 +256,12 @@ impl View {
         self.valid.iter().any(|commit| reference(commit) == at)
     }
 
+    /// Whether every number from `after` + 1 to the tail holds an object, valid or not.
+    pub(crate) fn filled_after(&self, after: u64) -> bool {
+        let above = self.objects.range(after + 1..).count();
+        above as u64 == self.tail.saturating_sub(after)
+    }
+
     /// Whether every number from `after` + 1 to the tail holds a valid commit.
     pub(crate) fn unbroken_after(&self, after: u64) -> bool {
         let above = self
@@ -193,17 +284,7 @@ impl View {
     }
 }
 
-fn snapshot_of(commit: &Commit) -> Option<Valid<'_>> {
-    match &commit.statement {
-        Statement::Snapshot(statement) => Some(Valid {
-            at: reference(commit),
-            statement,
-        }),
-        _ => None,
-    }
-}
-
-fn reference(commit: &Commit) -> CommitRef {
+pub(crate) fn reference(commit: &Commit) -> CommitRef {
     CommitRef {
         number: commit.log.number,
         digest: commit.digest,
@@ -222,19 +303,24 @@ fn retained_by(prune: &Commit) -> HashSet<(u64, Digest)> {
 }
 
 impl Trust {
-    fn knows(&self, who: WriterId) -> bool {
+    /// Whether a reader accepts the snapshot: its writer is trusted, and was not revoked before.
+    pub fn accepts(&self, snapshot: &Valid<'_>) -> bool {
+        self.writers.contains(&snapshot.statement.writer) && snapshot.revoked().is_none()
+    }
+
+    pub(crate) fn knows(&self, who: WriterId) -> bool {
         self.writers.contains(&who) || self.maintainers.contains(&who)
+    }
+
+    /// Whether the commit was written and appended by maintainers.
+    pub(crate) fn maintains(&self, commit: &Commit) -> bool {
+        let (.., writer) = commit.statement.made_for();
+        self.maintainers.contains(&writer) && self.maintainers.contains(&commit.log.appender)
     }
 
     /// Whether the commit is a prune that this reader obeys.
     fn honours(&self, commit: &Commit) -> bool {
-        match &commit.statement {
-            Statement::Prune(prune) => {
-                self.maintainers.contains(&prune.writer)
-                    && self.maintainers.contains(&commit.log.appender)
-            }
-            _ => false,
-        }
+        matches!(commit.statement, Statement::Prune(_)) && self.maintains(commit)
     }
 }
 

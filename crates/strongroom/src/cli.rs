@@ -56,6 +56,10 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "HEX")]
     pub(crate) trust_writer: Vec<String>,
 
+    /// The public key of a maintainer whose prunes to honour, 64 hexadecimal digits; may be repeated.
+    #[arg(long, global = true, value_name = "HEX")]
+    pub(crate) trust_maintainer: Vec<String>,
+
     /// Print one JSON document, for scripts.
     #[arg(long, global = true)]
     pub(crate) json: bool,

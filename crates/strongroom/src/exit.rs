@@ -103,7 +103,9 @@ fn of_repository(error: &repository::Error) -> Option<Exit> {
         Kind::Exists { .. } => Some(Exit::Conflict),
         Kind::Missing { .. } | Kind::Damaged { .. } => Some(Exit::Damage),
         Kind::NoIdentity { .. } => Some(Exit::NoIdentity),
-        Kind::Untrusted { .. } => Some(Exit::Untrusted),
+        Kind::Untrusted { .. } | Kind::Revoked { .. } | Kind::WriterRevoked { .. } => {
+            Some(Exit::Untrusted)
+        }
         Kind::Contended { .. } => Some(Exit::Contended),
         _ => None,
     }

@@ -15,6 +15,7 @@ mod commands;
 mod processors;
 mod session;
 mod sources;
+mod trust;
 mod wanted;
 
 mod captured;
@@ -157,9 +158,8 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
             return Ok(exits.first().copied().unwrap_or_else(|| taken.exit()));
         }
         Command::Snapshots(snapshots) => {
-            let (job, since) = (snapshots.job.as_ref(), snapshots.since);
             let list =
-                commands::snapshots::snapshots(session, job, since, Timestamp::now()).await?;
+                commands::snapshots::snapshots(session, &snapshots, Timestamp::now()).await?;
             output.answer(&list)?;
             list.notes().iter().for_each(|note| output.note(note));
         }

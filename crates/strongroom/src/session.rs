@@ -1,21 +1,20 @@
-//! What the commands share: the repository, whom we trust, what opens snapshots, and which one is meant.
+//! What the commands share: the repository, what opens snapshots, and which one is meant.
 
-use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
-use format::{Identities, JobName, WriterId, WriterKey};
+use format::{Identities, JobName};
 use jiff::Timestamp;
 use repository::{Compute, Repository, Snapshot, Store, Trust, Valid, View};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::config::Settings;
-use crate::exit::{self, Exit};
+use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::names::{SnapshotName, Which, counted, nearest};
+use crate::names::{SnapshotName, Which, nearest};
 use crate::output::Output;
 use crate::processors;
 
@@ -80,52 +79,6 @@ impl Session {
         Repository::open(store).await.map_err(with_hint)
     }
 
-    /// This host's writer key.
-    pub(crate) fn writer(&self) -> anyhow::Result<Arc<WriterKey>> {
-        let setting = self.settings.writer_key.as_ref().ok_or_else(|| {
-            Failure::usage("there is no writer key to sign snapshots with").hint(
-                "strongroom keygen --writer --output writer.key, then `writer_key: writer.key` in strongroom.yaml",
-            )
-        })?;
-        let path = &setting.value;
-        let bytes = read_key_file(path)
-            .with_context(|| format!("read the writer key {}", path.display()))?;
-        let key = WriterKey::from_file(&bytes).with_context(|| path.display().to_string())?;
-        Ok(Arc::new(key))
-    }
-
-    /// Whom we trust: those that the configuration and the command line name, and this host itself.
-    pub(crate) fn trust(&self) -> anyhow::Result<Trust> {
-        let mut trust = Trust::default();
-        trust.writers.extend(
-            self.settings
-                .trusted_writers
-                .iter()
-                .map(|setting| setting.value),
-        );
-        let own = self
-            .settings
-            .writer_key
-            .as_ref()
-            .filter(|setting| setting.value.exists());
-        if own.is_none() {
-            return Ok(trust);
-        }
-        match self.writer() {
-            Ok(key) => {
-                trust.writers.insert(key.id());
-            }
-            // Whoever may read the repository need not be allowed to sign.
-            Err(error) if exit::of(&error) == Exit::Denied => {
-                self.output.note(format_args!(
-                    "this host's own writer is not trusted: {error:#}"
-                ));
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(trust)
-    }
-
     /// What opens snapshots; at least one.
     pub(crate) fn identities(&self) -> anyhow::Result<Arc<Identities>> {
         let mut identities = Identities::none();
@@ -164,47 +117,6 @@ impl Session {
         } else {
             wanted.to_vec()
         })
-    }
-
-    /// The view of a job's log with a writer that we trust in it: if we trust nobody yet, a person is asked.
-    pub(crate) async fn view(
-        &self,
-        repository: &Repository,
-        job: &JobName,
-        trust: &mut Trust,
-    ) -> anyhow::Result<View> {
-        let view = repository.view(job, trust).await?;
-        if trust.writers.is_empty() {
-            self.ask_for_trust(job, &view, trust).await?;
-        }
-        Ok(view)
-    }
-
-    async fn ask_for_trust(
-        &self,
-        job: &JobName,
-        view: &View,
-        trust: &mut Trust,
-    ) -> anyhow::Result<()> {
-        let mut writers: BTreeMap<WriterId, u64> = BTreeMap::new();
-        for snapshot in view.snapshots() {
-            *writers.entry(snapshot.statement.writer).or_default() += 1;
-        }
-        for (writer, count) in writers {
-            let count = counted(count, "snapshot", "snapshots");
-            self.output.note(format_args!(
-                "{count} of {job} signed by {writer}, which is not trusted yet"
-            ));
-            match self.output.ask(&format!("Do you trust {writer}?")).await? {
-                Some(true) => {
-                    trust.writers.insert(writer);
-                }
-                // Perhaps another of them.
-                Some(false) => {}
-                None => return Err(untrusted(job, writer).into()),
-            }
-        }
-        Ok(())
     }
 
     /// Opens the snapshot that `name` means.
@@ -266,9 +178,10 @@ impl Session {
     }
 }
 
-/// By number any valid snapshot; otherwise the newest by a trusted writer, so that nobody can put another one in front.
+/// By number any valid snapshot, a forgotten one too; otherwise the newest by a trusted writer, so that nobody can put another one in
+/// front.
 fn choose<'a>(view: &'a View, trust: &Trust, name: &SnapshotName) -> anyhow::Result<Valid<'a>> {
-    let trusted = |valid: &Valid<'_>| trust.writers.contains(&valid.statement.writer);
+    let offered = |valid: &Valid<'_>| trust.accepts(valid) && !valid.forgotten();
     let found = match name.which {
         Which::Number(number) => view
             .snapshot(number)
@@ -276,11 +189,11 @@ fn choose<'a>(view: &'a View, trust: &Trust, name: &SnapshotName) -> anyhow::Res
         Which::Newest => view
             .snapshots()
             .rev()
-            .find(trusted)
-            .or_else(|| view.snapshots().next_back()),
+            .find(offered)
+            .or_else(|| view.snapshots().rev().find(|valid| !valid.forgotten())),
         Which::NotAfter(moment) => view.snapshots().rev().find(|valid| {
             let finished = valid.statement.finished.parse::<Timestamp>();
-            trusted(valid) && finished.is_ok_and(|finished| finished <= moment)
+            offered(valid) && finished.is_ok_and(|finished| finished <= moment)
         }),
     };
     found.ok_or_else(|| no_snapshot(view, name).into())
@@ -291,7 +204,7 @@ pub(crate) fn interrupted() -> Failure {
     Failure::new(Exit::Interrupted, "interrupted")
 }
 
-fn read_key_file(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+pub(crate) fn read_key_file(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
     std::fs::File::open(path)?
         .take(KEY_FILE_MAX + 1)
@@ -303,18 +216,8 @@ fn read_key_file(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-fn untrusted(job: &JobName, writer: WriterId) -> Failure {
-    Failure::new(
-        Exit::Untrusted,
-        format!("the writer {writer} of {job} is not trusted"),
-    )
-    .hint(format!(
-        "compare it with a copy that you kept, then --trust-writer {writer}"
-    ))
-}
-
 /// Says what to type next, which the library cannot know.
-fn with_hint(error: repository::Error) -> anyhow::Error {
+pub(crate) fn with_hint(error: repository::Error) -> anyhow::Error {
     let hinted = match error.kind() {
         repository::Error::NoRepository { .. } => {
             Failure::new(Exit::NoRepository, error.to_string())
@@ -327,6 +230,10 @@ fn with_hint(error: repository::Error) -> anyhow::Error {
         .hint(format!(
             "compare it with a copy that you kept, then --trust-writer {writer}"
         )),
+        repository::Error::Revoked { .. } => Failure::new(Exit::Untrusted, error.to_string())
+            .hint("an older snapshot, or one by another writer: strongroom snapshots"),
+        repository::Error::WriterRevoked { .. } => Failure::new(Exit::Untrusted, error.to_string())
+            .hint("strongroom keygen --writer --output new-writer.key, then `writer_key: new-writer.key`, and its public key into `trusted_writers` of others"),
         repository::Error::NoIdentity { .. } => Failure::new(Exit::NoIdentity, error.to_string())
             .hint("--identity FILE, with the identity of one of these"),
         _ => return error.into(),
@@ -373,7 +280,8 @@ fn no_snapshot(view: &View, name: &SnapshotName) -> Failure {
             format!("there is no snapshot {name}: commit {job}/{number} is damaged ({reason})");
         return Failure::new(Exit::Damage, message).hint(format!("strongroom verify {job}"));
     }
-    let mut numbers = view.snapshots().map(|valid| valid.at.number);
+    let listed = view.snapshots().filter(|valid| !valid.forgotten());
+    let mut numbers = listed.map(|valid| valid.at.number);
     let range = match (numbers.next(), numbers.next_back()) {
         (None, _) => format!("{} has no snapshots", name.job),
         (Some(only), None) => format!("{0} has one snapshot, {0}/{only}", name.job),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use format::{Identities, JobName};
-use repository::{Repository, Snapshot};
+use repository::{Repository, Snapshot, Trust, Valid};
 
 use crate::exit::Exit;
 use crate::session::Session;
@@ -40,7 +40,7 @@ impl<'a> Timeline<'a> {
         })
     }
 
-    /// Calls `visit` for every snapshot of `job`, the oldest first. One that cannot be opened is passed over and counted.
+    /// Calls `visit` for every snapshot of `job` that is not forgotten, the oldest first. One that cannot be opened is passed over and counted.
     pub(crate) async fn walk(
         &mut self,
         job: &JobName,
@@ -49,13 +49,10 @@ impl<'a> Timeline<'a> {
         let mut trust = self.session.trust()?;
         let view = self.session.view(self.repository, job, &mut trust).await?;
         let mut held = None;
-        for valid in view.snapshots() {
-            if !trust.writers.contains(&valid.statement.writer) {
-                let writer = valid.statement.writer;
-                self.unread.push(format!(
-                    "{job}/{}: its writer {writer} is not trusted",
-                    valid.at.number
-                ));
+        for valid in view.snapshots().filter(|valid| !valid.forgotten()) {
+            if let Some(why) = refused(&valid, &trust) {
+                self.unread
+                    .push(format!("{job}/{}: {why}", valid.at.number));
                 continue;
             }
             let manifest = valid.statement.runs.first().map(|run| run.manifest.digest);
@@ -114,4 +111,15 @@ impl<'a> Timeline<'a> {
         };
         Ok((self.unread, exit))
     }
+}
+
+/// Why nobody is to believe what a snapshot holds.
+fn refused(valid: &Valid<'_>, trust: &Trust) -> Option<String> {
+    let writer = valid.statement.writer;
+    if let Some(revocation) = valid.revoked() {
+        let by = revocation.by.number;
+        let job = &valid.statement.job;
+        return Some(format!("its writer {writer} was revoked by {job}/{by}"));
+    }
+    (!trust.accepts(valid)).then(|| format!("its writer {writer} is not trusted"))
 }

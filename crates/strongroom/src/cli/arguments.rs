@@ -97,6 +97,10 @@ pub(crate) struct Snapshots {
     /// Only those not older than this, like 2w or 36h.
     #[arg(long, value_name = "DURATION")]
     pub(crate) since: Option<Period>,
+
+    /// Also those that `forget` marked for the next prune.
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// List the entries of a snapshot, never their values

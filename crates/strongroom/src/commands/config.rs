@@ -38,6 +38,14 @@ pub(crate) fn config(settings: &Settings) -> InForce {
     listing.list("trusted_writers", &settings.trusted_writers, |writer| {
         json!(writer)
     });
+    listing.optional("maintainer_key", settings.maintainer_key.as_ref(), |path| {
+        path_value(path)
+    });
+    listing.list(
+        "trusted_maintainers",
+        &settings.trusted_maintainers,
+        |maintainer| json!(maintainer),
+    );
     listing.list("identities", &settings.identities, |path| path_value(path));
     for (name, job) in &settings.jobs {
         listing.job(&format!("jobs.{name}"), job);

@@ -9,8 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 use repository::{Trust, Valid, View};
 use serde::Serialize;
 
+use crate::cli::Snapshots as Asked;
 use crate::session::Session;
-use crate::units::{Period, Size};
+use crate::units::Size;
 
 /// The snapshots of a repository, by job, the oldest first.
 #[derive(Serialize)]
@@ -24,6 +25,10 @@ pub(crate) struct Snapshots {
 }
 
 #[derive(Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a line of JSON: independent answers, not a state"
+)]
 struct Row {
     snapshot: String,
     job: String,
@@ -34,37 +39,39 @@ struct Row {
     bytes: u64,
     added: u64,
     partial: bool,
+    /// No prune may drop it.
+    pinned: bool,
+    /// The next prune drops it.
+    forgotten: bool,
     writer: String,
     trusted: bool,
+    /// The commit that revoked its writer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked_by: Option<String>,
     program: String,
     recipients: Vec<String>,
 }
 
-/// Lists the snapshots of `job`, or of all; with `since` only those of that long before `now` and later.
+/// Lists the snapshots that are asked for: with `since` those of that long before `now` and later, with `all` forgotten ones too.
 pub(crate) async fn snapshots(
     session: &Session,
-    job: Option<&JobName>,
-    since: Option<Period>,
+    asked: &Asked,
     now: Timestamp,
 ) -> anyhow::Result<Snapshots> {
     let repository = session.open().await?;
     let trust = session.trust()?;
-    let oldest = since.map(|since| oldest(now, since.duration()));
+    let oldest = asked.since.map(|since| oldest(now, since.duration()));
     let mut list = Snapshots {
         repository: repository.place().to_owned(),
         id: repository.id().to_string(),
         rows: Vec::new(),
         damaged: Vec::new(),
     };
-    for job in session
-        .jobs(
-            &repository,
-            job.map(std::slice::from_ref).unwrap_or_default(),
-        )
-        .await?
-    {
+    for job in session.jobs(&repository, asked.job.as_slice()).await? {
         let view = repository.view(&job, &trust).await?;
-        let rows = view.snapshots().filter(|valid| is_since(valid, oldest));
+        let rows = view
+            .snapshots()
+            .filter(|valid| is_since(valid, oldest) && (asked.all || !valid.forgotten()));
         list.rows
             .extend(rows.map(|valid| row(&job, &valid, &trust)));
         list.damaged.extend(damaged(&job, &view));
@@ -104,17 +111,25 @@ fn row(job: &JobName, valid: &Valid<'_>, trust: &Trust) -> Row {
         bytes: statement.bytes,
         added: statement.added,
         partial: statement.partial,
+        pinned: valid.pinned(),
+        forgotten: valid.forgotten(),
         writer: statement.writer.to_string(),
-        trusted: trust.writers.contains(&statement.writer),
+        trusted: trust.accepts(valid),
+        revoked_by: valid
+            .revoked()
+            .map(|revocation| format!("{job}/{}", revocation.by.number)),
         program: statement.program.clone(),
-        recipients: statement.recipients.clone(),
+        recipients: valid.recipients(statement.runs[0].run).to_vec(),
     }
 }
 
 impl Snapshots {
     /// What a person should know beside the list.
     pub(crate) fn notes(&self) -> Vec<String> {
-        let untrusted = self.rows.iter().filter(|row| !row.trusted);
+        let untrusted = self
+            .rows
+            .iter()
+            .filter(|row| !row.trusted && row.revoked_by.is_none());
         let writers: BTreeSet<&str> = untrusted.map(|row| row.writer.as_str()).collect();
         let writers = writers.into_iter().map(|writer| {
             format!("the writer {writer} is not trusted: compare it with a copy that you kept, then --trust-writer")
@@ -149,8 +164,17 @@ impl fmt::Display for Snapshots {
                 "{:width$}  {finished:24}  {:>9}  {size:>10}  {stored:>10}",
                 row.snapshot, row.entries
             )?;
-            write!(f, "{}", if row.partial { "  PARTIAL" } else { "" })?;
-            if !row.trusted {
+            let marks = [
+                (row.partial, "PARTIAL"),
+                (row.pinned, "pinned"),
+                (row.forgotten, "forgotten"),
+            ];
+            for (_, mark) in marks.iter().filter(|(set, _)| *set) {
+                write!(f, "  {mark}")?;
+            }
+            if let Some(by) = &row.revoked_by {
+                write!(f, "  writer revoked by {by}")?;
+            } else if !row.trusted {
                 write!(f, "  untrusted writer {}", &row.writer[..16])?;
             }
             writeln!(f)?;

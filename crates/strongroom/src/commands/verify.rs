@@ -152,7 +152,7 @@ async fn verify_one(
 
 /// The objects that valid snapshots name, each once.
 fn stored_bytes(view: &View) -> u64 {
-    let objects = view.snapshots().flat_map(|valid| valid.statement.objects());
+    let objects = view.snapshots().flat_map(|valid| valid.objects());
     let sizes: BTreeMap<_, u64> = objects
         .map(|(run, name, object)| ((run, name), object.size))
         .collect();
@@ -178,8 +178,7 @@ async fn read_all(
     let mut full = Full::default();
     let mut seen = HashSet::new();
     for valid in view.snapshots() {
-        let trusted = trust.writers.contains(&valid.statement.writer);
-        if !trusted || !seen.insert(valid.statement.runs[0].manifest.digest) {
+        if !trust.accepts(&valid) || !seen.insert(valid.statement.runs[0].manifest.digest) {
             continue;
         }
         let name = format!("{}/{}", valid.statement.job, valid.at.number);
@@ -297,7 +296,7 @@ impl fmt::Display for Verified {
                 )?;
             }
             for snapshot in &job.untrusted {
-                writeln!(f, "  {snapshot}: its writer is not trusted")?;
+                writeln!(f, "  {snapshot}: its writer is not trusted, or was revoked")?;
             }
         }
         Ok(())

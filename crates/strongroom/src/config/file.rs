@@ -33,6 +33,13 @@ pub(crate) struct File {
     /// The public keys of other writers whose snapshots are trusted: 64 hexadecimal digits each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) trusted_writers: Vec<At<String>>,
+    /// The file with the key of a maintainer, made by `strongroom keygen --writer`: for the commands that prune, pin, forget, revoke
+    /// and rotate. Where one host does everything it may be the writer key's file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) maintainer_key: Option<At<PathBuf>>,
+    /// The public keys of other maintainers whose prunes and the like are honoured: 64 hexadecimal digits each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) trusted_maintainers: Vec<At<String>>,
     /// Files with identities, for the commands that read contents. `backup` never looks at them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) identities: Vec<At<PathBuf>>,

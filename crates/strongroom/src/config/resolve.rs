@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) recipients: Vec<Setting<String>>,
     pub(crate) writer_key: Option<Setting<PathBuf>>,
     pub(crate) trusted_writers: Vec<Setting<WriterId>>,
+    pub(crate) maintainer_key: Option<Setting<PathBuf>>,
+    pub(crate) trusted_maintainers: Vec<Setting<WriterId>>,
     pub(crate) identities: Vec<Setting<PathBuf>>,
     pub(crate) jobs: BTreeMap<JobName, Job>,
     /// What the file says, to be kept in a snapshot: where it stood, then its keys and values. No secrets.
@@ -136,12 +138,23 @@ fn command_line(settings: &mut Settings, globals: &Globals) -> Result<(), Failur
             .map(|path| Setting::flag("--identity", path.clone()))
             .collect();
     }
-    for key in &globals.trust_writer {
-        let writer =
-            writer(key).map_err(|message| Failure::usage(format!("--trust-writer: {message}")))?;
-        settings
-            .trusted_writers
-            .push(Setting::flag("--trust-writer", writer));
+    for (flag, keys, trusted) in [
+        (
+            "--trust-writer",
+            &globals.trust_writer,
+            &mut settings.trusted_writers,
+        ),
+        (
+            "--trust-maintainer",
+            &globals.trust_maintainer,
+            &mut settings.trusted_maintainers,
+        ),
+    ] {
+        for key in keys {
+            let key = public_key(key);
+            let key = key.map_err(|message| Failure::usage(format!("{flag}: {message}")))?;
+            trusted.push(Setting::flag(flag, key));
+        }
     }
     Ok(())
 }
@@ -168,7 +181,9 @@ impl Resolver {
             repository: file.repository.map(|at| self.repository(&at)).transpose()?,
             recipients: self.all(file.recipients, recipient)?,
             writer_key: file.writer_key.map(|at| self.path(&at)).transpose()?,
-            trusted_writers: self.all(file.trusted_writers, writer)?,
+            trusted_writers: self.all(file.trusted_writers, public_key)?,
+            maintainer_key: file.maintainer_key.map(|at| self.path(&at)).transpose()?,
+            trusted_maintainers: self.all(file.trusted_maintainers, public_key)?,
             identities: self.paths(&file.identities)?,
             jobs: file
                 .jobs
@@ -421,7 +436,8 @@ fn recipient(text: &str) -> Result<String, String> {
     }
 }
 
-fn writer(text: &str) -> Result<WriterId, String> {
+/// Of a writer or a maintainer.
+fn public_key(text: &str) -> Result<WriterId, String> {
     text.parse().map_err(|_| {
         "this is not a writer's public key: one has 64 lower-case hexadecimal digits, as `strongroom keygen --writer` \
          prints it"
