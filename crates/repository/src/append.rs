@@ -52,7 +52,7 @@ pub(crate) async fn append(
     let tail = view.tail();
     for _ in 0..ATTEMPTS {
         view = repository.view_again(job, trust, view).await?;
-        if !stands(&view, tail, base, run, repository.rules) {
+        if !stands(&view, tail, base, run, &repository.rules) {
             return Ok(Appended::StartOver);
         }
         let number = view.tail() + 1;
@@ -110,7 +110,7 @@ fn stands(
     tail: u64,
     base: Option<CommitRef>,
     run: Option<RunId>,
-    rules: Rules,
+    rules: &Rules,
 ) -> bool {
     let unbroken = view.unbroken_after(tail)
         || !rules.keep(Rule::NoHole)

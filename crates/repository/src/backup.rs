@@ -122,7 +122,7 @@ impl Backup {
         let place = Place {
             repository: repository.id(),
             job: options.job.clone(),
-            run: RunId::random(),
+            run: repository.rules.new_run(),
         };
         let packer = Packer::new(repository.store.clone(), place.clone(), compute.clone());
         Ok(Self {

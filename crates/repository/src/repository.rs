@@ -2,7 +2,7 @@ use bytes::Bytes;
 use format::{Description, DescriptionError, JobName, RepositoryId, SMALL_OBJECT_MAX};
 
 use crate::Error;
-use crate::rules::{Rule, Rules};
+use crate::rules::Rules;
 use crate::store::{Name, Store};
 use crate::view::{Objects, Trust, View};
 
@@ -54,14 +54,6 @@ impl Repository {
             rules: Rules::default(),
             description,
         }
-    }
-
-    /// The same repository, used without one of the commit rules: a test of the tests. Loses data.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn without(mut self, rule: Rule) -> Self {
-        self.rules.left_out = Some(rule);
-        self
     }
 
     /// Its id.
