@@ -30,6 +30,8 @@ pub(crate) struct Ground {
     pub(crate) base: Option<CommitRef>,
     /// A run that must not be condemned.
     pub(crate) run: Option<RunId>,
+    /// Whether the commit must stand directly above the view: it speaks of all that is below it.
+    pub(crate) whole: bool,
 }
 
 /// Steps 3 to 5 of docs/format/v1.md, "Commit rules": appends `statement` to the log of `job`.
@@ -48,15 +50,18 @@ pub(crate) async fn append(
         mut view,
         base,
         run,
+        whole,
     } = ground;
     let tail = view.tail();
+    let whole = whole && repository.rules.keep(Rule::DirectlyAbove);
     for _ in 0..ATTEMPTS {
         view = repository.view_again(job, trust, view).await?;
-        if !stands(&view, tail, base, run, &repository.rules) {
+        let moved = whole && view.tail() != tail;
+        if moved || !stands(&view, tail, base, run, &repository.rules) {
             return Ok(Appended::StartOver);
         }
         let number = view.tail() + 1;
-        refuse_revoked(&view, job, key.id())?;
+        refuse_in_vain(&view, job, key.id())?;
         if number > COMMITS_MAX {
             let what = format!("a commit after {job}/{COMMITS_MAX}");
             return Err(Error::Limit { what });
@@ -81,7 +86,12 @@ pub(crate) async fn append(
         if !create(repository, job, number, object).await? {
             continue;
         }
-        if !repository.rules.keep(Rule::SeenAgain) {
+        let rule = if whole {
+            Rule::InForce
+        } else {
+            Rule::SeenAgain
+        };
+        if !repository.rules.keep(rule) {
             return Ok(Appended::Yes(at));
         }
         view = repository.view_again(job, trust, view).await?;
@@ -92,13 +102,21 @@ pub(crate) async fn append(
     Err(Error::Contended { job: job.clone() })
 }
 
-/// Nothing that a revoked writer signs from now on would be trusted: it is told before it does the work.
-pub(crate) fn refuse_revoked(view: &View, job: &JobName, writer: WriterId) -> Result<(), Error> {
-    match view.revoked(writer, view.tail() + 1) {
-        Some(revocation) => Err(Error::WriterRevoked {
+/// Nothing that a revoked writer signs from now on would be trusted, and to those who honour a prune that we do not our commit would
+/// not be valid: whoever wants to append is told before it does the work.
+pub(crate) fn refuse_in_vain(view: &View, job: &JobName, writer: WriterId) -> Result<(), Error> {
+    if let Some(revocation) = view.revoked(writer, view.tail() + 1) {
+        return Err(Error::WriterRevoked {
             writer,
             job: job.clone(),
             by: revocation.by.number,
+        });
+    }
+    match view.foreign_prune() {
+        Some((number, maintainer)) => Err(Error::ForeignPrune {
+            job: job.clone(),
+            number,
+            maintainer,
         }),
         None => Ok(()),
     }

@@ -12,7 +12,7 @@ use futures::lock::Mutex;
 use futures::stream::FuturesOrdered;
 use futures::{Stream, StreamExt, future::BoxFuture};
 
-use crate::append::{Appended, Ground, append, refuse_revoked};
+use crate::append::{Appended, Ground, append, refuse_in_vain};
 use crate::base::Base;
 use crate::lane::{Intake, OpenFrame, Taken, stored_tags};
 use crate::packer::{Packed, Packer, create_new};
@@ -116,7 +116,7 @@ impl Backup {
         compute: Compute,
     ) -> Result<Self, Error> {
         let view = repository.view(&options.job, &options.trust).await?;
-        refuse_revoked(&view, &options.job, options.writer.id())?;
+        refuse_in_vain(&view, &options.job, options.writer.id())?;
         let recipients = options.recipients.texts();
         let base = Base::load(repository, &view, &options.writer, recipients).await?;
         let place = Place {
@@ -310,6 +310,7 @@ impl Backup {
             view: self.view,
             base: self.base.at,
             run: Some(run),
+            whole: false,
         };
         let signed = Statement::Snapshot(Box::new(statement.clone()));
         let appended = append(

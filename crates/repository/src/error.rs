@@ -92,6 +92,28 @@ pub enum Error {
         /// The number of the commit that says so.
         by: u64,
     },
+    /// The log was pruned by a maintainer whom the reader does not trust, so that it cannot tell what counts.
+    #[error(
+        "{job} was pruned (commit {job}/{number}) by {maintainer}, who is not a trusted maintainer: which of its commits count cannot be told"
+    )]
+    ForeignPrune {
+        /// The job.
+        job: JobName,
+        /// The prune.
+        number: u64,
+        /// Who signed it.
+        maintainer: WriterId,
+    },
+    /// A prune would make it final that commits are lost.
+    #[error("commit {job}/{number} is damaged ({reason}), and what only it names would be deleted")]
+    DamagedLog {
+        /// The job.
+        job: JobName,
+        /// The highest damaged commit.
+        number: u64,
+        /// One clause.
+        reason: String,
+    },
     /// A trusted key appended a commit of a kind from the future.
     #[error(
         "commit {number} of {job} is of a kind that this program does not know: a newer strongroom is needed"

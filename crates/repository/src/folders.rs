@@ -39,6 +39,13 @@ impl Folders {
         }
         Ok(())
     }
+
+    /// Removes a folder that is empty, for good: nothing will ever be stored in it again.
+    pub(crate) fn remove(&self, folder: &Path) {
+        if let Err(error) = std::fs::remove_dir(self.root.join(folder)) {
+            tracing::debug!(folder = %folder.display(), %error, "a folder stays");
+        }
+    }
 }
 
 /// Makes a folder for a repository, and those above it that are missing, open to nobody else; on return all their names are

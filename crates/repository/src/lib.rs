@@ -1,11 +1,11 @@
-//! Where bytes rest: object names, commit rules, log, backup, read, verify.
+//! Where bytes rest: object names, commit rules, log, backup, read, retention, prune, verify.
 //!
 //! The commit rules of `docs/format/v1.md` on top of an object store. No clock, timer, thread or task is started here:
 //! times are handed in, and work for a processor goes to a [`Compute`] that the caller gives, so that a test can decide
 //! the order in which everything happens.
 //!
 //! Read in this order: the store and its names, the repository, a job's log and its view, how a backup is written, how a
-//! snapshot is read, how everything is verified.
+//! snapshot is read, how what nobody needs is deleted, how everything is verified.
 
 mod error;
 mod folders;
@@ -32,6 +32,10 @@ mod snapshot;
 
 mod reader;
 
+mod maintain;
+mod prune;
+mod retention;
+
 mod verify;
 
 pub use append::Appended;
@@ -40,8 +44,11 @@ pub use compute::{Compute, Work};
 pub use effects::{Revocation, Rotation};
 pub use error::Error;
 pub use folders::create_root;
+pub use maintain::Maintenance;
+pub use prune::{Plan, Prune, PruneOptions, Pruned};
 pub use reader::{EntryReader, Select};
 pub use repository::Repository;
+pub use retention::{Candidate, Period, Policy, Reason, Standing, Verdict, judge};
 #[doc(hidden)]
 pub use rules::Rule;
 pub use snapshot::Snapshot;

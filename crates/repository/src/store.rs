@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use format::{COMMITS_MAX, JobName, Object, RunId};
-use futures::TryStreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
@@ -172,6 +172,32 @@ impl Store {
         }
     }
 
+    /// Deletes all of these objects below `folder`, or finds that they are gone; `each` is told of every one. On an error some are
+    /// still there. The callers say why that is safe.
+    pub(crate) async fn delete_all(
+        &self,
+        folder: &Name,
+        paths: Vec<Path>,
+        each: &(dyn Fn() + Sync),
+    ) -> Result<(), Error> {
+        let paths = futures::stream::iter(paths.into_iter().map(Ok)).boxed();
+        let mut deleted = self.inner.delete_stream(paths);
+        while let Some(result) = deleted.next().await {
+            match result {
+                Ok(_) | Err(StoreError::NotFound { .. }) => each(),
+                Err(source) => return Err(self.failed("delete from", folder, source)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the folder of a run whose objects are gone, where a store has folders. One that is not empty stays.
+    pub(crate) fn remove_folder(&self, name: &Name) {
+        if let Some(folders) = &self.folders {
+            folders.remove(FilePath::new(name.0.as_ref()));
+        }
+    }
+
     /// All objects below a folder, in no order.
     pub(crate) async fn list(&self, folder: &Name) -> Result<Vec<ObjectMeta>, Error> {
         let listed = self.inner.list(Some(&folder.0)).try_collect().await;
@@ -288,6 +314,19 @@ impl Name {
     /// `object`: `key`, `manifest`, `map`, `pack-000000`.
     pub(crate) fn in_run(job: &JobName, run: RunId, object: &str) -> Self {
         Self(Path::from(format!("{job}/runs/{run}/{object}")))
+    }
+
+    pub(crate) fn into_path(self) -> Path {
+        self.0
+    }
+
+    /// The run and the name within it, if this is an object of a run of `job`.
+    pub(crate) fn run_object(job: &JobName, meta: &ObjectMeta) -> Option<(RunId, String)> {
+        let mut parts = meta.location.parts();
+        let of_job = parts.next()?.as_ref() == job.as_str() && parts.next()?.as_ref() == "runs";
+        let run = parts.next()?.as_ref().parse().ok()?;
+        let object = parts.next()?.as_ref().to_owned();
+        (of_job && parts.next().is_none()).then_some((run, object))
     }
 
     /// The number of a commit, if this is one of `job`.

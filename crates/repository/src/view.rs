@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use archive::Digest;
 use format::{
-    Commit, CommitError, CommitRef, JobName, KeyName, Object, Run, RunId, SnapshotStatement,
-    Statement, WriterId, pack_name,
+    Commit, CommitError, CommitRef, JobName, KeyName, Object, PruneStatement, Run, RunId,
+    SnapshotStatement, Statement, WriterId, pack_name,
 };
 
 use crate::Error;
@@ -28,6 +28,10 @@ pub struct View {
     valid: Vec<Arc<Commit>>,
     stray: Vec<Arc<Commit>>,
     garbage: Vec<Garbage>,
+    /// The prune that decides what is valid below it.
+    in_force: Option<Arc<Commit>>,
+    /// A prune by a maintainer whom the reader does not trust, and to whom other commits are valid.
+    foreign: Option<(u64, WriterId)>,
     effects: Effects,
     tail: u64,
 }
@@ -137,12 +141,11 @@ impl View {
     fn judge(&mut self, commits: Vec<Arc<Commit>>, trust: &Trust) {
         let in_force = commits.iter().rposition(|commit| trust.honours(commit));
         let retained = in_force.map_or_else(HashSet::new, |at| retained_by(&commits[at]));
-        let pruned = commits
-            .iter()
-            .any(|commit| matches!(commit.statement, Statement::Prune(_)));
-        // Where nothing was ever pruned, each commit of somebody trusted followed the valid one before it when it was made
+        self.in_force = in_force.map(|at| Arc::clone(&commits[at]));
+        // Above the prune in force each commit of somebody trusted followed the valid one before it when it was made
         // (docs/format/v1.md, "Commit rules"): one that does not shows that a commit was lost, or brought back.
         let there: HashSet<Digest> = commits.iter().map(|commit| commit.digest).collect();
+        let mut foreign = None;
         for (at, commit) in commits.into_iter().enumerate() {
             let valid = match in_force {
                 Some(c) if at < c => retained.contains(&(commit.log.number, commit.digest)),
@@ -155,7 +158,8 @@ impl View {
             if valid {
                 self.valid.push(commit);
             } else {
-                let damage = !pruned && trust.knows(commit.log.appender);
+                let above = in_force.is_none_or(|c| at > c);
+                let damage = above && trust.knows(commit.log.appender);
                 let previous = commit.log.previous.map(|digest| digest.0);
                 let reason = if damage && previous.is_some_and(|digest| !there.contains(&digest)) {
                     "the commit that it follows is missing or damaged"
@@ -165,9 +169,17 @@ impl View {
                 if damage {
                     self.stray.push(Arc::clone(&commit));
                 }
+                if let (true, Statement::Prune(prune)) = (above, &commit.statement) {
+                    foreign = Some((commit.log.number, prune.writer));
+                }
                 self.discard(commit.log.number, reason.to_owned(), damage);
             }
         }
+        // Anybody may put a prune that hangs in the air. What it would explain nobody can make without deleting.
+        self.foreign = foreign.filter(|(number, _)| {
+            let before = |stray: &Arc<Commit>| stray.log.number < *number;
+            self.valid.is_empty() || self.stray.iter().any(before)
+        });
     }
 
     fn discard(&mut self, number: u64, reason: String, damage: bool) {
@@ -228,6 +240,37 @@ impl View {
             Some(rotation) => (rotation.object, rotation.key),
             None => (KeyName::ORIGINAL, run.key),
         }
+    }
+
+    /// The prune in force: it decides what below it is valid, and what may be deleted.
+    pub(crate) fn in_force(&self) -> Option<(CommitRef, &PruneStatement)> {
+        let commit = self.in_force.as_ref()?;
+        match &commit.statement {
+            Statement::Prune(prune) => Some((reference(commit), prune)),
+            _ => None,
+        }
+    }
+
+    /// Number and maintainer of a prune that the reader does not honour, and that explains why the chain of commits is broken: to
+    /// somebody who trusts that maintainer other commits are valid than to this reader.
+    pub fn foreign_prune(&self) -> Option<(u64, WriterId)> {
+        self.foreign
+    }
+
+    /// When a commit was appended, by its appender's clock.
+    pub(crate) fn appended(&self, at: CommitRef) -> Option<&str> {
+        let commit = self.objects.get(&at.number)?.as_ref().ok()?;
+        (commit.digest == at.digest).then_some(&*commit.log.appended)
+    }
+
+    /// The effects of the valid commits.
+    pub(crate) fn effects(&self) -> &Effects {
+        &self.effects
+    }
+
+    /// The numbers of all objects of the log, valid or not, ascending.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.objects.keys().copied()
     }
 
     /// What is in the log and counts for nothing.
@@ -327,9 +370,7 @@ impl Trust {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use format::{
-        Condemned, DigestText, Log, Object, PruneStatement, RepositoryId, Run, WriterKey,
-    };
+    use format::{Condemned, DigestText, Log, RepositoryId, WriterKey};
 
     const REPOSITORY: RepositoryId = RepositoryId([1; 16]);
 
@@ -523,9 +564,49 @@ mod tests {
         world.snapshot(2, Some(one));
         assert_eq!(world.numbers(), [3, 4, 5]);
 
-        // To someone who does not trust the maintainer, the prune is a link of the chain without effect.
+        // To someone who does not trust the maintainer, the prune is a link of the chain without effect, and the chain is gone.
+        assert_eq!(world.view().foreign_prune(), None);
         world.trust.maintainers.clear();
         assert_eq!(world.numbers(), [] as [u64; 0]);
+        assert_eq!(world.view().foreign_prune(), Some((4, world.key.id())));
+    }
+
+    #[test]
+    fn a_strangers_prune_that_explains_nothing_is_garbage() {
+        let mut world = World::new();
+        let one = world.snapshot(1, None);
+        world.snapshot(2, Some(one));
+        let stranger = WriterKey::generate();
+        let own = std::mem::replace(&mut world.key, stranger);
+        world.prune(3, Digest::of(b"lost"), &[]);
+        assert_eq!(world.numbers(), [1, 2]);
+        assert_eq!(world.view().foreign_prune(), None);
+        world.key = own;
+        world.log.remove(&1);
+        let stranger = world.log[&3].as_ref().map(|commit| commit.log.appender);
+        assert_eq!(
+            world.view().foreign_prune(),
+            Some((3, stranger.expect("a prune")))
+        );
+    }
+
+    #[test]
+    fn what_is_lost_above_a_prune_is_damage() {
+        let mut world = World::new();
+        let one = world.snapshot(1, None);
+        let two = world.snapshot(2, Some(one));
+        let prune = world.prune(3, two, &[(2, two)]);
+        let four = world.snapshot(4, Some(prune));
+        world.snapshot(5, Some(four));
+        let damage = |world: &World| world.view().newest_damage().map(|damage| damage.number);
+        assert_eq!(damage(&world), None);
+        world.log.remove(&4);
+        assert_eq!(damage(&world), Some(5));
+        // Below it nothing is: what a prune drops has no successor that counts.
+        world.log.remove(&5);
+        world.log.remove(&1);
+        world.snapshot(1, Some(two));
+        assert_eq!(damage(&world), None);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! A backup that stops before or after any store operation leaves every snapshot whole and the next backup working.
+//! A backup or a prune that stops before or after any store operation leaves every snapshot whole that is to stay, and the next backup and
+//! the next prune working.
 
 mod common;
 
@@ -6,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::faults::{Mortal, Stop};
-use common::{Secrets, World, noise, sample};
+use common::maintenance::{Maintained, last};
+use common::{Secrets, World, dump, job, noise, sample};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
-use repository::Outcome;
+use repository::{Compute, Level, Outcome, Pruned, Report, verify_job};
 
 fn changed() -> Secrets {
     let mut secrets = sample();
@@ -87,4 +89,87 @@ async fn stop_everywhere(new_store: &dyn Fn() -> Arc<dyn ObjectStore>) {
     // The commit's own put, answered or not, is where a snapshot begins to exist.
     assert!(operations > 10, "{operations} operations were stopped at");
     assert!(outcomes[0] > 0 && outcomes[1] > 0, "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn a_prune_that_stops_at_any_store_operation_loses_nothing_and_is_finished_by_the_next() {
+    let mut operations = 0;
+    let mut halfway = 0;
+    loop {
+        let mut died = false;
+        for stop in [Stop::Before, Stop::After] {
+            let scene = pruned_scene().await;
+            let before = dump(&*scene.world.store).await.len();
+            let store = Arc::clone(&scene.world.store);
+            let mortal = Mortal::new(store, operations, stop);
+            let result = match scene.world.through(mortal.clone()).await {
+                Ok(repository) => scene.prune(&repository, last(2)).await.map(drop),
+                Err(error) => Err(error),
+            };
+            died = mortal.died();
+            assert_eq!(result.is_err(), died, "operation {operations}, {stop:?}");
+            check_kept(&scene).await;
+            let objects = dump(&*scene.world.store).await;
+            halfway += usize::from(died && objects.len() < before);
+
+            // A backup goes on, whatever was left.
+            let next = scene.back_up(&slice(9)).await;
+            assert_eq!(
+                scene.read(next.number).await.expect("it is whole"),
+                slice(9)
+            );
+            check_kept(&scene).await;
+            // And whoever prunes next finishes what was begun: now three stay.
+            let again = scene.prune(&scene.world.repository, last(3)).await;
+            assert!(matches!(again, Ok(Pruned::Done { .. })), "{again:?}");
+            let report = check_kept(&scene).await;
+            assert_eq!(scene.numbers().await, [2, 4, 6, next.number]);
+            assert_eq!((report.unnamed, report.superseded), ((0, 0), 0));
+        }
+        if !died {
+            break;
+        }
+        operations += 1;
+    }
+    assert!(operations > 15, "{operations} operations were stopped at");
+    assert!(halfway > 4, "{halfway} left something to finish");
+}
+
+/// Entries of which the next seed has most.
+fn slice(seed: u64) -> Secrets {
+    let entry = |i: u64| (format!("entry/{i}"), noise(3000, i));
+    (seed..seed + 4).map(entry).collect()
+}
+
+/// Six snapshots, one of which is pinned, and one forgotten.
+async fn pruned_scene() -> Maintained {
+    let scene = Maintained::new().await;
+    let mut taken = Vec::new();
+    for seed in 1..=6 {
+        taken.push(scene.back_up(&slice(seed)).await);
+    }
+    let (repository, maintenance) = (&scene.world.repository, scene.maintenance());
+    let pinned = maintenance
+        .pin(repository, taken[1], true, common::NOW)
+        .await;
+    pinned.expect("memory answers");
+    let forgotten = maintenance
+        .forget(repository, vec![taken[4]], common::NOW)
+        .await;
+    forgotten.expect("memory answers");
+    scene
+}
+
+/// What the prune keeps is whole at any time, and whatever is valid is.
+async fn check_kept(scene: &Maintained) -> Report {
+    for (number, seed) in [(2, 2), (4, 4), (6, 6)] {
+        let read = scene.read(number).await;
+        assert_eq!(read.expect("what is to stay is whole"), slice(seed));
+    }
+    let (trust, compute) = (scene.trust(), Compute::inline());
+    let repository = &scene.world.repository;
+    let report = verify_job(repository, &job(), &trust, Level::Data, &compute, &|_| ()).await;
+    let report = report.expect("memory answers");
+    assert_eq!(report.damage, []);
+    report
 }

@@ -101,11 +101,12 @@ fn of_repository(error: &repository::Error) -> Option<Exit> {
         | Kind::NewerCommit { .. } => Some(Exit::Newer),
         Kind::NoRepository { .. } | Kind::Unusable { .. } => Some(Exit::NoRepository),
         Kind::Exists { .. } => Some(Exit::Conflict),
-        Kind::Missing { .. } | Kind::Damaged { .. } => Some(Exit::Damage),
+        Kind::Missing { .. } | Kind::Damaged { .. } | Kind::DamagedLog { .. } => Some(Exit::Damage),
         Kind::NoIdentity { .. } => Some(Exit::NoIdentity),
-        Kind::Untrusted { .. } | Kind::Revoked { .. } | Kind::WriterRevoked { .. } => {
-            Some(Exit::Untrusted)
-        }
+        Kind::Untrusted { .. }
+        | Kind::Revoked { .. }
+        | Kind::WriterRevoked { .. }
+        | Kind::ForeignPrune { .. } => Some(Exit::Untrusted),
         Kind::Contended { .. } => Some(Exit::Contended),
         _ => None,
     }

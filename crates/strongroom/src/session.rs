@@ -234,6 +234,13 @@ pub(crate) fn with_hint(error: repository::Error) -> anyhow::Error {
             .hint("an older snapshot, or one by another writer: strongroom snapshots"),
         repository::Error::WriterRevoked { .. } => Failure::new(Exit::Untrusted, error.to_string())
             .hint("strongroom keygen --writer --output new-writer.key, then `writer_key: new-writer.key`, and its public key into `trusted_writers` of others"),
+        repository::Error::ForeignPrune { maintainer, .. } => {
+            Failure::new(Exit::Untrusted, error.to_string()).hint(format!(
+                "if this is a maintainer of yours: --trust-maintainer {maintainer}, or `trusted_maintainers` in strongroom.yaml"
+            ))
+        }
+        repository::Error::DamagedLog { job, .. } => Failure::new(Exit::Damage, error.to_string())
+            .hint(format!("strongroom verify {job}")),
         repository::Error::NoIdentity { .. } => Failure::new(Exit::NoIdentity, error.to_string())
             .hint("--identity FILE, with the identity of one of these"),
         _ => return error.into(),
@@ -256,6 +263,7 @@ fn no_job(repository: &Repository, job: &JobName, known: &[JobName]) -> Failure 
 fn refuse_older(view: &View, chosen: &Valid<'_>) -> Result<(), Failure> {
     let number = chosen.at.number;
     let job = &chosen.statement.job;
+    refuse_foreign(view, job)?;
     let damaged = view.newest_damage();
     let Some(damaged) = damaged.filter(|damaged| damaged.number > number) else {
         return Ok(());
@@ -269,7 +277,23 @@ fn refuse_older(view: &View, chosen: &Valid<'_>) -> Result<(), Failure> {
     )))
 }
 
+/// To somebody who does not know the maintainer a pruned log looks broken.
+fn refuse_foreign(view: &View, job: &JobName) -> Result<(), Failure> {
+    let Some((number, maintainer)) = view.foreign_prune() else {
+        return Ok(());
+    };
+    let message = format!(
+        "{job} was pruned (commit {job}/{number}) by {maintainer}, who is not a trusted maintainer"
+    );
+    Err(Failure::new(Exit::Untrusted, message).hint(format!(
+        "compare it with a copy that you kept, then --trust-maintainer {maintainer}"
+    )))
+}
+
 fn no_snapshot(view: &View, name: &SnapshotName) -> Failure {
+    if let Err(failure) = refuse_foreign(view, &name.job) {
+        return failure;
+    }
     let damaged = view.garbage().iter().rfind(|garbage| {
         garbage.damage && !matches!(name.which, Which::Number(number) if number != garbage.number)
     });

@@ -10,7 +10,7 @@ use futures::{StreamExt, stream};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
 /// What happens at the fatal operation.
@@ -25,6 +25,11 @@ pub enum Stop {
 #[derive(Debug)]
 pub struct Mortal {
     inner: Arc<dyn ObjectStore>,
+    life: Arc<Life>,
+}
+
+#[derive(Debug)]
+struct Life {
     left: AtomicUsize,
     stop: Stop,
 }
@@ -32,13 +37,22 @@ pub struct Mortal {
 impl Mortal {
     /// Lives for `operations` operations and dies at the next.
     pub fn new(inner: Arc<dyn ObjectStore>, operations: usize, stop: Stop) -> Arc<Self> {
-        Arc::new(Self {
-            inner,
+        let life = Life {
             left: AtomicUsize::new(operations),
             stop,
+        };
+        Arc::new(Self {
+            inner,
+            life: Arc::new(life),
         })
     }
 
+    pub fn died(&self) -> bool {
+        self.life.left.load(Ordering::SeqCst) == usize::MAX
+    }
+}
+
+impl Life {
     /// `None`: carry on. `Some(true)`: carry out, then fail. `Some(false)`: fail.
     fn fate(&self) -> Option<bool> {
         let left = self
@@ -54,10 +68,6 @@ impl Mortal {
             Ok(0) => Some(self.stop == Stop::After),
             _ => None,
         }
-    }
-
-    pub fn died(&self) -> bool {
-        self.left.load(Ordering::SeqCst) == usize::MAX
     }
 }
 
@@ -82,7 +92,7 @@ impl ObjectStore for Mortal {
         bytes: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        match self.fate() {
+        match self.life.fate() {
             None => self.inner.put_opts(at, bytes, options).await,
             Some(carried_out) => {
                 if carried_out {
@@ -102,7 +112,7 @@ impl ObjectStore for Mortal {
     }
 
     async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
-        match self.fate() {
+        match self.life.fate() {
             None => self.inner.get_opts(at, options).await,
             Some(_) => dead(),
         }
@@ -110,20 +120,37 @@ impl ObjectStore for Mortal {
 
     fn delete_stream(
         &self,
-        _: BoxStream<'static, Result<Path>>,
+        paths: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        panic!("a backup deletes nothing");
+        let life = Arc::clone(&self.life);
+        let inner = Arc::clone(&self.inner);
+        let delete = move |path: Result<Path>| {
+            let (life, inner) = (Arc::clone(&life), Arc::clone(&inner));
+            async move {
+                let path = path?;
+                match life.fate() {
+                    None => inner.delete(&path).await.map(|()| path),
+                    Some(carried_out) => {
+                        if carried_out {
+                            drop(inner.delete(&path).await);
+                        }
+                        dead()
+                    }
+                }
+            }
+        };
+        paths.then(delete).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        match self.fate() {
+        match self.life.fate() {
             None => self.inner.list(prefix),
             Some(_) => stream::once(async { dead() }).boxed(),
         }
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        match self.fate() {
+        match self.life.fate() {
             None => self.inner.list_with_delimiter(prefix).await,
             Some(_) => dead(),
         }

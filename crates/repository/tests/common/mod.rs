@@ -7,6 +7,7 @@
 
 pub mod dice;
 pub mod faults;
+pub mod maintenance;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

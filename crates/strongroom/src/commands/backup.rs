@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::live::{content_bytes, read_while};
 use crate::names::{counted, nearest};
 use crate::progress::Progress;
-use crate::session::Session;
+use crate::session::{Session, with_hint};
 use crate::sources::{self, Secrets};
 use crate::units::{Size, now};
 
@@ -206,7 +206,8 @@ pub(crate) async fn take_snapshot(
     for attempt in 1..=ATTEMPTS {
         tracing::info!(job = job.as_str(), attempt, "backup started");
         let started = now();
-        let backup = Backup::start(repository, options.clone(), session.compute.clone()).await?;
+        let backup = Backup::start(repository, options.clone(), session.compute.clone()).await;
+        let backup = backup.map_err(with_hint)?;
         let what = format!("back up {job}");
         let progress = Progress::new(session.output, &what, backup.expected_bytes());
         let captures = capture_all(&backup, tasks, allow_partial, &progress);
@@ -219,7 +220,8 @@ pub(crate) async fn take_snapshot(
         };
         drop(progress);
         let missing = missing(&results);
-        if let Outcome::Committed(finished) = backup.finish(results, &started, &now()).await? {
+        let outcome = backup.finish(results, &started, &now()).await;
+        if let Outcome::Committed(finished) = outcome.map_err(with_hint)? {
             return Ok(taken(job, &finished, missing));
         }
         session.output.note(format_args!(

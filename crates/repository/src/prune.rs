@@ -1,0 +1,197 @@
+//! Deleting what nobody is to need any more: docs/format/v1.md, "Commit rules". Which snapshots go, and with them which objects, is a
+//! plan, which changes nothing; carrying it out is one commit, and after that deletes.
+
+mod plan;
+mod sweep;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use format::{CommitRef, JobName, PruneStatement, Statement, WriterKey};
+use jiff::Timestamp;
+use object_store::ObjectMeta;
+
+use crate::append::{Appended, Ground, append, refuse_in_vain};
+use crate::retention::{Policy, Verdict};
+use crate::rules::Rule;
+use crate::store::Name;
+use crate::view::{Trust, View};
+use crate::{Error, Repository};
+
+pub use plan::Plan;
+use plan::{Stored, plan};
+use sweep::sweep;
+
+/// What a prune needs to know. No identity: everything that it looks at can be read without.
+#[derive(Clone)]
+pub struct PruneOptions {
+    /// The job.
+    pub job: JobName,
+    /// Which snapshots stay.
+    pub policy: Policy,
+    /// Runs with an object that is younger than this are left alone: a backup or a reader may be at work on them. Nothing that is safe
+    /// rests on it.
+    pub grace: Duration,
+    /// Who signs; a trusted maintainer.
+    pub maintainer: Arc<WriterKey>,
+    /// Whose commits count.
+    pub trust: Trust,
+    /// Program and version, for the commit.
+    pub program: String,
+    /// Go on although the log is damaged: what only a damaged commit named goes then.
+    pub despite_damage: bool,
+}
+
+/// A prune that is planned. Dropping it changes nothing.
+pub struct Prune {
+    repository: Repository,
+    options: PruneOptions,
+    view: View,
+    stored: Vec<Stored>,
+    plan: Plan,
+}
+
+/// What a prune came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pruned {
+    /// What was planned is done.
+    Done {
+        /// The prune's own commit; `None` if there was nothing to do.
+        at: Option<CommitRef>,
+        /// Objects that are deleted now, commits among them.
+        deleted: u64,
+    },
+    /// The log has changed since the plan was made, and nothing was deleted: plan again.
+    StartOver,
+}
+
+impl Prune {
+    /// Plans a prune as things are at `now`, by the store's clock as far as the caller knows it. Reads the log and lists the runs; writes
+    /// nothing.
+    pub async fn plan(
+        repository: &Repository,
+        options: PruneOptions,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let job = &options.job;
+        let (log, runs) = (Name::log(job), Name::runs(job));
+        let (view, commits, objects) = futures::try_join!(
+            repository.view(job, &options.trust),
+            repository.store.list(&log),
+            repository.store.list(&runs),
+        )?;
+        refuse_in_vain(&view, job, options.maintainer.id())?;
+        if let Some(damage) = view.newest_damage().filter(|_| !options.despite_damage) {
+            return Err(Error::DamagedLog {
+                job: job.clone(),
+                number: damage.number,
+                reason: damage.reason.clone(),
+            });
+        }
+        let commits: BTreeMap<u64, Timestamp> = commits
+            .iter()
+            .filter_map(|meta| Some((Name::commit_number(job, meta)?, modified(meta))))
+            .collect();
+        let objects = objects.into_iter();
+        let stored: Vec<Stored> = objects.filter_map(|meta| Stored::of(job, meta)).collect();
+        let plan = plan(&view, &commits, &stored, &options, now);
+        Ok(Self {
+            repository: repository.clone(),
+            options,
+            view,
+            stored,
+            plan,
+        })
+    }
+
+    /// What would be done.
+    pub fn planned(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What becomes of each snapshot, ascending by number.
+    pub fn verdicts(&self) -> &[Verdict] {
+        &self.plan.verdicts
+    }
+
+    /// The log that the plan was made from.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// Does what was planned: first what an earlier prune left undone, then one commit, then what that condemns. `started` and `now` are
+    /// RFC 3339; `each` is told of every object that is deleted.
+    ///
+    /// Cut short anywhere, every snapshot that was to stay is whole, and the next prune, by anybody, finishes it.
+    pub async fn carry_out(
+        self,
+        started: &str,
+        now: &str,
+        each: &(dyn Fn() + Sync),
+    ) -> Result<Pruned, Error> {
+        let job = &self.options.job;
+        // What is in force may be carried out by anybody at any time.
+        let unfinished = match self.view.in_force() {
+            Some((at, prune)) => {
+                let stored = &self.stored;
+                sweep(&self.repository, job, &self.view, at, prune, stored, each).await?
+            }
+            None => 0,
+        };
+        if self.plan.is_nothing() {
+            return Ok(Pruned::Done {
+                at: None,
+                deleted: unfinished,
+            });
+        }
+        let statement = self.statement(started);
+        let ground = Ground {
+            view: self.view.clone(),
+            base: None,
+            run: None,
+            whole: true,
+        };
+        let signed = Statement::Prune(statement.clone());
+        let (key, trust) = (&self.options.maintainer, &self.options.trust);
+        let appended = append(&self.repository, job, &signed, ground, key, trust, now).await?;
+        let Appended::Yes(at) = appended else {
+            return Ok(Pruned::StartOver);
+        };
+        let view = self.repository.view_again(job, trust, self.view).await?;
+        let in_force = if self.repository.rules.keep(Rule::InForce) {
+            view.in_force()
+        } else {
+            Some((at, &statement))
+        };
+        // Another prune may be in force by now, above ours: then that one counts.
+        let Some((force, prune)) = in_force else {
+            return Ok(Pruned::StartOver);
+        };
+        let stored = &self.stored;
+        let deleted = sweep(&self.repository, job, &view, force, prune, stored, each).await?;
+        Ok(Pruned::Done {
+            at: Some(at),
+            deleted: unfinished + deleted,
+        })
+    }
+
+    fn statement(&self, started: &str) -> PruneStatement {
+        PruneStatement {
+            repository: self.repository.id(),
+            job: self.options.job.clone(),
+            writer: self.options.maintainer.id(),
+            program: self.options.program.clone(),
+            started: started.to_owned(),
+            retains: self.plan.retains.clone(),
+            condemns: self.plan.condemns.clone(),
+        }
+    }
+}
+
+/// When an object was stored, by the store's clock.
+fn modified(meta: &ObjectMeta) -> Timestamp {
+    let milliseconds = meta.last_modified.timestamp_millis();
+    // A time that no clock shows is as good as now: such an object is spared.
+    Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
+}
