@@ -18,3 +18,7 @@ pub(crate) mod show;
 pub(crate) mod snapshots;
 
 pub(crate) mod restore;
+
+pub(crate) mod forget;
+pub(crate) mod pin;
+pub(crate) mod prune;

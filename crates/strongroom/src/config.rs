@@ -8,6 +8,7 @@ pub(crate) mod origin;
 pub(crate) mod proxy;
 pub(crate) mod reference;
 pub(crate) mod resolve;
+pub(crate) mod retention;
 pub(crate) mod schema;
 pub(crate) mod stored;
 

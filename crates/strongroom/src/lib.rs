@@ -194,6 +194,21 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
             }
             return Ok(restored.exit());
         }
+        Command::Prune(prune) => {
+            let pruned = commands::prune::prune(session, &prune, Timestamp::now()).await?;
+            output.answer(&pruned)?;
+            pruned.notes().iter().for_each(|note| output.note(note));
+            let exits: Vec<Exit> = pruned
+                .failures
+                .iter()
+                .map(|error| output.error(error))
+                .collect();
+            return Ok(exits.first().copied().unwrap_or(Exit::Ok));
+        }
+        Command::Pin(pin) => output.answer(&commands::pin::pin(session, &pin).await?)?,
+        Command::Forget(forget) => {
+            output.answer(&commands::forget::forget(session, &forget).await?)?;
+        }
         Command::Keygen(_) | Command::Config(_) | Command::Completions(_) | Command::Man(_) => {
             unreachable!("they need no repository and were run before")
         }

@@ -21,6 +21,9 @@ use crate::processors;
 /// A key file or an identity file of this size is something else.
 const KEY_FILE_MAX: u64 = 64 * 1024;
 
+/// Program and version, as commits name them.
+pub(crate) const PROGRAM: &str = concat!("strongroom ", env!("CARGO_PKG_VERSION"));
+
 /// The program, between the command line and a command.
 pub(crate) struct Session {
     pub(crate) settings: Settings,
@@ -180,7 +183,11 @@ impl Session {
 
 /// By number any valid snapshot, a forgotten one too; otherwise the newest by a trusted writer, so that nobody can put another one in
 /// front.
-fn choose<'a>(view: &'a View, trust: &Trust, name: &SnapshotName) -> anyhow::Result<Valid<'a>> {
+pub(crate) fn choose<'a>(
+    view: &'a View,
+    trust: &Trust,
+    name: &SnapshotName,
+) -> anyhow::Result<Valid<'a>> {
     let offered = |valid: &Valid<'_>| trust.accepts(valid) && !valid.forgotten();
     let found = match name.which {
         Which::Number(number) => view

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use format::{JobName, WriterId, WriterKey};
-use repository::{Repository, Trust, View};
+use repository::{Maintenance, Repository, Trust, View};
 
 use crate::config::Setting;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::names::counted;
-use crate::session::{Session, read_key_file};
+use crate::session::{PROGRAM, Session, read_key_file};
 
 impl Session {
     /// This host's writer key.
@@ -38,6 +38,20 @@ impl Session {
             )
         })?;
         read_key("the maintainer's key", setting)
+    }
+
+    /// What a commit about snapshots of `job` is made with, signed by `key`.
+    pub(crate) fn maintenance(
+        &self,
+        job: &JobName,
+        key: Arc<WriterKey>,
+    ) -> anyhow::Result<Maintenance> {
+        Ok(Maintenance {
+            job: job.clone(),
+            key,
+            trust: self.trust()?,
+            program: PROGRAM.to_owned(),
+        })
     }
 
     /// Whom we trust: those that the configuration and the command line name, and this host's own keys.

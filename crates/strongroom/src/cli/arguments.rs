@@ -274,6 +274,62 @@ pub(crate) struct Restore {
     pub(crate) yes: bool,
 }
 
+/// Drop the snapshots that no rule keeps, and delete what only they needed
+///
+/// Which snapshots stay is said by `retention` in the configuration; without it only what was forgotten goes. Each snapshot is printed
+/// with the rule that keeps or drops it. Backups may go on meanwhile. Needs a maintainer's key and no identity.
+#[derive(Args)]
+#[command(after_help = ending(
+    &["prune --dry-run", "prune prod"],
+    &[Exit::Damage, Exit::NoRepository, Exit::Untrusted, Exit::Newer, Exit::Denied, Exit::Contended],
+))]
+pub(crate) struct Prune {
+    /// Only these jobs, and what restores of them saved; all of them if none is named.
+    #[arg(value_name = "JOB")]
+    pub(crate) jobs: Vec<JobName>,
+
+    /// Print what would be done, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Prune although the log is damaged: what only a lost commit named goes then, for good.
+    #[arg(long)]
+    pub(crate) despite_damage: bool,
+}
+
+/// Keep a snapshot, whatever the rules of retention say
+///
+/// Signed with the maintainer's key, or with the writer's where there is none. Only a maintainer can lift a pin.
+#[derive(Args)]
+#[command(after_help = ending(
+    &["pin prod/42", "pin --remove prod/42"],
+    &[Exit::NoRepository, Exit::Untrusted, Exit::Newer, Exit::Denied, Exit::Contended],
+))]
+pub(crate) struct Pin {
+    /// JOB/NUMBER, JOB or JOB@TIME.
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshot: SnapshotName,
+
+    /// Lift the pin, so that the rules decide again.
+    #[arg(long)]
+    pub(crate) remove: bool,
+}
+
+/// Mark snapshots for the next prune
+///
+/// They are listed and chosen no more, and can be read by number until `prune` deletes them. Nothing takes that back, but a pin keeps a
+/// snapshot that is forgotten. Needs a maintainer's key.
+#[derive(Args)]
+#[command(after_help = ending(
+    &["forget prod/40 prod/41"],
+    &[Exit::NoRepository, Exit::Untrusted, Exit::Newer, Exit::Denied, Exit::Conflict, Exit::Contended],
+))]
+pub(crate) struct Forget {
+    /// JOB/NUMBER.
+    #[arg(value_name = "SNAPSHOT", required = true)]
+    pub(crate) snapshots: Vec<SnapshotName>,
+}
+
 /// Check that what is stored is whole and authentic
 ///
 /// Levels: `log` checks the chain of commits and their signatures, `data` also the digest of every object that a snapshot

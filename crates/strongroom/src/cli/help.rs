@@ -20,6 +20,9 @@ Usage: strongroom COMMAND [OPTIONS]
             history      when did an entry change, and which snapshot has it
             diff         what differs between two snapshots, or from live
   Restore   restore      plan a restore, then carry it out
+  Keep      prune        delete the snapshots that no rule keeps
+            pin          keep a snapshot, whatever the rules say
+            forget       mark snapshots for the next prune
   Set up    config       print what is in force, and where it comes from
             completions  print a completion script for a shell
             man          print the manual

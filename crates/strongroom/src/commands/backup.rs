@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::live::{content_bytes, read_while};
 use crate::names::{counted, nearest};
 use crate::progress::Progress;
-use crate::session::{Session, with_hint};
+use crate::session::{PROGRAM, Session, with_hint};
 use crate::sources::{self, Secrets};
 use crate::units::{Size, now};
 
@@ -200,7 +200,7 @@ pub(crate) async fn take_snapshot(
         recipients: Recipients::parse(recipients)?,
         writer,
         trust,
-        program: concat!("strongroom ", env!("CARGO_PKG_VERSION")).to_owned(),
+        program: PROGRAM.to_owned(),
         configuration,
     };
     for attempt in 1..=ATTEMPTS {

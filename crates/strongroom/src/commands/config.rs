@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::config::resolve::{Command, Etcd, Files, Job, Kind, Tls};
+use crate::config::retention::Retention;
 use crate::config::{Setting, Settings};
 
 /// Every setting in force, in the order of the file.
@@ -47,6 +48,7 @@ pub(crate) fn config(settings: &Settings) -> InForce {
         |maintainer| json!(maintainer),
     );
     listing.list("identities", &settings.identities, |path| path_value(path));
+    listing.retention("retention", &settings.retention);
     for (name, job) in &settings.jobs {
         listing.job(&format!("jobs.{name}"), job);
     }
@@ -82,6 +84,37 @@ impl Listing {
             &job.allow_partial,
             |value| json!(value),
         );
+        if let Some(retention) = &job.retention {
+            self.retention(&format!("{key}.retention"), retention);
+        }
+    }
+
+    fn retention(&mut self, key: &str, retention: &Retention) {
+        for (rule, count) in [
+            ("keep_last", &retention.keep_last),
+            ("hourly", &retention.hourly),
+            ("daily", &retention.daily),
+            ("weekly", &retention.weekly),
+            ("monthly", &retention.monthly),
+            ("yearly", &retention.yearly),
+            ("min_count", &retention.min_count),
+        ] {
+            let key = format!("{key}.{rule}");
+            self.optional(&key, count.as_ref(), |count| json!(count));
+        }
+        for (rule, period) in [
+            ("within", &retention.within),
+            ("max_age", &retention.max_age),
+        ] {
+            let key = format!("{key}.{rule}");
+            self.optional(&key, period.as_ref(), |period| json!(period));
+        }
+        for (rule, period) in [("min_age", &retention.min_age), ("grace", &retention.grace)] {
+            self.one(&format!("{key}.{rule}"), period, |period| json!(period));
+        }
+        self.one(&format!("{key}.time_zone"), &retention.time_zone, |zone| {
+            json!(zone.iana_name())
+        });
     }
 
     fn files(&mut self, key: &str, files: &Files) {

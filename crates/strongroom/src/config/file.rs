@@ -43,6 +43,9 @@ pub(crate) struct File {
     /// Files with identities, for the commands that read contents. `backup` never looks at them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) identities: Vec<At<PathBuf>>,
+    /// Which snapshots `prune` keeps. Nothing is dropped without rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) retention: Option<At<Retention>>,
     /// The jobs by name: 1 to 63 of a-z, 0-9, '-' and '_', starting with a letter or a digit.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) jobs: BTreeMap<String, At<Job>>,
@@ -106,6 +109,51 @@ pub(crate) struct Job {
     /// Keep a snapshot in which something is missing, marked as partial. Otherwise that fails the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) allow_partial: Option<At<bool>>,
+    /// Which of its snapshots `prune` keeps, in place of the rules for all jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) retention: Option<At<Retention>>,
+}
+
+/// Which snapshots `prune` keeps: those that one of the rules keeps. See docs/retention.md.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Retention {
+    /// The newest ones, so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) keep_last: Option<At<u32>>,
+    /// The oldest of each of so many hours up to the newest snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hourly: Option<At<u32>>,
+    /// The oldest of each of so many days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) daily: Option<At<u32>>,
+    /// The oldest of each of so many weeks, which begin on Monday.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) weekly: Option<At<u32>>,
+    /// The oldest of each of so many months.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) monthly: Option<At<u32>>,
+    /// The oldest of each of so many years.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) yearly: Option<At<u32>>,
+    /// All that are at most so much older than the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) within: Option<At<Period>>,
+    /// None that is as old as this, whatever the rules above say; without any of them, all that are younger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) max_age: Option<At<Period>>,
+    /// So many of the newest, although they are too old or no rule keeps them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) min_count: Option<At<u32>>,
+    /// All that were stored less than this ago, whatever else is said; 7d if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) min_age: Option<At<Period>>,
+    /// Where days begin at midnight, like `Europe/Zurich`; UTC if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) time_zone: Option<At<String>>,
+    /// What a backup uploaded is left alone until all of it is this old, so that one under way is not disturbed; 1d if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) grace: Option<At<Period>>,
 }
 
 /// One system, or one part of it: exactly one of `files`, `etcd` and `command`.

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use format::{JobName, RecipientError, Recipients, WriterId};
+use jiff::tz::TimeZone;
 
 use super::file::{self, File};
 use super::origin::{At, Origin, Setting, beside};
 use super::proxy::Proxy;
 use super::reference::{Environment, Reference};
+use super::retention::{self, Retention};
 use super::stored;
 use crate::cli::Globals;
 use crate::failure::Failure;
@@ -35,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) maintainer_key: Option<Setting<PathBuf>>,
     pub(crate) trusted_maintainers: Vec<Setting<WriterId>>,
     pub(crate) identities: Vec<Setting<PathBuf>>,
+    /// Of jobs that have no rules of their own.
+    pub(crate) retention: Retention,
     pub(crate) jobs: BTreeMap<JobName, Job>,
     /// What the file says, to be kept in a snapshot: where it stood, then its keys and values. No secrets.
     pub(crate) configuration: String,
@@ -44,6 +48,20 @@ pub(crate) struct Settings {
 pub(crate) struct Job {
     pub(crate) sources: Vec<SourceSettings>,
     pub(crate) allow_partial: Setting<bool>,
+    /// Its own rules, if it has any.
+    pub(crate) retention: Option<Retention>,
+}
+
+impl Settings {
+    /// The rules for the snapshots of `job`, and for those that a restore of it took before it overwrote something.
+    pub(crate) fn retention(&self, job: &JobName) -> &Retention {
+        let job = self
+            .jobs
+            .iter()
+            .find(|(name, _)| *name == job || name.undo() == *job);
+        let own = job.and_then(|(_, settings)| settings.retention.as_ref());
+        own.unwrap_or(&self.retention)
+    }
 }
 
 /// One source of a job.
@@ -185,6 +203,11 @@ impl Resolver {
             maintainer_key: file.maintainer_key.map(|at| self.path(&at)).transpose()?,
             trusted_maintainers: self.all(file.trusted_maintainers, public_key)?,
             identities: self.paths(&file.identities)?,
+            retention: file
+                .retention
+                .map(|at| self.retention(at))
+                .transpose()?
+                .unwrap_or_default(),
             jobs: file
                 .jobs
                 .into_iter()
@@ -227,8 +250,51 @@ impl Resolver {
         let job = Job {
             sources,
             allow_partial: self.or(at.value.allow_partial, false),
+            retention: at
+                .value
+                .retention
+                .map(|at| self.retention(at))
+                .transpose()?,
         };
         Ok((name.parse().expect("the name was checked"), job))
+    }
+
+    fn retention(&self, at: At<file::Retention>) -> Result<Retention, Failure> {
+        let place = At {
+            value: (),
+            line: at.line,
+            column: at.column,
+        };
+        let rules = at.value;
+        let retention = Retention {
+            keep_last: rules.keep_last.map(|at| self.as_is(at)),
+            hourly: rules.hourly.map(|at| self.as_is(at)),
+            daily: rules.daily.map(|at| self.as_is(at)),
+            weekly: rules.weekly.map(|at| self.as_is(at)),
+            monthly: rules.monthly.map(|at| self.as_is(at)),
+            yearly: rules.yearly.map(|at| self.as_is(at)),
+            within: rules.within.map(|at| self.as_is(at)),
+            max_age: rules.max_age.map(|at| self.as_is(at)),
+            min_count: rules.min_count.map(|at| self.as_is(at)),
+            min_age: self.or(rules.min_age, retention::MIN_AGE),
+            time_zone: match rules.time_zone {
+                Some(at) => {
+                    let zone = retention::time_zone(&at.value);
+                    self.setting(&at, zone.map_err(|message| self.wrong(&at, message))?)
+                }
+                None => Setting::default(TimeZone::UTC),
+            },
+            grace: self.or(rules.grace, retention::GRACE),
+        };
+        let policy = retention.policy();
+        if policy.is_empty() && policy.min_count > 0 {
+            let message = "`min_count` alone drops nothing: it is what stays in spite of `max_age`";
+            return Err(self.wrong(&place, message).hint(format!(
+                "to keep the newest {0} and no others: `keep_last: {0}`",
+                policy.min_count
+            )));
+        }
+        Ok(retention)
     }
 
     fn source(&self, at: At<file::Source>) -> Result<SourceSettings, Failure> {
