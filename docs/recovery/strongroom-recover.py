@@ -42,14 +42,26 @@ class Reader(io.BytesIO):  # takes numbers and bytes off the front of a buffer
     def list(self, item): return [item() for _ in range(self.varint())]
     def end(self): check(not self.read(1), "bytes are left over")
 
+def stored(runs, logged):  # the runs of a snapshot as they lie here; `name` is what they were made under
+    here, runs = logged.get("copied"), [run | {"name": run["run"]} for run in runs]
+    if here is None:
+        return runs
+    check(here.keys() <= {"repository", "runs", "before"}, "a field is unknown")
+    check(here.get("before") is None or 0 < here["before"] < logged["number"], "it was taken before what cannot be there")
+    check(len(here["runs"]) == len(runs) == len({run["run"] for run in here["runs"]}), "runs do not lie one by one")
+    check(all(run.keys() <= {"run", "rotated"} for run in here["runs"]), "a field is unknown")
+    keys = [{"key": run["rotated"]["key"]} if run.get("rotated") else {} for run in here["runs"]]
+    return [run | {"run": place["run"]} | key for run, place, key in zip(runs, here["runs"], keys)]
 def read_commit(path, repository, job):
     try:
         raw = read(path, 16 << 20)
         title, statement, by_writer, log, by_appender, rest = raw.split(b"\n")
         commit, logged = (json.loads(text, object_pairs_hook=unique) for text in (statement, log))
-        known = sorted(logged.keys() - {"witness"}) == LOG and commit.keys() == FIELDS.get(commit["kind"], commit.keys())
+        known = sorted(logged.keys() - {"copied", "witness"}) == LOG and commit.keys() == FIELDS.get(commit["kind"], commit.keys())
         known = known and all(re.fullmatch("key-[1-9][0-9]{0,5}", run["object"]) for run in (commit["runs"] if commit["kind"] == "rotate" else []))
-        place = title, logged["number"], commit["repository"], commit["job"], rest
+        known = known and ("copied" not in logged or commit["kind"] == "snapshot" or commit["kind"] not in FIELDS)
+        commit |= {"runs": stored(commit["runs"], logged)} if commit["kind"] == "snapshot" else {}
+        place = title, logged["number"], (logged.get("copied") or commit)["repository"], commit["job"], rest
         check(known and place == (b"strongroom commit v1", int(path.name), repository, job, b""), "fields, or the place, are wrong")
         verify = lambda key, message, signature: VerifyKey(bytes.fromhex(key)).verify(message, bytes.fromhex(signature.decode()))
         verify(commit["writer"], b"strongroom v1 statement\n" + statement, by_writer)
@@ -88,19 +100,20 @@ def effects(valid, writers, maintainers):  # what the honoured commits of a job 
                 for snapshot in named(number, at):
                     snapshot["pinned" if commit["kind"] == "pin" else "forgotten"] = commit.get("pinned", True)
     for number, commit in kinds("snapshot"):
-        commit["trusted"] = trusted(commit["writer"], number)
+        appended = commit["appender"] in maintainers or trusted(commit["appender"], number)
+        commit["trusted"] = trusted(commit["writer"], number) and appended
         commit["runs"] = [run | {"object": "key"} | keys.get(run["run"], {}) for run in commit["runs"]]
     return valid
 
-class Run:  # its data key, its manifest and its frames; `listed` is what the commit says of its objects
+class Run:  # its data key, its manifest and its frames; `listed` is what the commit says of its objects, and where they lie
     def __init__(self, folder, repository, job, listed, identity):
-        self.folder, self.place = folder, (b"strongroom v1" + bytes.fromhex(repository + listed["run"]), job.encode())
+        self.folder, self.place = folder / listed["run"], (b"strongroom v1" + bytes.fromhex(repository + listed["name"]), job.encode())
         self.digests = {listed["object"]: listed["key"]["digest"], "manifest": listed["manifest"]["digest"]}
         self.digests |= {f"pack-{number:06}": digest for number, _, digest in listed["packs"]}
         age = subprocess.run(["age", "-d", "-i", identity], input=self.object(listed["object"], 64 << 10), stdout=subprocess.PIPE)
-        check(age.returncode == 0 and len(age.stdout) == 32, f"{folder / listed['object']} does not open with this identity")
+        check(age.returncode == 0 and len(age.stdout) == 32, f"{self.folder / listed['object']} does not open with this identity")
         self.key, manifest = age.stdout, self.object("manifest", 256 << 20)
-        check(manifest[:40] == b"SRMANIF1" + self.derive("key commitment"), f"{folder / 'manifest'} is of another key")
+        check(manifest[:40] == b"SRMANIF1" + self.derive("key commitment"), f"{self.folder / 'manifest'} is of another key")
         padded = Reader(self.open(manifest[40:], self.derive("manifest key"), 2, 0, 0))
         encoding, length = struct.unpack("<BQ", padded.take(9))
         self.parse(Reader(decode(encoding, padded.take(length), 256 << 20)))
@@ -209,16 +222,17 @@ commits = {f"{log.parent.name}/{number}": commit for log in sorted(options.repos
                                          set(options.trust), set(options.maintainer)).items()}
 if not options.snapshot:
     for name, commit in commits.items():
-        told = {key: commit.get(key) for key in ("kind", "writer", "finished", "partial", "entries", "bytes", "pinned", "forgotten")}
+        told = {key: commit.get(key) for key in "kind writer appender finished partial entries bytes pinned forgotten".split()}
         print(json.dumps({"snapshot": name, "trusted": commit.get("trusted", commit["writer"] in options.trust)} | told))
 else:
     commit = commits.get(options.snapshot, {"kind": None})
     check(commit["kind"] == "snapshot", f"there is no valid snapshot {options.snapshot}")
-    check(commit["writer"] in options.trust, f"signed by a writer that is not trusted: --trust {commit['writer']}, if it is yours")
-    check(commit["trusted"], f"its writer {commit['writer']} was revoked")
+    check({commit["writer"], commit["appender"]} <= set(options.trust + options.maintainer),
+          f"a key that signed it is not trusted: --trust {commit['writer']} --trust {commit['appender']}, if they are yours")
+    check(commit["trusted"], f"its writer {commit['writer']}, or {commit['appender']}, who put it there, was revoked")
     options.to.mkdir(0o700)
-    folder, listed = options.repository / commit["job"] / "runs", {run["run"]: run for run in commit["runs"]}
-    runs = functools.cache(lambda name: Run(folder / name, head["id"], commit["job"], listed[name], options.identity))
+    folder, listed = options.repository / commit["job"] / "runs", {run["name"]: run for run in commit["runs"]}
+    runs = functools.cache(lambda name: Run(folder, commit["repository"], commit["job"], listed[name], options.identity))
     index = open(options.to / "%index.jsonl", "x")
-    for source in runs(commit["runs"][0]["run"]).sources:
+    for source in runs(commit["runs"][0]["name"]).sources:
         write_out(runs, options.to, index, *source)

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use archive::Digest;
 use format::{
-    COMMITS_MAX, DigestText, Log, Object, PruneStatement, Run, RunId, SnapshotStatement, Statement,
-    WriterId,
+    COMMITS_MAX, Copied, DigestText, Log, Object, PruneStatement, RepositoryId, Run, RunId,
+    SnapshotStatement, Statement, StoredRun, WriterId,
 };
 use repository::{Error, Trust, View};
 
@@ -32,7 +32,12 @@ struct Known {
     writer: WriterId,
     /// Of a prune: what it retains.
     retains: Option<Vec<(u64, Digest)>>,
+    /// Of a copy that came late: what it was taken before.
+    before: Option<u64>,
 }
+
+/// Where snapshots are copied from.
+const ELSEWHERE: RepositoryId = RepositoryId([0x22; 16]);
 
 /// A log as the bytes describe it, object by object.
 pub fn log(bytes: &[u8]) {
@@ -113,6 +118,7 @@ impl World {
             previous: previous.map(DigestText),
             appender: appender.id(),
             appended: String::new(),
+            copied: (what == 2).then(|| copied(script)),
             witness: Vec::new(),
         };
         let mut known = Known {
@@ -121,6 +127,7 @@ impl World {
             appender: appender.id(),
             writer: writer.id(),
             retains: None,
+            before: log.copied.as_ref().and_then(|copied| copied.before),
         };
         if what == 4 {
             let merge =
@@ -135,11 +142,19 @@ impl World {
             known.retains = Some(retains.clone());
             prune(known.writer, &retains)
         } else {
-            snapshot(known.writer, number)
+            let made_for = if what == 2 { ELSEWHERE } else { REPOSITORY };
+            snapshot(known.writer, number, made_for)
         };
         let object = writer.commit(&statement, &log, &appender);
         known.digest = Digest::of(&object);
-        let found = if placed == number {
+        let here = |copied: &Copied| {
+            copied.repository == REPOSITORY
+                && copied.runs.len() == 1
+                && copied
+                    .before
+                    .is_none_or(|before| (1..number).contains(&before))
+        };
+        let found = if placed == number && log.copied.as_ref().is_none_or(here) {
             Found::Commit(known)
         } else {
             Found::Garbage
@@ -170,11 +185,7 @@ impl World {
             .map(|snapshot| snapshot.at.number)
             .collect();
         let is_snapshot = |(_, known): &&(u64, &Known)| known.retains.is_none();
-        let expected: Vec<u64> = valid
-            .iter()
-            .filter(is_snapshot)
-            .map(|(number, _)| *number)
-            .collect();
+        let expected = in_order(valid.iter().filter(is_snapshot));
         assert_eq!(snapshots, expected);
         assert_eq!(
             view.head().map(|head| (head.number, head.digest)),
@@ -247,6 +258,35 @@ impl World {
     }
 }
 
+/// As they were taken.
+fn in_order<'a>(snapshots: impl Iterator<Item = &'a (u64, &'a Known)>) -> Vec<u64> {
+    let mut order: Vec<(u64, bool)> = Vec::new();
+    for (number, known) in snapshots {
+        let place = known.before.map_or(order.len(), |before| {
+            let at = |is: &dyn Fn(&(u64, bool)) -> bool| order.iter().position(is);
+            let exact = at(&|(other, _)| *other == before);
+            let above = || at(&|(other, late)| *other > before && !late);
+            exact.or_else(above).unwrap_or(order.len())
+        });
+        order.insert(place, (*number, known.before.is_some()));
+    }
+    order.into_iter().map(|(number, _)| number).collect()
+}
+
+/// Mostly to here, and mostly as it must be.
+fn copied(script: &mut Script<'_>) -> Copied {
+    let how = script.byte();
+    let stored = |run: u8| StoredRun {
+        run: RunId([run; 16]),
+        rotated: None,
+    };
+    Copied {
+        repository: if how == 255 { ELSEWHERE } else { REPOSITORY },
+        runs: (0..=how / 200).map(stored).collect(),
+        before: (!how.is_multiple_of(4)).then(|| u64::from(script.byte() % 40)),
+    }
+}
+
 fn prune(writer: WriterId, retains: &[(u64, Digest)]) -> Statement {
     let retains = retains
         .iter()
@@ -262,7 +302,7 @@ fn prune(writer: WriterId, retains: &[(u64, Digest)]) -> Statement {
     })
 }
 
-fn snapshot(writer: WriterId, number: u64) -> Statement {
+fn snapshot(writer: WriterId, number: u64, repository: RepositoryId) -> Statement {
     let object = Object {
         size: 1,
         digest: Digest::of(b""),
@@ -275,7 +315,7 @@ fn snapshot(writer: WriterId, number: u64) -> Statement {
         packs: Vec::new(),
     };
     Statement::Snapshot(Box::new(SnapshotStatement {
-        repository: REPOSITORY,
+        repository,
         job: job(),
         writer,
         program: String::new(),

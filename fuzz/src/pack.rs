@@ -266,6 +266,7 @@ impl Backup {
             previous: None,
             appender: hand.id(),
             appended: String::new(),
+            copied: None,
             witness: Vec::new(),
         };
         let put = |name: &str, bytes: Vec<u8>| shelf.put(&format!("prod/runs/{RUN}/{name}"), bytes);

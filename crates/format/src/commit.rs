@@ -1,7 +1,10 @@
+use std::borrow::Cow;
+
 use archive::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::statement::{DigestText, StatementError};
+use crate::copied::Copied;
+use crate::statement::{DigestText, Run, StatementError};
 use crate::writer_key::verify;
 use crate::{COMMIT_MAX, JobName, RepositoryId, Statement, WriterId, WriterKey};
 
@@ -14,6 +17,8 @@ const LOG_CONTEXT: &str = "strongroom v1 log\n";
 pub struct Commit {
     /// Of the whole object.
     pub digest: Digest,
+    /// Of the statement as it stands: the same wherever the statement is copied to.
+    pub statement_digest: Digest,
     /// What it says.
     pub statement: Statement,
     /// Its place in the log.
@@ -32,6 +37,9 @@ pub struct Log {
     pub appender: WriterId,
     /// RFC 3339.
     pub appended: String,
+    /// Of a snapshot that was made elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied: Option<Copied>,
     /// Tails of this job's log in other repositories.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub witness: Vec<Witness>,
@@ -75,14 +83,7 @@ pub enum CommitError {
 impl Commit {
     /// The bytes of a commit of `statement` at the place that `log` says, both signed by `key`.
     pub fn encode(statement: &Statement, log: &Log, key: &WriterKey) -> Vec<u8> {
-        let statement = serde_json::to_string(statement).expect("strings and numbers serialise");
-        let log = serde_json::to_string(log).expect("strings and numbers serialise");
-        let first = hex::encode(key.sign(STATEMENT_CONTEXT, statement.as_bytes()));
-        let mut object = format!("{HEADER}\n{statement}\n{first}\n{log}\n");
-        let second = hex::encode(key.sign(LOG_CONTEXT, object.as_bytes()));
-        object.push_str(&second);
-        object.push('\n');
-        object.into_bytes()
+        Signed::new(statement, key).append(log, key)
     }
 
     /// Parses and verifies an object of the log of `job`, found under `number`.
@@ -101,7 +102,8 @@ impl Commit {
         let statement = match Statement::parse(parts.statement) {
             Ok(statement) => statement,
             Err(StatementError::UnknownKind { made_for }) => {
-                let in_place = made_for == (repository, job.clone()) && log.number == number;
+                let in_place =
+                    log.is_of(made_for.0, repository) && made_for.1 == *job && log.number == number;
                 let appender = log.appender;
                 return Err(if in_place {
                     CommitError::UnknownKind { appender }
@@ -123,14 +125,86 @@ impl Commit {
         {
             return Err(CommitError::Signature);
         }
-        if made_for != repository || of != job || log.number != number {
+        if !log.is_of(made_for, repository) || of != job || log.number != number {
             return Err(CommitError::Place);
+        }
+        if let Some(copied) = &log.copied {
+            let checked = match &statement {
+                Statement::Snapshot(snapshot) => copied.check(snapshot, number),
+                _ => Err("only snapshots are copied"),
+            };
+            checked.map_err(|rule| CommitError::Malformed(rule.to_owned()))?;
         }
         Ok(Self {
             digest: Digest::of(object),
+            statement_digest: Digest::of(parts.statement.as_bytes()),
             statement,
             log,
         })
+    }
+
+    /// The runs of a snapshot, under the names and with the key objects that they have in this log's repository. None of
+    /// another kind.
+    pub fn runs(&self) -> Cow<'_, [Run]> {
+        match (&self.statement, &self.log.copied) {
+            (Statement::Snapshot(snapshot), None) => Cow::Borrowed(&snapshot.runs),
+            (Statement::Snapshot(snapshot), Some(copied)) => copied.locate(snapshot),
+            _ => Cow::Borrowed(&[]),
+        }
+    }
+}
+
+impl Log {
+    /// Whether it stands in the log of `repository` if its statement was made for `made_for`.
+    fn is_of(&self, made_for: RepositoryId, repository: RepositoryId) -> bool {
+        let copied = self.copied.as_ref();
+        copied.map_or(made_for, |copied| copied.repository) == repository
+    }
+}
+
+/// A statement under its writer's signature: what a commit carries, in whichever log it stands.
+pub struct Signed {
+    statement: String,
+    signature: [u8; 64],
+}
+
+impl Signed {
+    /// Signs `statement`, whose writer has `key`.
+    pub fn new(statement: &Statement, key: &WriterKey) -> Self {
+        let statement = serde_json::to_string(statement).expect("strings and numbers serialise");
+        Self {
+            signature: key.sign(STATEMENT_CONTEXT, statement.as_bytes()),
+            statement,
+        }
+    }
+
+    /// Takes the statement out of a commit, to append it to another log.
+    ///
+    /// Its signature is verified even where the writer appended it, for there nobody had to look at it.
+    pub fn of(object: &[u8]) -> Result<Self, CommitError> {
+        let parts = Parts::split(object).ok_or(CommitError::Shape)?;
+        let statement = Statement::parse(parts.statement)
+            .map_err(|error| CommitError::Malformed(error.to_string()))?;
+        let (_, _, writer) = statement.made_for();
+        let signed = parts.statement.as_bytes();
+        if !verify(writer, STATEMENT_CONTEXT, signed, &parts.first) {
+            return Err(CommitError::Signature);
+        }
+        Ok(Self {
+            statement: parts.statement.to_owned(),
+            signature: parts.first,
+        })
+    }
+
+    /// The bytes of a commit at the place that `log` says, whose appender has `key`.
+    pub fn append(&self, log: &Log, key: &WriterKey) -> Vec<u8> {
+        let log = serde_json::to_string(log).expect("strings and numbers serialise");
+        let (statement, first) = (&self.statement, hex::encode(self.signature));
+        let mut object = format!("{HEADER}\n{statement}\n{first}\n{log}\n");
+        let second = hex::encode(key.sign(LOG_CONTEXT, object.as_bytes()));
+        object.push_str(&second);
+        object.push('\n');
+        object.into_bytes()
     }
 }
 
@@ -173,7 +247,7 @@ fn signature(text: &str) -> Option<[u8; 64]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Object, PruneStatement, Run, RunId, SnapshotStatement};
+    use crate::{Object, PruneStatement, RunId, SnapshotStatement, StoredRun};
 
     const REPOSITORY: RepositoryId = RepositoryId([1; 16]);
 
@@ -210,12 +284,25 @@ mod tests {
         }
     }
 
+    fn prune(key: &WriterKey) -> Statement {
+        Statement::Prune(PruneStatement {
+            repository: REPOSITORY,
+            job: job(),
+            writer: key.id(),
+            program: "p".into(),
+            started: "t".into(),
+            retains: vec![(3, DigestText(Digest::of(b"three")))],
+            condemns: vec![],
+        })
+    }
+
     fn log(key: &WriterKey) -> Log {
         Log {
             number: 7,
             previous: Some(DigestText(Digest::of(b"six"))),
             appender: key.id(),
             appended: "2026-11-22T08:00:02Z".into(),
+            copied: None,
             witness: vec![],
         }
     }
@@ -279,6 +366,97 @@ mod tests {
         assert_eq!(refused, Err(CommitError::Signature));
     }
 
+    fn copied(repository: RepositoryId, runs: &[u8]) -> Copied {
+        let stored = |run: &u8| StoredRun {
+            run: RunId([*run; 16]),
+            rotated: None,
+        };
+        let runs = runs.iter().map(stored).collect();
+        Copied {
+            repository,
+            runs,
+            before: None,
+        }
+    }
+
+    #[test]
+    fn a_statement_is_carried_to_another_log_and_counts_there_only() {
+        let (writer, appender) = (WriterKey::generate(), WriterKey::generate());
+        let original = commit(&writer);
+        let signed = Signed::of(&original).expect("our own commit");
+        let there = RepositoryId([5; 16]);
+        let log = Log {
+            copied: Some(copied(there, &[8])),
+            ..log(&appender)
+        };
+        let object = signed.append(&log, &appender);
+        let found = Commit::decode(&object, there, &job(), 7).expect("it was copied there");
+        let here = Commit::decode(&original, REPOSITORY, &job(), 7).expect("our own commit");
+        assert_eq!(found.statement, here.statement);
+        assert_eq!(found.statement_digest, here.statement_digest);
+        assert_eq!(here.runs()[0].run, RunId([2; 16]));
+        assert_eq!(found.runs()[0].run, RunId([8; 16]));
+        let refused = Commit::decode(&object, REPOSITORY, &job(), 7);
+        assert_eq!(refused, Err(CommitError::Place), "where it was made for");
+    }
+
+    #[test]
+    fn a_copy_says_where_each_run_lies_and_only_snapshots_are_copied() {
+        let key = WriterKey::generate();
+        let decode = |statement: &Statement, runs: &[u8]| {
+            let log = Log {
+                copied: Some(copied(REPOSITORY, runs)),
+                ..log(&key)
+            };
+            let object = Commit::encode(statement, &log, &key);
+            Commit::decode(&object, REPOSITORY, &job(), 7).map(drop)
+        };
+        let mut two = snapshot(&key);
+        two.runs.push(Run {
+            run: RunId([3; 16]),
+            ..two.runs[0].clone()
+        });
+        let two = Statement::Snapshot(Box::new(two));
+        assert_eq!(decode(&two, &[8, 9]), Ok(()));
+        for runs in [&[8][..], &[], &[8, 9, 10], &[8, 8]] {
+            let refused = decode(&two, runs);
+            assert!(
+                matches!(refused, Err(CommitError::Malformed(_))),
+                "{runs:?}"
+            );
+        }
+        let before = |before| {
+            let copied = Copied {
+                before,
+                ..copied(REPOSITORY, &[8])
+            };
+            let log = Log {
+                copied: Some(copied),
+                ..log(&key)
+            };
+            let statement = Statement::Snapshot(Box::new(snapshot(&key)));
+            let object = Commit::encode(&statement, &log, &key);
+            Commit::decode(&object, REPOSITORY, &job(), 7).is_ok()
+        };
+        let good = [None, Some(1), Some(6), Some(0), Some(7), Some(8)].map(before);
+        assert_eq!(good, [true, true, true, false, false, false]);
+        let refused = decode(&prune(&key), &[]);
+        assert!(matches!(refused, Err(CommitError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_statement_that_its_writer_did_not_sign_is_not_carried() {
+        // The appender is the writer, so that nobody had to verify the first signature.
+        let key = WriterKey::generate();
+        let unsigned = Signed {
+            signature: [0; 64],
+            ..Signed::new(&Statement::Snapshot(Box::new(snapshot(&key))), &key)
+        };
+        let object = unsigned.append(&log(&key), &key);
+        assert!(Commit::decode(&object, REPOSITORY, &job(), 7).is_ok());
+        assert!(matches!(Signed::of(&object), Err(CommitError::Signature)));
+    }
+
     #[test]
     fn rules_of_the_statement_are_enforced() {
         type Break = fn(&mut SnapshotStatement);
@@ -301,15 +479,7 @@ mod tests {
     #[test]
     fn prunes_come_back_and_unknown_kinds_are_named() {
         let key = WriterKey::generate();
-        let prune = Statement::Prune(PruneStatement {
-            repository: REPOSITORY,
-            job: job(),
-            writer: key.id(),
-            program: "p".into(),
-            started: "t".into(),
-            retains: vec![(3, DigestText(Digest::of(b"three")))],
-            condemns: vec![],
-        });
+        let prune = prune(&key);
         let object = Commit::encode(&prune, &log(&key), &key);
         let decoded = Commit::decode(&object, REPOSITORY, &job(), 7).expect("our own commit");
         assert_eq!(decoded.statement, prune);

@@ -27,9 +27,11 @@ mod manifest;
 mod map;
 
 mod commit;
+mod copied;
 mod statement;
 
-pub use commit::{Commit, CommitError, Log, Witness};
+pub use commit::{Commit, CommitError, Log, Signed, Witness};
+pub use copied::{Copied, Rotated, StoredRun};
 pub use cut::{Cut, Cutter, Gear};
 pub use data_key::{
     DataKey, Identities, IdentityError, RecipientError, Recipients, generate_identity,

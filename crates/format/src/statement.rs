@@ -17,6 +17,7 @@ pub use object::{CommitRef, DigestText, Object};
 pub use pin::PinStatement;
 pub use prune::{Condemned, PruneStatement};
 pub use revoke::RevokeStatement;
+pub(crate) use rotate::check_recipients;
 pub use rotate::{KeyName, KeyNameError, RotateStatement, RotatedRun};
 pub use snapshot::{Pack, Run, SnapshotStatement, SourceTimes, pack_name};
 

@@ -5,15 +5,16 @@ mod described;
 
 use std::sync::LazyLock;
 
-use described::{JOB, NUMBER, RUN, commit, manifest, map};
+use described::{JOB, NUMBER, RUN, commit, copy, manifest, map};
 use format::{
-    Commit, DataKey, Description, FRAME_MAX, Manifest, Map, Place, RepositoryId, WriterKey,
+    Commit, DataKey, Description, FRAME_MAX, Manifest, Map, Place, RepositoryId, Signed, WriterKey,
     open_frame, seal_frame, seal_padding,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
 
 static WRITER: LazyLock<WriterKey> = LazyLock::new(WriterKey::generate);
+static APPENDER: LazyLock<WriterKey> = LazyLock::new(WriterKey::generate);
 static KEY: LazyLock<DataKey> = LazyLock::new(DataKey::random);
 static PLACE: LazyLock<Place> = LazyLock::new(|| Place {
     repository: described::REPOSITORY,
@@ -52,6 +53,21 @@ proptest! {
         prop_assert_eq!(decoded.log, log);
         prop_assert_eq!(decoded.digest, archive::Digest::of(&object));
         prop_assert!(decode(&flipped(&object, at, bit)).is_err());
+    }
+
+    #[test]
+    fn a_copied_commit_comes_back((statement, log) in copy(WRITER.id(), APPENDER.id()), at: Index, bit in 0_u8..8) {
+        let object = Signed::new(&statement, &WRITER).append(&log, &APPENDER);
+        let decode = |object: &[u8]| Commit::decode(object, PLACE.repository, &PLACE.job, NUMBER);
+        let decoded = decode(&object).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let copied = log.copied.clone().expect("it is a copy");
+        let places = decoded.runs().iter().map(|run| run.run).eq(copied.runs.iter().map(|stored| stored.run));
+        prop_assert!(places);
+        prop_assert_eq!(decoded.statement, statement);
+        prop_assert_eq!(&decoded.log, &log);
+        prop_assert!(decode(&flipped(&object, at, bit)).is_err());
+        let carried = Signed::of(&object).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        prop_assert_eq!(carried.append(&log, &APPENDER), object);
     }
 
     #[test]

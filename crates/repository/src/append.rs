@@ -1,8 +1,8 @@
 use archive::Digest;
 use bytes::Bytes;
 use format::{
-    COMMIT_MAX, COMMITS_MAX, Commit, CommitRef, DigestText, JobName, Log, RunId, Statement,
-    WriterId, WriterKey,
+    COMMIT_MAX, COMMITS_MAX, CommitRef, Copied, DigestText, JobName, Log, RunId, Signed, Statement,
+    Witness, WriterId, WriterKey,
 };
 
 use crate::rules::{Rule, Rules};
@@ -26,17 +26,24 @@ pub enum Appended {
 pub(crate) struct Ground {
     /// The view that the work started from.
     pub(crate) view: View,
-    /// A commit that must still be valid.
-    pub(crate) base: Option<CommitRef>,
-    /// A run that must not be condemned.
-    pub(crate) run: Option<RunId>,
+    /// Commits that must still be valid.
+    pub(crate) bases: Vec<CommitRef>,
+    /// Runs that must not be condemned.
+    pub(crate) runs: Vec<RunId>,
     /// Whether the commit must stand directly above the view: it speaks of all that is below it.
     pub(crate) whole: bool,
 }
 
-/// Steps 3 to 5 of docs/format/v1.md, "Commit rules": appends `statement` to the log of `job`.
-///
-/// On `Yes` the commit is durable and valid. On an error it may or may not be there: a new view tells.
+/// What is appended.
+pub(crate) struct Entry {
+    pub(crate) signed: Signed,
+    /// Of a snapshot that was made elsewhere: where it lies.
+    pub(crate) copied: Option<Copied>,
+    /// Tails of this job's log in other repositories.
+    pub(crate) witness: Vec<Witness>,
+}
+
+/// Appends `statement`, which `key` signs, to the log of `job`.
 pub(crate) async fn append(
     repository: &Repository,
     job: &JobName,
@@ -46,10 +53,32 @@ pub(crate) async fn append(
     trust: &Trust,
     now: &str,
 ) -> Result<Appended, Error> {
+    let entry = Entry {
+        signed: Signed::new(statement, key),
+        copied: None,
+        witness: Vec::new(),
+    };
+    let appended = append_entry(repository, job, &entry, ground, key, trust, now).await;
+    appended.map(|(appended, _)| appended)
+}
+
+/// Steps 3 to 5 of docs/format/v1.md, "Commit rules": appends `entry` to the log of `job`, and returns the view that says what
+/// became of it.
+///
+/// On `Yes` the commit is durable and valid. On an error it may or may not be there: a new view tells.
+pub(crate) async fn append_entry(
+    repository: &Repository,
+    job: &JobName,
+    entry: &Entry,
+    ground: Ground,
+    key: &WriterKey,
+    trust: &Trust,
+    now: &str,
+) -> Result<(Appended, View), Error> {
     let Ground {
         mut view,
-        base,
-        run,
+        bases,
+        runs,
         whole,
     } = ground;
     let tail = view.tail();
@@ -57,8 +86,8 @@ pub(crate) async fn append(
     for _ in 0..ATTEMPTS {
         view = repository.view_again(job, trust, view).await?;
         let moved = whole && view.tail() != tail;
-        if moved || !stands(&view, tail, base, run, &repository.rules) {
-            return Ok(Appended::StartOver);
+        if moved || !stands(&view, tail, &bases, &runs, &repository.rules) {
+            return Ok((Appended::StartOver, view));
         }
         let number = view.tail() + 1;
         refuse_in_vain(&view, job, key.id())?;
@@ -71,9 +100,10 @@ pub(crate) async fn append(
             previous: view.head().map(|head| DigestText(head.digest)),
             appender: key.id(),
             appended: now.to_owned(),
-            witness: Vec::new(),
+            copied: entry.copied.clone(),
+            witness: entry.witness.clone(),
         };
-        let object = Commit::encode(statement, &log, key);
+        let object = entry.signed.append(&log, key);
         if object.len() as u64 > COMMIT_MAX {
             return Err(Error::Limit {
                 what: format!("the commit {job}/{number}"),
@@ -92,11 +122,11 @@ pub(crate) async fn append(
             Rule::SeenAgain
         };
         if !repository.rules.keep(rule) {
-            return Ok(Appended::Yes(at));
+            return Ok((Appended::Yes(at), view));
         }
         view = repository.view_again(job, trust, view).await?;
         if view.holds(at) {
-            return Ok(Appended::Yes(at));
+            return Ok((Appended::Yes(at), view));
         }
     }
     Err(Error::Contended { job: job.clone() })
@@ -123,20 +153,14 @@ pub(crate) fn refuse_in_vain(view: &View, job: &JobName, writer: WriterId) -> Re
 }
 
 /// Step 3: does what we build on still stand?
-fn stands(
-    view: &View,
-    tail: u64,
-    base: Option<CommitRef>,
-    run: Option<RunId>,
-    rules: &Rules,
-) -> bool {
+fn stands(view: &View, tail: u64, bases: &[CommitRef], runs: &[RunId], rules: &Rules) -> bool {
     let unbroken = view.unbroken_after(tail)
         || !rules.keep(Rule::NoHole)
         || (!rules.keep(Rule::NoGarbage) && view.filled_after(tail));
-    let condemned =
-        rules.keep(Rule::RunStands) && run.is_some_and(|run| view.condemns_after(tail, run));
-    let base = base.filter(|_| rules.keep(Rule::BaseStands));
-    unbroken && !condemned && base.is_none_or(|base| view.holds(base))
+    let condemned = |run: &RunId| view.condemns_after(tail, *run);
+    let condemned = rules.keep(Rule::RunStands) && runs.iter().any(condemned);
+    let based = !rules.keep(Rule::BaseStands) || bases.iter().all(|base| view.holds(*base));
+    unbroken && !condemned && based
 }
 
 /// Step 4: whether our bytes are under that number. A refusal or a lost answer is settled by reading.

@@ -118,7 +118,8 @@ impl Backup {
         let view = repository.view(&options.job, &options.trust).await?;
         refuse_in_vain(&view, &options.job, options.writer.id())?;
         let recipients = options.recipients.texts();
-        let base = Base::load(repository, &view, &options.writer, recipients).await?;
+        let (trust, writer) = (&options.trust, &options.writer);
+        let base = Base::load(repository, &view, trust, writer, recipients).await?;
         let place = Place {
             repository: repository.id(),
             job: options.job.clone(),
@@ -308,8 +309,8 @@ impl Backup {
         };
         let ground = Ground {
             view: self.view,
-            base: self.base.at,
-            run: Some(run),
+            bases: self.base.at.into_iter().collect(),
+            runs: vec![run],
             whole: false,
         };
         let signed = Statement::Snapshot(Box::new(statement.clone()));

@@ -7,7 +7,7 @@ use format::{
 use futures::{StreamExt, stream};
 
 use crate::store::Name;
-use crate::view::View;
+use crate::view::{Trust, View};
 use crate::{Error, Repository};
 
 /// Maps that are read at the same time.
@@ -52,26 +52,31 @@ impl Base {
     /// Loads the base from a view: docs/format/v1.md, "Commit rules", backup, 1.
     ///
     /// Any map that is lost costs storing its chunks again, nothing else. Runs that are sealed to others than `recipients` are
-    /// not referred to: the new snapshot would need keys that its recipients do not have.
+    /// not referred to: the new snapshot would need keys that its recipients do not have. A snapshot that was copied here is no
+    /// base, for its chunks are sealed for another repository; nor is one that somebody appended who is not trusted, for a
+    /// prune may have dropped it before.
     pub(crate) async fn load(
         repository: &Repository,
         view: &View,
+        trust: &Trust,
         writer: &WriterKey,
         recipients: &[String],
     ) -> Result<Self, Error> {
-        let newest = view
-            .snapshots()
-            .rev()
-            .find(|snapshot| snapshot.statement.writer == writer.id());
+        let newest = view.snapshots().rev().find(|snapshot| {
+            let own = snapshot.statement.writer == writer.id();
+            own && !snapshot.is_copy() && trust.accepts(snapshot)
+        });
         let Some(newest) = newest else {
             return Ok(Self::default());
         };
-        let opens = |run: &&Run| same_set(newest.recipients(run.run), recipients);
+        let opens = |index: usize| same_set(newest.recipients(index), recipients);
         let first = &newest.statement.runs[0];
-        if !opens(&first) {
+        if !opens(0) {
             return Ok(Self::default());
         }
-        let runs = newest.statement.runs.iter().filter(opens);
+        let runs = newest.statement.runs.iter().enumerate();
+        let runs = runs.filter(|(index, _)| opens(*index));
+        let runs = runs.map(|(_, run)| run);
         let maps = read_maps(repository, &newest.statement.job, runs, writer).await?;
         Ok(maps.get(&first.run).map_or_else(Self::default, |map| {
             Self::build(newest.at, newest.statement, map, &maps)

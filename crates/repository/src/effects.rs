@@ -254,6 +254,7 @@ mod tests {
                 previous,
                 appender: key.id(),
                 appended: String::new(),
+                copied: None,
                 witness: Vec::new(),
             };
             let object = Commit::encode(&statement(key.id()), &log, key);

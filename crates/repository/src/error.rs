@@ -80,6 +80,14 @@ pub enum Error {
         /// The number of the commit that says so.
         by: u64,
     },
+    /// The snapshot is by a trusted writer, but somebody else put it there.
+    #[error("{snapshot} was put there by {appender}, which is not a trusted key")]
+    UntrustedAppender {
+        /// `JOB/NUMBER`.
+        snapshot: String,
+        /// Who signed its place in the log.
+        appender: WriterId,
+    },
     /// Whoever wants to append was revoked.
     #[error(
         "the writer {writer} of this host was revoked by commit {job}/{by}: nothing that it signs counts"

@@ -47,7 +47,8 @@ pub(crate) struct Located {
 }
 
 impl OpenRun {
-    /// Opens the manifest of a run, and the key object that opens it now, both checked against the commits' digests.
+    /// Opens the manifest of a run, and the key object that opens it now, both checked against the commits' digests. `place` is
+    /// what the run was sealed for, `run` says where it lies.
     pub(crate) async fn open(
         repository: &Repository,
         place: Place,
@@ -57,7 +58,7 @@ impl OpenRun {
         refused: &(dyn Fn(IdentityError, String) -> Error + Sync),
     ) -> Result<(Self, Manifest), Error> {
         let read = async |what: &str, limit, object: Object| {
-            let name = Name::in_run(&place.job, place.run, what);
+            let name = Name::in_run(&place.job, run.run, what);
             let bytes = repository.store.read(&name, limit).await?;
             let bytes = bytes.ok_or_else(|| Error::Missing {
                 object: name.to_string(),
@@ -268,7 +269,7 @@ async fn fetch(
     frame: u64,
 ) -> Result<Vec<u8>, Error> {
     let row = run.frame(stream, frame);
-    let name = Name::in_run(&run.place.job, run.place.run, &pack_name(row.pack));
+    let name = Name::in_run(&run.place.job, listed.run, &pack_name(row.pack));
     let pack = listed.packs.iter().find(|pack| pack.number == row.pack);
     let end = u64::from(row.offset) + u64::from(row.sealed);
     if pack.is_none_or(|pack| end > pack.object.size) {

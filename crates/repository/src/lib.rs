@@ -26,6 +26,7 @@ mod packer;
 
 mod append;
 mod backup;
+mod named;
 
 mod frames;
 mod snapshot;

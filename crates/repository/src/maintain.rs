@@ -104,8 +104,8 @@ impl Maintenance {
             }
             let ground = Ground {
                 view,
-                base: about.first().copied(),
-                run: None,
+                bases: about.to_vec(),
+                runs: Vec::new(),
                 whole: false,
             };
             let (job, key, trust) = (&self.job, &self.key, &self.trust);

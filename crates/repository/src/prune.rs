@@ -148,8 +148,8 @@ impl Prune {
         let statement = self.statement(started);
         let ground = Ground {
             view: self.view.clone(),
-            base: None,
-            run: None,
+            bases: Vec::new(),
+            runs: Vec::new(),
             whole: true,
         };
         let signed = Statement::Prune(statement.clone());

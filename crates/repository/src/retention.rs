@@ -206,7 +206,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Judges all snapshots of a job, which stand in the order of their numbers.
+/// Judges all snapshots of a job, which stand in the order in which they were taken.
 pub fn judge(snapshots: &[Candidate], policy: &Policy, now: Timestamp) -> Vec<Verdict> {
     let bench = Bench::new(snapshots, policy, now);
     let verdicts = snapshots.iter().enumerate().map(|(at, snapshot)| {

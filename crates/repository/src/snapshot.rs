@@ -2,11 +2,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use format::{
-    CommitRef, Group, Identities, IdentityError, JobName, KeyName, Manifest, Origin, Place, Range,
-    Run, RunId, SnapshotStatement, Stream,
+    CommitRef, Group, Identities, IdentityError, JobName, KeyName, Manifest, Object, Origin, Place,
+    Range, Run, RunId, SnapshotStatement, Stream,
 };
 
-use crate::effects::Rotation;
 use crate::frames::{Frames, OpenRun};
 use crate::view::{Trust, Valid};
 use crate::{Compute, EntryReader, Error, Repository};
@@ -16,10 +15,10 @@ pub struct Snapshot {
     repository: Repository,
     at: CommitRef,
     statement: SnapshotStatement,
+    /// Its runs, in the statement's order.
+    stored: Vec<Stored>,
     manifest: Manifest,
     identities: Arc<Identities>,
-    /// What opens those of its runs whose key was rotated.
-    rotations: HashMap<RunId, Rotation>,
     runs: Mutex<HashMap<RunId, Arc<OpenRun>>>,
     frames: Frames,
 }
@@ -34,52 +33,27 @@ impl Snapshot {
         compute: Compute,
     ) -> Result<Self, Error> {
         let statement = snapshot.statement.clone();
-        if !trust.writers.contains(&statement.writer) {
-            let writer = statement.writer;
-            return Err(Error::Untrusted {
-                snapshot: name(&statement, snapshot.at),
-                writer,
-            });
-        }
-        if let Some(revocation) = snapshot.revoked() {
-            return Err(Error::Revoked {
-                snapshot: name(&statement, snapshot.at),
-                writer: statement.writer,
-                job: statement.job,
-                by: revocation.by.number,
-            });
-        }
-        let runs = statement.runs.iter().map(|run| run.run);
-        let rotations: HashMap<RunId, Rotation> = runs
-            .filter_map(|run| Some((run, snapshot.rotation(run)?.clone())))
-            .collect();
-        let first = &statement.runs[0];
-        let rotation = rotations.get(&first.run);
-        let opened = open_run(
-            repository,
-            &statement,
-            snapshot.at,
-            first,
-            rotation,
-            &identities,
-        );
+        check_trust(&snapshot, trust)?;
+        let stored = Stored::all(&snapshot);
+        let first = &stored[0];
+        let opened = open_run(repository, &statement, snapshot.at, 0, first, &identities);
         let (open, manifest) = opened.await?;
         if manifest.sources.len() != statement.sources.len() {
-            let object = format!("{}/runs/{}/manifest", statement.job, first.run);
+            let object = format!("{}/runs/{}/manifest", statement.job, first.run.run);
             return Err(Error::damaged(
                 object,
                 "it has other sources than the commit",
             ));
         }
-        let runs = Mutex::new(HashMap::from([(first.run, Arc::new(open))]));
+        let runs = Mutex::new(HashMap::from([(statement.runs[0].run, Arc::new(open))]));
         let frames = Frames::new(repository.clone(), compute);
         Ok(Self {
             repository: repository.clone(),
             at: snapshot.at,
             statement,
+            stored,
             manifest,
             identities,
-            rotations,
             runs,
             frames,
         })
@@ -157,7 +131,7 @@ impl Snapshot {
         let origin = self.manifest.origins[range.origin as usize];
         let (run, listed) = self.run(origin).await?;
         let absent = || {
-            let object = format!("{}/runs/{}/manifest", self.statement.job, origin.run);
+            let object = format!("{}/runs/{}/manifest", self.statement.job, listed.run);
             Error::damaged(object, "it lacks chunks that a snapshot refers to")
         };
         let mut frame = None;
@@ -184,10 +158,11 @@ impl Snapshot {
         Ok(())
     }
 
-    /// The open run of an origin, opened when it is first needed.
+    /// The open run of an origin, opened when it is first needed, and what is listed of it.
     async fn run(&self, origin: Origin) -> Result<(Arc<OpenRun>, &Run), Error> {
-        let listed = self.statement.runs.iter().find(|run| run.run == origin.run);
-        let listed = listed.ok_or_else(|| {
+        let mut listed = self.statement.runs.iter();
+        let index = listed.position(|run| run.run == origin.run);
+        let index = index.ok_or_else(|| {
             Error::damaged(
                 self.name(),
                 format!("run {} is not in its commit", origin.run),
@@ -200,39 +175,77 @@ impl Snapshot {
             .get(&origin.run)
             .cloned();
         if let Some(open) = known {
-            return Ok((open, listed));
+            return Ok((open, &self.stored[index].run));
         }
         let (open, _) = open_run(
             &self.repository,
             &self.statement,
             self.at,
-            listed,
-            self.rotations.get(&listed.run),
+            index,
+            &self.stored[index],
             &self.identities,
         )
         .await?;
         let open = Arc::new(open);
         let mut runs = self.runs.lock().expect("no reader panics");
-        Ok((Arc::clone(runs.entry(origin.run).or_insert(open)), listed))
+        let open = Arc::clone(runs.entry(origin.run).or_insert(open));
+        Ok((open, &self.stored[index].run))
     }
 }
 
+/// A run of a snapshot as it lies in this repository, whatever name it was made under.
+struct Stored {
+    run: Run,
+    /// What opens it now.
+    key: (KeyName, Object),
+    recipients: Vec<String>,
+}
+
+impl Stored {
+    fn all(snapshot: &Valid<'_>) -> Vec<Self> {
+        let runs = snapshot.runs();
+        let stored = runs.iter().enumerate().map(|(index, run)| Self {
+            run: run.clone(),
+            key: snapshot.key_of(run),
+            recipients: snapshot.recipients(index).to_vec(),
+        });
+        stored.collect()
+    }
+}
+
+fn check_trust(valid: &Valid<'_>, trust: &Trust) -> Result<(), Error> {
+    let (snapshot, writer) = (name(valid.statement, valid.at), valid.statement.writer);
+    match (trust.stranger(valid), valid.revoked()) {
+        (None, None) => Ok(()),
+        (Some(stranger), _) if stranger == writer => Err(Error::Untrusted { snapshot, writer }),
+        (_, Some(revocation)) => Err(Error::Revoked {
+            snapshot,
+            writer,
+            job: valid.statement.job.clone(),
+            by: revocation.by.number,
+        }),
+        (Some(appender), None) => Err(Error::UntrustedAppender { snapshot, appender }),
+    }
+}
+
+/// Opens run number `index` of a statement, which lies here as `stored`. What seals it are the names that it was made under.
 async fn open_run(
     repository: &Repository,
     statement: &SnapshotStatement,
     at: CommitRef,
-    run: &Run,
-    rotation: Option<&Rotation>,
+    index: usize,
+    stored: &Stored,
     identities: &Identities,
 ) -> Result<(OpenRun, Manifest), Error> {
-    let recipients = rotation.map_or(&*statement.recipients, |rotation| &rotation.recipients);
-    let key = rotation.map_or((KeyName::ORIGINAL, run.key), |rotation| {
-        (rotation.object, rotation.key)
-    });
+    let Stored {
+        run,
+        key,
+        recipients,
+    } = stored;
     let place = Place {
-        repository: repository.id(),
+        repository: statement.repository,
         job: statement.job.clone(),
-        run: run.run,
+        run: statement.runs[index].run,
     };
     let refused = |error, object: String| match error {
         IdentityError::NoneOpens => Error::NoIdentity {
@@ -241,7 +254,7 @@ async fn open_run(
         },
         error => Error::damaged(object, error),
     };
-    OpenRun::open(repository, place, run, key, identities, &refused).await
+    OpenRun::open(repository, place, run, *key, identities, &refused).await
 }
 
 fn name(statement: &SnapshotStatement, at: CommitRef) -> String {

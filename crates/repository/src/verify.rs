@@ -1,8 +1,9 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
-use format::{JobName, Object, PACK_MAX, RunId};
+use format::{JobName, PACK_MAX};
 use futures::{StreamExt, stream};
 
+use crate::named::{Named, NamedObjects, named_objects};
 use crate::store::Name;
 use crate::view::{Trust, View};
 use crate::{Compute, Error, Repository};
@@ -35,7 +36,7 @@ pub struct Report {
     pub superseded: u64,
     /// Objects of runs that no valid snapshot names, and their bytes: left by interrupted backups, or one is under way.
     pub unnamed: (u64, u64),
-    /// Snapshots by writers who are not trusted, or were revoked, which no restore accepts.
+    /// Snapshots whose writer or appender is not trusted, or was revoked, which no restore accepts.
     pub untrusted: Vec<u64>,
 }
 
@@ -72,14 +73,6 @@ pub async fn verify_job(
     Ok(report)
 }
 
-/// Every object that valid snapshots name, with who names it.
-struct Named {
-    object: Object,
-    snapshots: BTreeSet<u64>,
-}
-
-type NamedObjects = BTreeMap<(RunId, String), Vec<Named>>;
-
 fn judge_log(view: &View, job: &JobName, trust: &Trust) -> Report {
     let mut report = Report {
         snapshots: view.snapshots().count() as u64,
@@ -102,24 +95,6 @@ fn judge_log(view: &View, job: &JobName, trust: &Trust) -> Report {
         .map(|snapshot| snapshot.at.number)
         .collect();
     report
-}
-
-fn named_objects(view: &View) -> NamedObjects {
-    let mut named = NamedObjects::new();
-    for snapshot in view.snapshots() {
-        for (run, name, object) in snapshot.objects() {
-            let known = named.entry((run, name)).or_default();
-            // Two snapshots that disagree about an object are looked at one by one: at most one is right.
-            match known.iter_mut().find(|named| named.object == object) {
-                Some(named) => drop(named.snapshots.insert(snapshot.at.number)),
-                None => known.push(Named {
-                    object,
-                    snapshots: [snapshot.at.number].into(),
-                }),
-            }
-        }
-    }
-    named
 }
 
 async fn check_sizes(

@@ -1,10 +1,11 @@
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use archive::Digest;
 use format::{
     Commit, CommitError, CommitRef, JobName, KeyName, Object, PruneStatement, Run, RunId,
-    SnapshotStatement, Statement, WriterId, pack_name,
+    SnapshotStatement, Statement, WriterId,
 };
 
 use crate::Error;
@@ -26,6 +27,8 @@ pub struct View {
     /// Every object of the log, so that a later view reads only what is new: no object is ever rewritten.
     objects: Objects,
     valid: Vec<Arc<Commit>>,
+    /// The snapshots among them in the order in which they were taken.
+    snapshots: Vec<Arc<Commit>>,
     stray: Vec<Arc<Commit>>,
     garbage: Vec<Garbage>,
     /// The prune that decides what is valid below it.
@@ -55,12 +58,23 @@ pub struct Garbage {
 pub struct Valid<'a> {
     /// Its number and digest.
     pub at: CommitRef,
-    /// What it says.
+    /// What it says. Where its objects lie in this repository is not said here but by [`Valid::runs`].
     pub statement: &'a SnapshotStatement,
+    commit: &'a Commit,
     view: &'a View,
 }
 
 impl<'a> Valid<'a> {
+    /// Who put it into this log.
+    pub fn appender(&self) -> WriterId {
+        self.commit.log.appender
+    }
+
+    /// Whether it was copied here from another repository.
+    pub fn is_copy(&self) -> bool {
+        self.commit.log.copied.is_some()
+    }
+
     /// Whether no prune may drop it.
     pub fn pinned(&self) -> bool {
         let pin = self.view.effects.pins.get(&self.at);
@@ -77,33 +91,39 @@ impl<'a> Valid<'a> {
         self.view.revoked(self.statement.writer, self.at.number)
     }
 
-    /// What opens one of its runs instead of the key object that its statement names, if that was rotated.
-    pub fn rotation(&self, run: RunId) -> Option<&'a Rotation> {
-        self.view.rotation(run)
+    /// Its runs, in the statement's order, as they lie in this repository: a copied snapshot's have other names here.
+    pub fn runs(&self) -> Cow<'a, [Run]> {
+        self.commit.runs()
     }
 
-    /// Whom one of its runs is sealed to now.
-    pub fn recipients(&self, run: RunId) -> &'a [String] {
-        let rotation = self.view.rotation(run);
-        rotation.map_or(&self.statement.recipients, |rotation| &rotation.recipients)
+    /// The key object that opens one of its [runs](Self::runs) now, which may have been rotated.
+    pub fn key_of(&self, run: &Run) -> (KeyName, Object) {
+        self.view.key_of(run)
     }
 
-    /// All objects that it needs, as (run, object name within the run, object); of a rotated run the key object that opens
-    /// it now.
-    pub fn objects(&self) -> impl Iterator<Item = (RunId, String, Object)> + use<'a> {
-        let view = self.view;
-        self.statement.runs.iter().flat_map(move |run| {
-            let (name, key) = view.key_of(run);
-            let fixed = [
-                (name.to_string(), key),
-                ("manifest".to_owned(), run.manifest),
-                ("map".to_owned(), run.map),
-            ];
-            let packs = run.packs.iter();
-            let packs = packs.map(|pack| (pack_name(pack.number), pack.object));
-            let objects = fixed.into_iter().chain(packs);
-            objects.map(|(name, object)| (run.run, name, object))
-        })
+    /// Whom run number `index` is sealed to now.
+    pub fn recipients(&self, index: usize) -> &'a [String] {
+        let stored = self.commit.log.copied.as_ref();
+        let stored = stored.map(|copied| &copied.runs[index]);
+        let run = stored.map_or(self.statement.runs[index].run, |stored| stored.run);
+        let copied = stored.and_then(|stored| stored.rotated.as_ref());
+        match (self.view.rotation(run), copied) {
+            (Some(rotation), _) => &rotation.recipients,
+            (None, Some(rotated)) => &rotated.recipients,
+            (None, None) => &self.statement.recipients,
+        }
+    }
+
+    /// All objects that it needs, as (run, object name within the run, object), as they lie in this repository; of a rotated
+    /// run the key object that opens it now.
+    pub fn objects(&self) -> Vec<(RunId, String, Object)> {
+        let mut all = Vec::new();
+        for run in &*self.runs() {
+            let (name, key) = self.key_of(run);
+            let objects = run.objects_with(name, key);
+            all.extend(objects.map(|(name, object)| (run.run, name, object)));
+        }
+        all
     }
 }
 
@@ -128,6 +148,7 @@ impl View {
             }
         }
         view.judge(commits, trust);
+        view.snapshots = in_order(&view.valid);
         view.effects = Effects::of(&view.valid, trust);
         view.objects = objects;
         Ok(view)
@@ -190,9 +211,10 @@ impl View {
         });
     }
 
-    /// The valid snapshots, ascending by number, whoever wrote them, forgotten ones too.
+    /// The valid snapshots, whoever wrote them, forgotten ones too, in the order in which they were taken: that of their numbers,
+    /// except that one which was copied late stands before those that were taken after it.
     pub fn snapshots(&self) -> impl DoubleEndedIterator<Item = Valid<'_>> {
-        self.valid
+        self.snapshots
             .iter()
             .filter_map(|commit| self.snapshot_of(commit))
     }
@@ -218,6 +240,7 @@ impl View {
             Statement::Snapshot(statement) => Some(Valid {
                 at: reference(commit),
                 statement,
+                commit,
                 view: self,
             }),
             _ => None,
@@ -327,6 +350,28 @@ impl View {
     }
 }
 
+/// "The order of snapshots" in docs/format/v1.md, "Copied snapshots".
+fn in_order(valid: &[Arc<Commit>]) -> Vec<Arc<Commit>> {
+    let mut order: Vec<Arc<Commit>> = Vec::new();
+    let snapshots = valid.iter();
+    let snapshots = snapshots.filter(|commit| matches!(commit.statement, Statement::Snapshot(_)));
+    for commit in snapshots {
+        let place = taken_before(commit).map(|before| {
+            let exact = order.iter().position(|it| it.log.number == before);
+            let above = |it: &Arc<Commit>| it.log.number > before && taken_before(it).is_none();
+            let place = exact.or_else(|| order.iter().position(above));
+            place.unwrap_or(order.len())
+        });
+        order.insert(place.unwrap_or(order.len()), Arc::clone(commit));
+    }
+    order
+}
+
+/// Of a snapshot that was copied late: the number of the one that it was taken before.
+fn taken_before(commit: &Commit) -> Option<u64> {
+    commit.log.copied.as_ref().and_then(|copied| copied.before)
+}
+
 pub(crate) fn reference(commit: &Commit) -> CommitRef {
     CommitRef {
         number: commit.log.number,
@@ -346,9 +391,24 @@ fn retained_by(prune: &Commit) -> HashSet<(u64, Digest)> {
 }
 
 impl Trust {
-    /// Whether a reader accepts the snapshot: its writer is trusted, and was not revoked before.
+    /// Whether this reader accepts a snapshot: docs/format/v1.md, "Commit rules".
+    ///
+    /// Its writer vouches for what it holds. That it stands where it does, and where a copied one lies, is the word of whoever
+    /// appended it: otherwise anybody who can create objects could append an old statement again, as the newest snapshot.
     pub fn accepts(&self, snapshot: &Valid<'_>) -> bool {
-        self.writers.contains(&snapshot.statement.writer) && snapshot.revoked().is_none()
+        self.stranger(snapshot).is_none() && snapshot.revoked().is_none()
+    }
+
+    /// A key that this reader would have to trust to accept a snapshot: its writer's or, if that is trusted, its appender's.
+    pub fn stranger(&self, snapshot: &Valid<'_>) -> Option<WriterId> {
+        let (writer, appender) = (snapshot.statement.writer, snapshot.appender());
+        if !self.writers.contains(&writer) {
+            return Some(writer);
+        }
+        let revoked = || snapshot.view.revoked(appender, snapshot.at.number);
+        let trusted = self.maintainers.contains(&appender)
+            || (self.writers.contains(&appender) && revoked().is_none());
+        (appender != writer && !trusted).then_some(appender)
     }
 
     pub(crate) fn knows(&self, who: WriterId) -> bool {
@@ -370,12 +430,14 @@ impl Trust {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use format::{Condemned, DigestText, Log, RepositoryId, WriterKey};
+    use format::{Condemned, Copied, DigestText, Log, RepositoryId, Signed, StoredRun, WriterKey};
 
     const REPOSITORY: RepositoryId = RepositoryId([1; 16]);
 
     struct World {
         key: WriterKey,
+        /// Whoever appends what the key wrote, if somebody else does.
+        appender: Option<WriterKey>,
         trust: Trust,
         log: Objects,
     }
@@ -388,6 +450,7 @@ mod tests {
                 maintainers: HashSet::from([key.id()]),
             };
             Self {
+                appender: None,
                 key,
                 trust,
                 log: BTreeMap::new(),
@@ -399,14 +462,26 @@ mod tests {
         }
 
         fn add(&mut self, number: u64, previous: Option<Digest>, statement: &Statement) -> Digest {
+            self.place(number, previous, statement, None)
+        }
+
+        fn place(
+            &mut self,
+            number: u64,
+            previous: Option<Digest>,
+            statement: &Statement,
+            copied: Option<Copied>,
+        ) -> Digest {
+            let appender = self.appender.as_ref().unwrap_or(&self.key);
             let log = Log {
                 number,
                 previous: previous.map(DigestText),
-                appender: self.key.id(),
+                appender: appender.id(),
                 appended: String::new(),
+                copied,
                 witness: vec![],
             };
-            let object = Commit::encode(statement, &log, &self.key);
+            let object = Signed::new(statement, &self.key).append(&log, appender);
             let commit = Commit::decode(&object, REPOSITORY, &Self::job(), number).expect("ours");
             let digest = commit.digest;
             self.log.insert(number, Ok(Arc::new(commit)));
@@ -414,13 +489,32 @@ mod tests {
         }
 
         fn snapshot(&mut self, number: u64, previous: Option<Digest>) -> Digest {
+            let statement = self.statement(number, REPOSITORY);
+            self.add(number, previous, &statement)
+        }
+
+        /// A snapshot that was made for another repository.
+        fn copy(&mut self, number: u64, previous: Option<Digest>, before: Option<u64>) -> Digest {
+            let statement = self.statement(number, RepositoryId([2; 16]));
+            let copied = Copied {
+                repository: REPOSITORY,
+                runs: vec![StoredRun {
+                    run: RunId([0xc0; 16]),
+                    rotated: None,
+                }],
+                before,
+            };
+            self.place(number, previous, &statement, Some(copied))
+        }
+
+        fn statement(&self, number: u64, repository: RepositoryId) -> Statement {
             let object = Object {
                 size: 1,
                 digest: Digest::of(b""),
             };
             let run = RunId([number as u8; 16]);
             let statement = SnapshotStatement {
-                repository: REPOSITORY,
+                repository,
                 job: Self::job(),
                 writer: self.key.id(),
                 program: String::new(),
@@ -441,7 +535,7 @@ mod tests {
                     packs: vec![],
                 }],
             };
-            self.add(number, previous, &Statement::Snapshot(Box::new(statement)))
+            Statement::Snapshot(Box::new(statement))
         }
 
         fn prune(&mut self, number: u64, previous: Digest, retains: &[(u64, Digest)]) -> Digest {
@@ -523,6 +617,62 @@ mod tests {
         let view = world.view();
         assert_eq!((view.tail(), view.garbage().len()), (5, 1));
         assert!(view.unbroken_after(5) && !view.unbroken_after(2));
+    }
+
+    #[test]
+    fn a_copy_stands_where_it_was_taken_and_lies_where_it_was_put() {
+        let mut world = World::new();
+        let mut head = None;
+        for number in [1, 2, 4] {
+            head = Some(world.snapshot(number, head));
+        }
+        for (number, before) in [(5, Some(2)), (6, Some(2)), (7, Some(3)), (8, None)] {
+            head = Some(world.copy(number, head, before));
+        }
+        let order = |world: &World| -> Vec<u64> {
+            let view = world.view();
+            view.snapshots().map(|valid| valid.at.number).collect()
+        };
+        assert_eq!(order(&world), [1, 5, 6, 2, 7, 4, 8]);
+        assert_eq!(world.numbers(), [1, 2, 4, 5, 6, 7, 8]);
+        let view = world.view();
+        let objects = |number| {
+            let valid = view.snapshot(number).expect("it is valid");
+            (valid.is_copy(), valid.objects()[0].0)
+        };
+        assert_eq!(objects(2), (false, RunId([2; 16])));
+        assert_eq!(objects(7), (true, RunId([0xc0; 16])));
+
+        // What a copy was taken before may be pruned away.
+        let retained = view.valid.iter();
+        let retained = retained.map(|commit| (commit.log.number, commit.digest));
+        let retained: Vec<_> = retained.filter(|(number, _)| *number != 2).collect();
+        world.prune(9, head.expect("a commit"), &retained);
+        assert_eq!(order(&world), [1, 5, 6, 7, 4, 8]);
+    }
+
+    #[test]
+    fn a_snapshot_needs_a_trusted_writer_and_a_trusted_appender() {
+        let mut world = World::new();
+        let one = world.snapshot(1, None);
+        // Whoever can create objects appends an old statement again, to pass it off as the newest.
+        let stranger = WriterKey::generate();
+        let appender = stranger.id();
+        world.appender = Some(stranger);
+        let again = world.statement(1, REPOSITORY);
+        world.add(2, Some(one), &again);
+        let strangers = |trust: &Trust| -> Vec<Option<WriterId>> {
+            let view = world.view();
+            let stranger = |valid| trust.stranger(&valid);
+            view.snapshots().map(stranger).collect()
+        };
+        let writer = world.key.id();
+        assert_eq!(strangers(&world.trust), [None, Some(appender)]);
+        let mut trust = Trust::default();
+        trust.maintainers.insert(appender);
+        assert_eq!(strangers(&trust), [Some(writer), Some(writer)]);
+        trust.writers.insert(writer);
+        assert_eq!(strangers(&trust), [None, None]);
     }
 
     #[test]

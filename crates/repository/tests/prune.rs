@@ -322,6 +322,7 @@ async fn forged_prunes_are_refused() {
             previous: Some(DigestText(head.digest)),
             appender: key.id(),
             appended: NOW.to_owned(),
+            copied: None,
             witness: Vec::new(),
         };
         let forged = Commit::encode(&statement, &log, &key);

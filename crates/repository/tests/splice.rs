@@ -140,6 +140,7 @@ async fn recommit(world: &World, statement: SnapshotStatement) {
         previous: None,
         appender: world.writer.id(),
         appended: NOW.to_owned(),
+        copied: None,
         witness: vec![],
     };
     let commit = Commit::encode(

@@ -104,6 +104,7 @@ fn of_repository(error: &repository::Error) -> Option<Exit> {
         Kind::Missing { .. } | Kind::Damaged { .. } | Kind::DamagedLog { .. } => Some(Exit::Damage),
         Kind::NoIdentity { .. } => Some(Exit::NoIdentity),
         Kind::Untrusted { .. }
+        | Kind::UntrustedAppender { .. }
         | Kind::Revoked { .. }
         | Kind::WriterRevoked { .. }
         | Kind::ForeignPrune { .. } => Some(Exit::Untrusted),

@@ -248,6 +248,11 @@ pub(crate) fn with_hint(error: repository::Error) -> anyhow::Error {
         }
         repository::Error::DamagedLog { job, .. } => Failure::new(Exit::Damage, error.to_string())
             .hint(format!("strongroom verify {job}")),
+        repository::Error::UntrustedAppender { appender, .. } => {
+            Failure::new(Exit::Untrusted, error.to_string()).hint(format!(
+                "if a host of yours copied it, --trust-writer {appender}"
+            ))
+        }
         repository::Error::NoIdentity { .. } => Failure::new(Exit::NoIdentity, error.to_string())
             .hint("--identity FILE, with the identity of one of these"),
         _ => return error.into(),

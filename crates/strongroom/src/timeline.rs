@@ -121,5 +121,10 @@ fn refused(valid: &Valid<'_>, trust: &Trust) -> Option<String> {
         let job = &valid.statement.job;
         return Some(format!("its writer {writer} was revoked by {job}/{by}"));
     }
-    (!trust.accepts(valid)).then(|| format!("its writer {writer} is not trusted"))
+    let stranger = trust.stranger(valid)?;
+    Some(if stranger == writer {
+        format!("its writer {writer} is not trusted")
+    } else {
+        format!("{stranger}, who put it there, is not trusted")
+    })
 }

@@ -122,7 +122,7 @@ impl RotateStatement {
     }
 }
 
-pub(super) fn check_recipients(recipients: &[String]) -> Result<(), &'static str> {
+pub(crate) fn check_recipients(recipients: &[String]) -> Result<(), &'static str> {
     let long = |recipient: &String| recipient.len() > RECIPIENT_MAX;
     if recipients.len() > RECIPIENTS_MAX || recipients.iter().any(long) {
         return Err("its recipients");

@@ -2,7 +2,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::rotate::check_recipients;
 use crate::{
-    CommitRef, JobName, Object, PACK_MAX, RUNS_MAX, RepositoryId, RunId, SOURCES_MAX, WriterId,
+    CommitRef, JobName, KeyName, Object, PACK_MAX, RUNS_MAX, RepositoryId, RunId, SOURCES_MAX,
+    WriterId,
 };
 
 /// A snapshot and everything that it needs.
@@ -96,27 +97,30 @@ impl<'de> Deserialize<'de> for Pack {
     }
 }
 
-impl SnapshotStatement {
-    /// All objects that the snapshot needs, as (run, object name within the run, object).
-    pub fn objects(&self) -> impl Iterator<Item = (RunId, String, Object)> {
-        self.runs.iter().flat_map(|run| {
-            let fixed = [
-                ("key", run.key),
-                ("manifest", run.manifest),
-                ("map", run.map),
-            ];
-            let packs = run
-                .packs
-                .iter()
-                .map(|pack| (pack_name(pack.number), pack.object));
-            fixed
-                .into_iter()
-                .map(|(name, object)| (name.to_owned(), object))
-                .chain(packs)
-                .map(|(name, object)| (run.run, name, object))
-        })
+impl Run {
+    /// All its objects that the snapshot needs, by their names within the run.
+    pub fn objects(&self) -> impl Iterator<Item = (String, Object)> {
+        self.objects_with(KeyName::ORIGINAL, self.key)
     }
 
+    /// The same, where another key object opens the run now.
+    pub fn objects_with(
+        &self,
+        name: KeyName,
+        key: Object,
+    ) -> impl Iterator<Item = (String, Object)> {
+        let fixed = [
+            (name.to_string(), key),
+            ("manifest".to_owned(), self.manifest),
+            ("map".to_owned(), self.map),
+        ];
+        let packs = self.packs.iter();
+        let packs = packs.map(|pack| (pack_name(pack.number), pack.object));
+        fixed.into_iter().chain(packs)
+    }
+}
+
+impl SnapshotStatement {
     pub(super) fn check(&self) -> Result<(), &'static str> {
         if self.runs.is_empty() || self.runs.len() > RUNS_MAX {
             return Err("its number of runs");

@@ -1,14 +1,14 @@
 //! Any manifest, map and commit that a writer could mean.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use archive::{Digest, Name};
 use format::{
-    CHUNK_MAX, CommitRef, Condemned, DigestText, FRAME_MAX, ForgetStatement, FrameRow, Group,
-    Incomplete, Log, Manifest, ManifestSource, Map, MappedSource, Object, Origin, Pack,
-    PinStatement, PruneStatement, Ranges, RepositoryId, RevokeStatement, RotateStatement,
-    RotatedRun, Run, RunId, SnapshotStatement, SourceTimes, Statement, StoredTags, Stream, Witness,
-    WriterId,
+    CHUNK_MAX, CommitRef, Condemned, Copied, DigestText, FRAME_MAX, ForgetStatement, FrameRow,
+    Group, Incomplete, Log, Manifest, ManifestSource, Map, MappedSource, Object, Origin, Pack,
+    PinStatement, PruneStatement, Ranges, RepositoryId, RevokeStatement, RotateStatement, Rotated,
+    RotatedRun, Run, RunId, SnapshotStatement, SourceTimes, Statement, StoredRun, StoredTags,
+    Stream, Witness, WriterId,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
@@ -199,6 +199,7 @@ fn log(appender: WriterId) -> impl Strategy<Value = Log> {
             previous: previous.map(DigestText),
             appender,
             appended,
+            copied: None,
             witness: witness
                 .into_iter()
                 .map(|(repository, number, digest)| Witness {
@@ -353,4 +354,40 @@ fn rotate(writer: WriterId) -> impl Strategy<Value = Statement> {
 pub(crate) fn commit(writer: WriterId) -> impl Strategy<Value = (Statement, Log)> {
     let statement = prop_oneof![snapshot(writer), prune(writer), maintenance(writer)];
     (statement, log(writer))
+}
+
+/// A snapshot as it stands in the log of another repository than it was made for.
+pub(crate) fn copy(
+    writer: WriterId,
+    appender: WriterId,
+) -> impl Strategy<Value = (Statement, Log)> {
+    let key = (0..=format::SMALL_OBJECT_MAX, digest());
+    let rotated = prop::option::of((key, vec("age1[a-z0-9]{9}", 1..3)));
+    let stored = vec((any::<[u8; 16]>(), rotated), 3);
+    let before = prop::option::of(1..NUMBER);
+    let placed = (any::<[u8; 16]>(), stored, before);
+    (snapshot(writer), log(appender), placed).prop_filter_map(
+        "two runs lie in one place",
+        |(mut statement, mut log, (made_for, stored, before))| {
+            let Statement::Snapshot(snapshot) = &mut statement else {
+                return None;
+            };
+            snapshot.repository = RepositoryId(made_for);
+            let places: BTreeSet<_> = stored.iter().map(|(run, _)| *run).collect();
+            let runs = stored.iter().take(snapshot.runs.len());
+            let runs = runs.map(|(run, rotated)| StoredRun {
+                run: RunId(*run),
+                rotated: rotated.clone().map(|((size, digest), recipients)| Rotated {
+                    key: Object { size, digest },
+                    recipients,
+                }),
+            });
+            log.copied = Some(Copied {
+                repository: REPOSITORY,
+                runs: runs.collect(),
+                before,
+            });
+            (places.len() == stored.len()).then_some((statement, log))
+        },
+    )
 }

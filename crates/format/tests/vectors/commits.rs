@@ -65,6 +65,15 @@ impl Draft {
         self
     }
 
+    /// Copied from another repository; `runs` says where its runs lie here.
+    fn copied(self, runs: &str) -> Self {
+        let home = hex::encode(HOME.repository);
+        let copied = format!(r#"02Z","copied":{{"repository":"{home}","runs":{runs}}}"#);
+        self.statement(&home, &"12".repeat(16))
+            .log("02Z\"", &copied)
+            .appended_by(OTHER)
+    }
+
     fn header(mut self, header: &str) -> Self {
         header.clone_into(&mut self.header);
         self
@@ -234,6 +243,7 @@ fn case(
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = good();
+    cases.extend(copies());
     let refused = |expect: &'static str| {
         move |(name, comment, object): (&str, &str, String)| {
             case(name, expect, comment, object, Vec::new())
@@ -280,6 +290,17 @@ pub(crate) fn cases() -> Vec<Case> {
             vec![format!("appender {}", id(&seed))],
         ));
     }
+    let unknown = snapshot()
+        .statement("\"snapshot\"", "\"merge\"")
+        .copied(&format!(r#"[{{"run":"{}"}}]"#, "33".repeat(16)))
+        .text();
+    cases.push(case(
+        "copied-unknown-kind",
+        "newer",
+        "copied here, and of an unknown kind",
+        unknown,
+        vec![format!("appender {}", id(&OTHER))],
+    ));
     cases
 }
 
@@ -432,6 +453,80 @@ fn good() -> Vec<Case> {
     ]
 }
 
+/// Snapshots that were made for another repository and copied to this one.
+fn copies() -> Vec<Case> {
+    let stored = "33".repeat(16);
+    let copy_with = |key: &str, more: &str| {
+        let draft = snapshot().copied(&format!(r#"[{{"run":"{stored}"{key}}}]{more}"#));
+        let text = draft.text();
+        let mut told = told_snapshot(&text, &OTHER);
+        told.insert(3, format!("made for {}", "12".repeat(16)));
+        let told = told
+            .into_iter()
+            .map(|line| line.replace(&hex::encode(HOME.run), &stored));
+        (text, told.collect::<Vec<_>>())
+    };
+    let copy = |key: &str| copy_with(key, "");
+    let (plain, told_plain) = copy("");
+    let rotated = format!(
+        r#","rotated":{{"key":{{"size":222,"digest":"{}"}},"recipients":["age1y"]}}"#,
+        "b9".repeat(32)
+    );
+    let (rotated, mut told_rotated) = copy(&rotated);
+    told_rotated[4] = format!("object {stored}/key 222 {}", "b9".repeat(32));
+    let home = snapshot()
+        .log(
+            "02Z\"",
+            &format!(
+                r#"02Z","copied":{{"repository":"{}","runs":[{{"run":"{stored}"}}]}}"#,
+                hex::encode(HOME.repository)
+            ),
+        )
+        .text();
+    let told_home: Vec<String> = told_snapshot(&home, &SEED)
+        .into_iter()
+        .map(|line| line.replace(&hex::encode(HOME.run), &stored))
+        .collect();
+    let told_home = [
+        &told_home[..3],
+        &[format!("made for {}", hex::encode(HOME.repository))],
+        &told_home[3..],
+    ]
+    .concat();
+    let (late, mut told_late) = copy_with("", r#","before":5"#);
+    told_late.insert(4, "taken before 5".to_owned());
+    vec![
+        case(
+            "copied-late",
+            "ok",
+            "copied after a snapshot that was taken later",
+            late,
+            told_late,
+        ),
+        case(
+            "copied-here",
+            "ok",
+            "made for another repository and copied to this one, its run under another name",
+            plain,
+            told_plain,
+        ),
+        case(
+            "copied-rotated",
+            "ok",
+            "copied after its key was rotated: another key object than the statement's",
+            rotated,
+            told_rotated,
+        ),
+        case(
+            "copied-home",
+            "ok",
+            "copied back to the repository that it was made for",
+            home,
+            told_home,
+        ),
+    ]
+}
+
 type Broken = Vec<(&'static str, &'static str, String)>;
 
 fn shapes() -> Broken {
@@ -568,6 +663,70 @@ fn malformed() -> Broken {
             "log-number-absurd",
             "2^64",
             number("\"number\":7", "\"number\":18446744073709551616"),
+        ),
+        (
+            "copied-no-run",
+            "a copy that says of no run where it lies",
+            snapshot().copied("[]").text(),
+        ),
+        (
+            "copied-runs-many",
+            "a copy that says where two runs lie and has one",
+            snapshot()
+                .copied(&format!(
+                    r#"[{{"run":"{}"}},{{"run":"{}"}}]"#,
+                    "33".repeat(16),
+                    "34".repeat(16)
+                ))
+                .text(),
+        ),
+        (
+            "copied-one-place",
+            "a copy of two runs that lie in one place",
+            snapshot()
+                .statement(&run, &format!("{run},{other_run}"))
+                .copied(&format!(
+                    r#"[{{"run":"{0}"}},{{"run":"{0}"}}]"#,
+                    "33".repeat(16)
+                ))
+                .text(),
+        ),
+        (
+            "copied-unknown-field",
+            "an unknown field in where a run lies",
+            snapshot()
+                .copied(&format!(r#"[{{"run":"{}","x":1}}]"#, "33".repeat(16)))
+                .text(),
+        ),
+        (
+            "copied-before-itself",
+            "a copy that was taken before itself",
+            snapshot()
+                .copied(&format!(r#"[{{"run":"{}"}}],"before":7"#, "33".repeat(16)))
+                .text(),
+        ),
+        (
+            "copied-before-all",
+            "a copy that was taken before number 0",
+            snapshot()
+                .copied(&format!(r#"[{{"run":"{}"}}],"before":0"#, "33".repeat(16)))
+                .text(),
+        ),
+        (
+            "copied-rotated-to-nobody",
+            "a copy whose key object is sealed to nobody",
+            snapshot()
+                .copied(&format!(
+                    r#"[{{"run":"{}","rotated":{{"key":{{"size":222,"digest":"{}"}},"recipients":[]}}}}]"#,
+                    "33".repeat(16),
+                    "b9".repeat(32)
+                ))
+                .text(),
+        ),
+        (
+            "copied-prune",
+            "a prune that was copied",
+            prune().copied("[]").text(),
         ),
         (
             "log-trailing",
@@ -1038,7 +1197,33 @@ fn signatures() -> Broken {
 
 fn places() -> Broken {
     let repository = hex::encode(HOME.repository);
+    let stored = format!(r#"[{{"run":"{}"}}]"#, "33".repeat(16));
     vec![
+        (
+            "copied-elsewhere",
+            "copied to a third repository, and found here",
+            snapshot()
+                .copied(&stored)
+                .log(&repository, &"13".repeat(16))
+                .text(),
+        ),
+        (
+            "copied-away",
+            "made for this repository, copied to another, and put back here",
+            snapshot()
+                .copied(&stored)
+                .statement(&"12".repeat(16), &repository)
+                .log(&repository, &"12".repeat(16))
+                .text(),
+        ),
+        (
+            "copied-other-job",
+            "a copy of another job",
+            snapshot()
+                .statement("\"prod\"", "\"test\"")
+                .copied(&stored)
+                .text(),
+        ),
         (
             "other-repository",
             "of another repository",

@@ -334,11 +334,15 @@ fn tell_commit(commit: &Commit) -> Vec<String> {
     match &commit.statement {
         Statement::Snapshot(snapshot) => {
             told.push(format!("snapshot by {}", snapshot.writer));
-            for (run, name, object) in snapshot.objects() {
-                told.push(format!(
-                    "object {run}/{name} {} {}",
-                    object.size, object.digest
-                ));
+            if let Some(copied) = &commit.log.copied {
+                told.push(format!("made for {}", snapshot.repository));
+                told.extend(copied.before.map(|before| format!("taken before {before}")));
+            }
+            for run in &*commit.runs() {
+                told.extend(run.objects().map(|(name, object)| {
+                    let (run, size) = (run.run, object.size);
+                    format!("object {run}/{name} {size} {}", object.digest)
+                }));
             }
         }
         Statement::Prune(prune) => {

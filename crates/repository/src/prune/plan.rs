@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use format::{CommitRef, Condemned, DigestText, JobName, RunId};
+use format::{CommitRef, Condemned, DigestText, JobName, Run, RunId};
 use jiff::{SignedDuration, Timestamp};
 use object_store::ObjectMeta;
 use object_store::path::Path;
@@ -43,7 +43,7 @@ impl Stored {
 /// What a prune would do.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// What becomes of each snapshot, ascending by number.
+    /// What becomes of each snapshot, in the order in which they were taken.
     pub verdicts: Vec<Verdict>,
     /// By the number of a snapshot that goes: the bytes that go with it. What several had counts for the newest of them.
     pub freed: BTreeMap<u64, u64>,
@@ -179,8 +179,9 @@ fn retained(view: &View, stay: &dyn Fn(&Valid<'_>) -> bool) -> Vec<(u64, DigestT
         let pin = effects.pins.get(&snapshot.at).filter(|pin| pin.pinned);
         retained.extend(pin.map(|pin| pin.by));
         retained.extend(effects.forgotten.get(&snapshot.at));
-        let runs = snapshot.statement.runs.iter();
-        retained.extend(runs.filter_map(|run| Some(effects.rotated.get(&run.run)?.by)));
+        let runs = snapshot.runs();
+        let rotated = |run: &Run| Some(effects.rotated.get(&run.run)?.by);
+        retained.extend(runs.iter().filter_map(rotated));
     }
     let retained = retained.into_iter();
     retained
@@ -191,25 +192,23 @@ fn retained(view: &View, stay: &dyn Fn(&Valid<'_>) -> bool) -> Vec<(u64, DigestT
 /// The packs of each run that snapshots need. A run that stands in it stays, with its key objects, manifest and map.
 fn needed<'a>(snapshots: impl Iterator<Item = Valid<'a>>) -> HashMap<RunId, HashSet<u32>> {
     let mut needed: HashMap<RunId, HashSet<u32>> = HashMap::new();
-    for run in snapshots.flat_map(|snapshot| &snapshot.statement.runs) {
-        let packs = needed.entry(run.run).or_default();
-        packs.extend(run.packs.iter().map(|pack| pack.number));
+    for snapshot in snapshots {
+        for run in &*snapshot.runs() {
+            let packs = needed.entry(run.run).or_default();
+            packs.extend(run.packs.iter().map(|pack| pack.number));
+        }
     }
     needed
 }
 
 /// By run the newest of the snapshots that go and name it.
 fn namers(view: &View, stay: &dyn Fn(&Valid<'_>) -> bool) -> HashMap<RunId, u64> {
-    let gone = view.snapshots().filter(|snapshot| !stay(snapshot));
-    let runs = gone.flat_map(|snapshot| {
-        let number = snapshot.at.number;
-        snapshot
-            .statement
-            .runs
-            .iter()
-            .map(move |run| (run.run, number))
-    });
-    runs.collect()
+    let mut namers = HashMap::new();
+    for snapshot in view.snapshots().filter(|snapshot| !stay(snapshot)) {
+        let runs = snapshot.runs();
+        namers.extend(runs.iter().map(|run| (run.run, snapshot.at.number)));
+    }
+    namers
 }
 
 fn by_run(stored: &[Stored]) -> BTreeMap<RunId, Vec<&Stored>> {

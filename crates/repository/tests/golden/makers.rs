@@ -205,6 +205,7 @@ impl Scene {
             previous: Some(DigestText(previous)),
             appender: key.id(),
             appended: NOW.to_owned(),
+            copied: None,
             witness: Vec::new(),
         };
         self.put(number, Commit::encode(statement, &log, key)).await;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash};
 
-use format::{Commit, CommitRef, RepositoryId, RunId, SnapshotStatement, Statement, WriterId};
+use format::{Commit, CommitRef, RepositoryId, RunId, Statement, WriterId};
 
 use crate::bucket::{Bucket, Change};
 use crate::common::job;
@@ -67,7 +67,7 @@ impl Judge {
 
     /// The valid snapshots as the rules say, ascending.
     pub(crate) fn snapshots(&self) -> Vec<CommitRef> {
-        let snapshot = |at: &&CommitRef| self.statement(**at).is_some();
+        let snapshot = |at: &&CommitRef| self.snapshot(**at).is_some();
         self.valid.iter().filter(snapshot).copied().collect()
     }
 
@@ -76,12 +76,11 @@ impl Judge {
         self.valid.last().copied()
     }
 
-    pub(crate) fn statement(&self, at: CommitRef) -> Option<&SnapshotStatement> {
+    pub(crate) fn snapshot(&self, at: CommitRef) -> Option<&Commit> {
         let commit = self.log.get(&at.number)?.as_ref()?;
-        match &commit.statement {
-            Statement::Snapshot(statement) if commit.digest == at.digest => Some(statement),
-            _ => None,
-        }
+        let is_it =
+            matches!(commit.statement, Statement::Snapshot(_)) && commit.digest == at.digest;
+        is_it.then_some(commit)
     }
 
     pub(crate) fn owns(&mut self, run: RunId, actor: ActorId) {
@@ -270,10 +269,14 @@ impl Judge {
     /// Every valid snapshot names only what is there, and what was valid or reported is.
     fn whole(&self, bucket: &Bucket) -> Verdict {
         for at in &self.valid {
-            let Some(statement) = self.statement(*at) else {
+            let Some(commit) = self.snapshot(*at) else {
                 continue;
             };
-            for (run, object, named) in statement.objects() {
+            let runs = commit.runs();
+            let objects = runs
+                .iter()
+                .flat_map(|run| run.objects().map(|(name, object)| (run.run, name, object)));
+            for (run, object, named) in objects {
                 let name = format!("prod/runs/{run}/{object}");
                 let stored = bucket.get(&name);
                 if stored.is_none_or(|stored| stored.digest != named.digest) {

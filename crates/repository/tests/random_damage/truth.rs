@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use archive::Digest;
-use format::{Commit, Description, Statement};
+use format::{Commit, Description};
 
 use crate::Objects;
 use crate::scene::Scene;
@@ -84,23 +84,28 @@ fn number_of(name: &str) -> Option<u64> {
 
 /// The objects that a commit names.
 fn names(commit: &Commit) -> Vec<String> {
-    let Statement::Snapshot(statement) = &commit.statement else {
-        return Vec::new();
-    };
-    let objects = statement.objects();
-    objects
-        .map(|(run, object, _)| format!("prod/runs/{run}/{object}"))
-        .collect()
+    let named = named(commit).into_iter();
+    named.map(|(name, _)| name).collect()
+}
+
+/// The objects that a commit names, and the digests that it says they have.
+fn named(commit: &Commit) -> Vec<(String, Digest)> {
+    let mut named = Vec::new();
+    for run in &*commit.runs() {
+        let objects = run.objects();
+        named.extend(
+            objects.map(|(object, written)| {
+                (format!("prod/runs/{}/{object}", run.run), written.digest)
+            }),
+        );
+    }
+    named
 }
 
 /// Those of them that are gone or not what was written.
 pub(crate) fn harms(commit: &Commit, objects: &Objects) -> Vec<String> {
-    let Statement::Snapshot(statement) = &commit.statement else {
-        return Vec::new();
-    };
-    let named = statement.objects();
+    let named = named(commit).into_iter();
     named
-        .map(|(run, object, written)| (format!("prod/runs/{run}/{object}"), written.digest))
         .filter(|(name, digest)| {
             objects
                 .get(name)

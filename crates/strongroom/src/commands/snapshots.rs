@@ -44,10 +44,14 @@ struct Row {
     /// The next prune drops it.
     forgotten: bool,
     writer: String,
+    /// Who put it there: the writer, or whoever copied it.
+    appender: String,
     trusted: bool,
     /// The commit that revoked its writer.
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked_by: Option<String>,
+    #[serde(skip)]
+    stranger: Option<String>,
     program: String,
     recipients: Vec<String>,
 }
@@ -114,23 +118,22 @@ fn row(job: &JobName, valid: &Valid<'_>, trust: &Trust) -> Row {
         pinned: valid.pinned(),
         forgotten: valid.forgotten(),
         writer: statement.writer.to_string(),
+        appender: valid.appender().to_string(),
         trusted: trust.accepts(valid),
         revoked_by: valid
             .revoked()
             .map(|revocation| format!("{job}/{}", revocation.by.number)),
+        stranger: trust.stranger(valid).map(|key| key.to_string()),
         program: statement.program.clone(),
-        recipients: valid.recipients(statement.runs[0].run).to_vec(),
+        recipients: valid.recipients(0).to_vec(),
     }
 }
 
 impl Snapshots {
     /// What a person should know beside the list.
     pub(crate) fn notes(&self) -> Vec<String> {
-        let untrusted = self
-            .rows
-            .iter()
-            .filter(|row| !row.trusted && row.revoked_by.is_none());
-        let writers: BTreeSet<&str> = untrusted.map(|row| row.writer.as_str()).collect();
+        let strangers = self.rows.iter().filter_map(|row| row.stranger.as_deref());
+        let writers: BTreeSet<&str> = strangers.collect();
         let writers = writers.into_iter().map(|writer| {
             format!("the writer {writer} is not trusted: compare it with a copy that you kept, then --trust-writer")
         });
@@ -174,8 +177,8 @@ impl fmt::Display for Snapshots {
             }
             if let Some(by) = &row.revoked_by {
                 write!(f, "  writer revoked by {by}")?;
-            } else if !row.trusted {
-                write!(f, "  untrusted writer {}", &row.writer[..16])?;
+            } else if let Some(stranger) = &row.stranger {
+                write!(f, "  untrusted writer {}", &stranger[..16])?;
             }
             writeln!(f)?;
         }

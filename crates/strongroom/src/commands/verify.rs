@@ -39,7 +39,7 @@ struct JobVerified {
     /// Objects that belong to no snapshot: left by interrupted backups, or a backup is running. Harmless.
     unnamed_objects: u64,
     unnamed_bytes: u64,
-    /// Snapshots whose writer is not trusted; no restore accepts them.
+    /// Snapshots whose writer or appender is not trusted; no restore accepts them.
     untrusted: Vec<String>,
     /// Snapshots that none of the identities opens, so that their contents were not looked at.
     unopened: Vec<String>,
@@ -296,7 +296,10 @@ impl fmt::Display for Verified {
                 )?;
             }
             for snapshot in &job.untrusted {
-                writeln!(f, "  {snapshot}: its writer is not trusted, or was revoked")?;
+                writeln!(
+                    f,
+                    "  {snapshot}: its writer, or who put it there, is not trusted or was revoked"
+                )?;
             }
         }
         Ok(())
