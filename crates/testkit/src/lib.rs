@@ -10,6 +10,7 @@
 
 mod certificates;
 mod etcd;
+mod kubernetes;
 mod programs;
 
 mod disk;
@@ -18,5 +19,6 @@ mod trace;
 pub use certificates::{Certificates, Pair};
 pub use disk::{Disk, Fate, Survivors};
 pub use etcd::{Etcd, EtcdOptions};
+pub use kubernetes::{Kubernetes, KubernetesOptions};
 pub use programs::{Release, require, require_program};
 pub use trace::{Change, Traced, changes, strace};

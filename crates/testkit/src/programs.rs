@@ -19,8 +19,8 @@ impl Release {
     }
 }
 
-/// Finds a release by the name that `servers/` gives it: `etcd` (3.6, built by `servers/etcd.sh`) or `etcd-debian`
-/// (Debian's, unpacked by `servers/etcd-debian.sh`).
+/// Finds a release by the name that `servers/` gives it: `etcd` (3.6, built by `servers/etcd.sh`), `etcd-debian`
+/// (Debian's, unpacked by `servers/etcd-debian.sh`) or `kubernetes` (built by `servers/kubernetes.sh`).
 ///
 /// With `STRONGROOM_QUICK` set, as `./test quick` does, there are no servers. Otherwise
 /// looks in `STRONGROOM_ETCD_DIR` (for `etcd`), then in the cache, then, for `etcd`, in `PATH`. If it is nowhere:
@@ -75,6 +75,14 @@ fn find(name: &str) -> Option<PathBuf> {
     chosen.or_else(|| in_cache(name)).or_else(in_path)
 }
 
+/// The program without which a folder does not hold the release.
+fn main_program(name: &str) -> &'static str {
+    match name {
+        "kubernetes" => "kube-apiserver",
+        _ => "etcd",
+    }
+}
+
 /// The newest `<name>-<version>` in the cache: the folder itself, or `usr/bin` in an unpacked package.
 fn in_cache(name: &str) -> Option<PathBuf> {
     let prefix = format!("{name}-");
@@ -87,7 +95,7 @@ fn in_cache(name: &str) -> Option<PathBuf> {
             version(path, &prefix).is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()))
         })
         .flat_map(|path| [path.join("usr/bin"), path])
-        .filter(|folder| folder.join("etcd").is_file())
+        .filter(|folder| folder.join(main_program(name)).is_file())
         .collect();
     folders.sort();
     folders.pop()
