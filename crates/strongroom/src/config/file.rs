@@ -2,6 +2,8 @@
 //!
 //! The doc comments become the descriptions in `docs/schema/strongroom.schema.json`.
 
+mod kubernetes;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -15,6 +17,8 @@ use super::origin::At;
 use super::proxy::Proxy;
 use super::reference::{Environment, Reference};
 use crate::units::Period;
+
+pub(crate) use kubernetes::Kubernetes;
 
 /// The configuration of strongroom.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
@@ -108,11 +112,11 @@ pub(crate) struct Job {
     pub(crate) allow_partial: Option<At<bool>>,
 }
 
-/// One system, or one part of it: exactly one of `files`, `etcd` and `command`.
+/// One system, or one part of it: exactly one of `files`, `etcd`, `kubernetes` and `command`.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [
-    {"required": ["files"]}, {"required": ["etcd"]}, {"required": ["command"]},
+    {"required": ["files"]}, {"required": ["etcd"]}, {"required": ["kubernetes"]}, {"required": ["command"]},
 ]))]
 pub(crate) struct Source {
     /// Its name in the snapshot, unique in the job. The kind, if it is left out.
@@ -122,6 +126,8 @@ pub(crate) struct Source {
     pub(crate) files: Option<Files>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) etcd: Option<Etcd>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kubernetes: Option<Kubernetes>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) command: Option<Command>,
 }
