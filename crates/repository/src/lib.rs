@@ -9,6 +9,7 @@
 
 mod error;
 mod folders;
+mod part;
 mod store;
 
 mod repository;
@@ -27,7 +28,9 @@ mod packer;
 mod append;
 mod backup;
 
+mod buffers;
 mod frames;
+mod gathering;
 mod snapshot;
 
 mod reader;

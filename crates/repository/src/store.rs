@@ -16,6 +16,7 @@ use object_store::{
 };
 
 use crate::folders::Folders;
+use crate::part::Part;
 use crate::{Compute, Error};
 
 /// Bytes that come over a network in small pieces are hashed this many at a time.
@@ -126,7 +127,19 @@ impl Store {
     }
 
     /// A part of an object that must exist and be that long.
-    pub(crate) async fn read_range(&self, name: &Name, range: Range<u64>) -> Result<Bytes, Error> {
+    pub(crate) async fn part(&self, name: &Name, range: Range<u64>) -> Result<Part, Error> {
+        match &self.folders {
+            None => self.read_range(name, range).await.map(Part::Fetched),
+            Some(folders) => Ok(Part::InFile {
+                name: name.clone(),
+                place: self.place.clone(),
+                path: folders.path(FilePath::new(name.0.as_ref())),
+                range,
+            }),
+        }
+    }
+
+    async fn read_range(&self, name: &Name, range: Range<u64>) -> Result<Bytes, Error> {
         let (wanted, end) = (range.end - range.start, range.end);
         let options = GetOptions {
             range: Some(GetRange::Bounded(range)),
