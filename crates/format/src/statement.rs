@@ -17,7 +17,7 @@ pub use object::{CommitRef, DigestText, Object};
 pub use pin::PinStatement;
 pub use prune::{Condemned, PruneStatement};
 pub use revoke::RevokeStatement;
-pub use rotate::{KeyName, KeyNameError, RotateStatement, RotatedRun};
+pub use rotate::{KeyName, KeyNameError, KeyPair, RotateStatement, RotatedRun};
 pub use snapshot::{Pack, Run, SnapshotStatement, SourceTimes, pack_name};
 
 /// What a commit says, signed by its writer apart from the log, so that `copy` can carry it to another repository.

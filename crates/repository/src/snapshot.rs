@@ -2,8 +2,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use format::{
-    CommitRef, Group, Identities, IdentityError, JobName, KeyName, Manifest, Origin, Place, Range,
-    Run, RunId, SnapshotStatement, Stream,
+    CommitRef, Group, Identities, IdentityError, JobName, Manifest, Origin, Place, Range, Run,
+    RunId, SnapshotStatement, Stream,
 };
 
 use crate::effects::Rotation;
@@ -21,6 +21,7 @@ pub struct Snapshot {
     /// What opens those of its runs whose key was rotated.
     rotations: HashMap<RunId, Rotation>,
     runs: Mutex<HashMap<RunId, Arc<OpenRun>>>,
+    compute: Compute,
     frames: Frames,
 }
 
@@ -61,7 +62,7 @@ impl Snapshot {
             snapshot.at,
             first,
             rotation,
-            &identities,
+            (&identities, &compute),
         );
         let (open, manifest) = opened.await?;
         if manifest.sources.len() != statement.sources.len() {
@@ -72,7 +73,7 @@ impl Snapshot {
             ));
         }
         let runs = Mutex::new(HashMap::from([(first.run, Arc::new(open))]));
-        let frames = Frames::new(repository.clone(), compute);
+        let frames = Frames::new(repository.clone(), compute.clone());
         Ok(Self {
             repository: repository.clone(),
             at: snapshot.at,
@@ -81,6 +82,7 @@ impl Snapshot {
             identities,
             rotations,
             runs,
+            compute,
             frames,
         })
     }
@@ -208,7 +210,7 @@ impl Snapshot {
             self.at,
             listed,
             self.rotations.get(&listed.run),
-            &self.identities,
+            (&self.identities, &self.compute),
         )
         .await?;
         let open = Arc::new(open);
@@ -223,12 +225,10 @@ async fn open_run(
     at: CommitRef,
     run: &Run,
     rotation: Option<&Rotation>,
-    identities: &Identities,
+    opener: (&Arc<Identities>, &Compute),
 ) -> Result<(OpenRun, Manifest), Error> {
     let recipients = rotation.map_or(&*statement.recipients, |rotation| &rotation.recipients);
-    let key = rotation.map_or((KeyName::ORIGINAL, run.key), |rotation| {
-        (rotation.object, rotation.key)
-    });
+    let keys = rotation.map_or_else(|| run.keys(), |rotation| rotation.keys);
     let place = Place {
         repository: repository.id(),
         job: statement.job.clone(),
@@ -239,9 +239,13 @@ async fn open_run(
             snapshot: name(statement, at),
             recipients: recipients.join(", "),
         },
+        IdentityError::Plugin(cause) => Error::Plugin {
+            snapshot: name(statement, at),
+            cause,
+        },
         error => Error::damaged(object, error),
     };
-    OpenRun::open(repository, place, run, key, identities, &refused).await
+    OpenRun::open(repository, place, run, keys, opener, &refused).await
 }
 
 fn name(statement: &SnapshotStatement, at: CommitRef) -> String {

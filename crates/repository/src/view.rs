@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use archive::Digest;
 use format::{
-    Commit, CommitError, CommitRef, JobName, KeyName, Object, PruneStatement, Run, RunId,
-    SnapshotStatement, Statement, WriterId, pack_name,
+    Commit, CommitError, CommitRef, JobName, KeyPair, Object, PruneStatement, Run, RunId,
+    SnapshotStatement, Statement, WriterId,
 };
 
 use crate::Error;
@@ -93,15 +93,7 @@ impl<'a> Valid<'a> {
     pub fn objects(&self) -> impl Iterator<Item = (RunId, String, Object)> + use<'a> {
         let view = self.view;
         self.statement.runs.iter().flat_map(move |run| {
-            let (name, key) = view.key_of(run);
-            let fixed = [
-                (name.to_string(), key),
-                ("manifest".to_owned(), run.manifest),
-                ("map".to_owned(), run.map),
-            ];
-            let packs = run.packs.iter();
-            let packs = packs.map(|pack| (pack_name(pack.number), pack.object));
-            let objects = fixed.into_iter().chain(packs);
+            let objects = run.objects(view.keys_of(run));
             objects.map(|(name, object)| (run.run, name, object))
         })
     }
@@ -234,12 +226,10 @@ impl View {
         self.effects.rotated.get(&run)
     }
 
-    /// The key object that opens `run`: the one that the last rotation names, or else the one that a snapshot lists.
-    pub(crate) fn key_of(&self, run: &Run) -> (KeyName, Object) {
-        match self.rotation(run.run) {
-            Some(rotation) => (rotation.object, rotation.key),
-            None => (KeyName::ORIGINAL, run.key),
-        }
+    /// The key objects that open `run`: those that the last rotation names, or else those that a snapshot lists.
+    pub(crate) fn keys_of(&self, run: &Run) -> KeyPair {
+        let rotation = self.rotation(run.run);
+        rotation.map_or_else(|| run.keys(), |rotation| rotation.keys)
     }
 
     /// The prune in force: it decides what below it is valid, and what may be deleted.
@@ -436,6 +426,7 @@ mod tests {
                 runs: vec![Run {
                     run,
                     key: object,
+                    key_pq: None,
                     manifest: object,
                     map: object,
                     packs: vec![],

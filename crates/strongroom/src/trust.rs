@@ -12,7 +12,8 @@ use crate::config::Setting;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::names::counted;
-use crate::session::{Session, read_key_file};
+use crate::session::Session;
+use crate::unlock::read_key_file;
 
 impl Session {
     /// This host's writer key.

@@ -20,7 +20,8 @@ impl Release {
 }
 
 /// Finds a release by the name that `servers/` gives it: `etcd` (3.6, built by `servers/etcd.sh`), `etcd-debian`
-/// (Debian's, unpacked by `servers/etcd-debian.sh`) or `kubernetes` (built by `servers/kubernetes.sh`).
+/// (Debian's, unpacked by `servers/etcd-debian.sh`), `kubernetes` (built by `servers/kubernetes.sh`) or `age-go` (the real age and
+/// its plugins, built by `servers/age-go.sh`).
 ///
 /// With `STRONGROOM_QUICK` set, as `./test quick` does, there are no servers. Otherwise
 /// looks in `STRONGROOM_ETCD_DIR` (for `etcd`), then in the cache, then, for `etcd`, in `PATH`. If it is nowhere:
@@ -78,6 +79,7 @@ fn find(name: &str) -> Option<PathBuf> {
 /// The program without which a folder does not hold the release.
 fn main_program(name: &str) -> &'static str {
     match name {
+        "age-go" => "age",
         "kubernetes" => "kube-apiserver",
         _ => "etcd",
     }

@@ -1,8 +1,10 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::object::present;
 use super::rotate::check_recipients;
 use crate::{
-    CommitRef, JobName, Object, PACK_MAX, RUNS_MAX, RepositoryId, RunId, SOURCES_MAX, WriterId,
+    CommitRef, JobName, KeyName, KeyPair, Object, PACK_MAX, RUNS_MAX, RepositoryId, RunId,
+    SOURCES_MAX, WriterId,
 };
 
 /// A snapshot and everything that it needs.
@@ -57,6 +59,14 @@ pub struct Run {
     pub run: RunId,
     /// Its data key for the recipients.
     pub key: Object,
+    /// Its data key for the post-quantum recipients, where there are others too.
+    #[serde(
+        rename = "key-pq",
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub key_pq: Option<Object>,
     /// Its manifest.
     pub manifest: Object,
     /// Its map.
@@ -96,24 +106,32 @@ impl<'de> Deserialize<'de> for Pack {
     }
 }
 
+impl Run {
+    /// The key objects that its backup made.
+    pub fn keys(&self) -> KeyPair {
+        KeyPair {
+            name: KeyName::ORIGINAL,
+            key: self.key,
+            key_pq: self.key_pq,
+        }
+    }
+
+    /// All objects that a snapshot needs of it, by name; `keys` are those that open it now.
+    pub fn objects(&self, keys: KeyPair) -> impl Iterator<Item = (String, Object)> {
+        let fixed = [("manifest", self.manifest), ("map", self.map)];
+        let fixed = fixed.map(|(name, object)| (name.to_owned(), object));
+        let packs = self.packs.iter();
+        let packs = packs.map(|pack| (pack_name(pack.number), pack.object));
+        keys.objects().chain(fixed).chain(packs)
+    }
+}
+
 impl SnapshotStatement {
-    /// All objects that the snapshot needs, as (run, object name within the run, object).
+    /// All objects that its backup needed, as (run, object name within the run, object).
     pub fn objects(&self) -> impl Iterator<Item = (RunId, String, Object)> {
         self.runs.iter().flat_map(|run| {
-            let fixed = [
-                ("key", run.key),
-                ("manifest", run.manifest),
-                ("map", run.map),
-            ];
-            let packs = run
-                .packs
-                .iter()
-                .map(|pack| (pack_name(pack.number), pack.object));
-            fixed
-                .into_iter()
-                .map(|(name, object)| (name.to_owned(), object))
-                .chain(packs)
-                .map(|(name, object)| (run.run, name, object))
+            let objects = run.objects(run.keys());
+            objects.map(|(name, object)| (run.run, name, object))
         })
     }
 

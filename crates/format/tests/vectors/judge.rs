@@ -4,7 +4,7 @@ use archive::{Body, CatalogError, CatalogReader, Entry, Field, Name, get_varint}
 use format::{
     Commit, CommitError, CommitRef, Cut, Cutter, DataKey, Description, DescriptionError,
     FrameError, Identities, IdentityError, JobName, Manifest, ManifestError, Map, Place, Range,
-    RotatedRun, RunId, Statement, Stream, WriterKey, open_frame, padme, seal_frame,
+    RunId, Statement, Stream, WriterKey, open_frame, padme, seal_frame,
 };
 use zeroize::Zeroizing;
 
@@ -389,9 +389,11 @@ fn tell_maintenance(statement: &Statement) -> Vec<String> {
         }
         Statement::Rotate(rotate) => {
             let recipients = rotate.recipients.iter();
-            let rotates = rotate.runs.iter().map(|rotated| {
-                let RotatedRun { run, object, key } = rotated;
-                format!("rotates {run}/{object} {} {}", key.size, key.digest)
+            let rotates = rotate.runs.iter().flat_map(|rotated| {
+                rotated.keys().objects().map(|(name, key)| {
+                    let run = rotated.run;
+                    format!("rotates {run}/{name} {} {}", key.size, key.digest)
+                })
             });
             [format!("rotate by {writer}")]
                 .into_iter()
