@@ -8,7 +8,6 @@
 //! snapshot is read, how everything is verified.
 
 mod error;
-mod folders;
 mod store;
 
 mod repository;
@@ -39,12 +38,15 @@ pub use backup::{Backup, BackupOptions, Captured, Finished, Outcome, SourceResul
 pub use compute::{Compute, Work};
 pub use effects::{Revocation, Rotation};
 pub use error::Error;
-pub use folders::create_root;
 pub use reader::{EntryReader, Select};
 pub use repository::Repository;
 #[doc(hidden)]
 pub use rules::Rule;
 pub use snapshot::Snapshot;
-pub use store::Store;
+pub use store::{
+    Account, Address, AddressError, AzAccount, AzProof, AzSecret, Bucket, GsAccount, Patience,
+    Remote, S3Account, S3Encryption, S3Key, S3Keys, SecretText, Service, Store, StoreFailure,
+    StoreFailureKind, Timing, Wait, create_root,
+};
 pub use verify::{Damage, Level, Report, verify_job};
 pub use view::{Garbage, Trust, Valid, View};
