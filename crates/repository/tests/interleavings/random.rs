@@ -10,13 +10,13 @@ use crate::schedule::{Faults, Scenario, Schedule, Step};
 enum Manner {
     /// Anybody may be next.
     Fair,
-    /// One actor goes on until it is stopped for a while: what needs somebody to sleep through everything that others do is
-    /// found soon ("probabilistic concurrency testing": a bug that needs d such moments is found with a known probability).
+    /// One actor goes on until it is stopped, and then sleeps while all others do what they have to: what needs somebody to sleep at
+    /// the wrong moment is found soon (after "probabilistic concurrency testing": the fewer such moments a bug needs, the sooner).
     Stubborn {
         /// The first of those who can go on does.
         order: Vec<ActorId>,
-        /// Steps before which the first becomes the last.
-        moments: Vec<usize>,
+        /// How often somebody may still be stopped.
+        stops: usize,
     },
 }
 
@@ -32,12 +32,10 @@ pub(crate) fn play(scenario: &Scenario, seed: u64) -> (Schedule, Verdict) {
     scenario.bucket = scenario.bucket.paged(page);
     let mut manner = Manner::some(&mut dice, scenario.cast.len());
     let mut schedule = Schedule::new(&scenario, dice.next());
-    let mut steps = 0;
-    while let Some(step) = next(&schedule, &mut manner, steps, &mut dice) {
+    while let Some(step) = next(&schedule, &mut manner, &mut dice) {
         if let Err(violation) = schedule.take(step) {
             return (schedule, Err(violation));
         }
-        steps += 1;
     }
     let mut verdict = schedule.finish();
     if verdict.is_ok() && seed.is_multiple_of(GOING_ON) {
@@ -55,11 +53,8 @@ impl Manner {
         for at in (1..actors).rev() {
             order.swap(at, dice.below(at + 1));
         }
-        let moments = (0..=dice.below(4)).map(|_| dice.below(30 * actors));
-        Self::Stubborn {
-            order,
-            moments: moments.collect(),
-        }
+        let stops = 1 + dice.below(4);
+        Self::Stubborn { order, stops }
     }
 }
 
@@ -67,10 +62,12 @@ impl Manner {
 const GOING_ON: u64 = 4;
 /// How often a fault is chosen where one may be.
 const FAULT: usize = 24;
+/// How often somebody is stopped before an operation, and how often before one that others can tell at once.
+const STOP: [usize; 2] = [60, 3];
 /// How often something that is adrift happens, where it may.
 const LATE: usize = 12;
 
-fn next(schedule: &Schedule, manner: &mut Manner, steps: usize, dice: &mut Dice) -> Option<Step> {
+fn next(schedule: &Schedule, manner: &mut Manner, dice: &mut Dice) -> Option<Step> {
     let parked = schedule.parked();
     let adrift = schedule.adrift();
     if !adrift.is_empty() && (dice.below(LATE) == 0 || parked.is_empty() && dice.below(2) == 0) {
@@ -79,7 +76,7 @@ fn next(schedule: &Schedule, manner: &mut Manner, steps: usize, dice: &mut Dice)
     if parked.is_empty() {
         return None;
     }
-    let (id, operation) = pick(&parked, manner, steps, dice);
+    let (id, operation) = pick(&parked, manner, dice);
     if dice.below(FAULT) == 0 {
         let left = schedule.left();
         if left.crashes > 0 && dice.below(2) == 0 {
@@ -93,23 +90,33 @@ fn next(schedule: &Schedule, manner: &mut Manner, steps: usize, dice: &mut Dice)
     Some(Step::Happens(*id))
 }
 
-fn pick<'a>(
-    parked: &'a [(OperationId, Operation)],
-    manner: &mut Manner,
-    steps: usize,
-    dice: &mut Dice,
-) -> &'a (OperationId, Operation) {
-    let Manner::Stubborn { order, moments } = manner else {
+type Parked = (OperationId, Operation);
+
+fn pick<'a>(parked: &'a [Parked], manner: &mut Manner, dice: &mut Dice) -> &'a Parked {
+    let Manner::Stubborn { order, stops } = manner else {
         return dice.one_of(parked);
     };
-    let of = |actor: ActorId| parked.iter().filter(move |((whose, _), _)| *whose == actor);
-    let first = |order: &[ActorId]| order.iter().position(|actor| of(*actor).next().is_some());
-    let mut at = first(order).expect("somebody waits");
-    if moments.contains(&steps) {
-        let stopped = order.remove(at);
+    loop {
+        let of = |actor: ActorId| parked.iter().filter(move |((whose, _), _)| *whose == actor);
+        let first = order.iter().position(|actor| of(*actor).next().is_some());
+        let first = first.expect("somebody waits");
+        let theirs: Vec<_> = of(order[first]).collect();
+        let picked = theirs[dice.below(theirs.len())];
+        let chance = STOP[usize::from(is_pivotal(&picked.1))];
+        if *stops == 0 || dice.below(chance) > 0 {
+            return picked;
+        }
+        *stops -= 1;
+        let stopped = order.remove(first);
         order.push(stopped);
-        at = first(order).expect("somebody waits");
     }
-    let theirs: Vec<_> = of(order[at]).collect();
-    theirs[dice.below(theirs.len())]
+}
+
+/// Others can tell at once.
+fn is_pivotal(operation: &Operation) -> bool {
+    match operation {
+        Operation::Create { name, .. } => name.contains("/log/"),
+        Operation::Delete { .. } => true,
+        _ => false,
+    }
 }
