@@ -43,6 +43,17 @@ pub(crate) struct Entry {
     pub(crate) witness: Vec<Witness>,
 }
 
+impl Entry {
+    /// What `key` says of this repository.
+    pub(crate) fn own(statement: &Statement, key: &WriterKey) -> Self {
+        Self {
+            signed: Signed::new(statement, key),
+            copied: None,
+            witness: Vec::new(),
+        }
+    }
+}
+
 /// Appends `statement`, which `key` signs, to the log of `job`.
 pub(crate) async fn append(
     repository: &Repository,
@@ -53,11 +64,7 @@ pub(crate) async fn append(
     trust: &Trust,
     now: &str,
 ) -> Result<Appended, Error> {
-    let entry = Entry {
-        signed: Signed::new(statement, key),
-        copied: None,
-        witness: Vec::new(),
-    };
+    let entry = Entry::own(statement, key);
     let appended = append_entry(repository, job, &entry, ground, key, trust, now).await;
     appended.map(|(appended, _)| appended)
 }

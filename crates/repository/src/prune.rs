@@ -12,7 +12,7 @@ use format::{CommitRef, JobName, PruneStatement, Statement, WriterKey};
 use jiff::Timestamp;
 use object_store::ObjectMeta;
 
-use crate::append::{Appended, Ground, append, refuse_in_vain};
+use crate::append::{Appended, Entry, Ground, append_entry, refuse_in_vain};
 use crate::retention::{Policy, Verdict};
 use crate::rules::Rule;
 use crate::store::Name;
@@ -147,24 +147,23 @@ impl Prune {
         }
         let statement = self.statement(started);
         let ground = Ground {
-            view: self.view.clone(),
+            view: self.view,
             bases: Vec::new(),
             runs: Vec::new(),
             whole: true,
         };
-        let signed = Statement::Prune(statement.clone());
         let (key, trust) = (&self.options.maintainer, &self.options.trust);
-        let appended = append(&self.repository, job, &signed, ground, key, trust, now).await?;
-        let Appended::Yes(at) = appended else {
+        let entry = Entry::own(&Statement::Prune(statement.clone()), key);
+        let appended = append_entry(&self.repository, job, &entry, ground, key, trust, now).await?;
+        let (Appended::Yes(at), view) = appended else {
             return Ok(Pruned::StartOver);
         };
-        let view = self.repository.view_again(job, trust, self.view).await?;
         let in_force = if self.repository.rules.keep(Rule::InForce) {
             view.in_force()
         } else {
             Some((at, &statement))
         };
-        // Another prune may be in force by now, above ours: then that one counts.
+        // Another prune may be in force by then, above ours: then that one counts.
         let Some((force, prune)) = in_force else {
             return Ok(Pruned::StartOver);
         };

@@ -26,10 +26,6 @@ impl Session {
     }
 
     /// The maintainer's key, for commands that change which snapshots count.
-    #[allow(
-        dead_code,
-        reason = "the commands that maintain come with the next commits"
-    )]
     pub(crate) fn maintainer(&self) -> anyhow::Result<Arc<WriterKey>> {
         let setting = self.settings.maintainer_key.as_ref().ok_or_else(|| {
             Failure::usage("there is no maintainer's key to sign this with").hint(
