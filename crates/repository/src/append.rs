@@ -90,13 +90,19 @@ pub(crate) async fn append_entry(
     } = ground;
     let tail = view.tail();
     let whole = whole && repository.rules.keep(Rule::DirectlyAbove);
+    let mut taken = 0;
     for _ in 0..ATTEMPTS {
         view = repository.view_again(job, trust, view).await?;
+        if view.tail() < taken {
+            let object = Name::commit(job, taken).to_string();
+            return Err(Error::NotListed { object });
+        }
         let moved = whole && view.tail() != tail;
         if moved || !stands(&view, tail, &bases, &runs, &repository.rules) {
             return Ok((Appended::StartOver, view));
         }
         let number = view.tail() + 1;
+        taken = number;
         refuse_in_vain(&view, job, key.id())?;
         if number > COMMITS_MAX {
             let what = format!("a commit after {job}/{COMMITS_MAX}");

@@ -132,6 +132,14 @@ pub enum Error {
         /// The commit.
         number: u64,
     },
+    /// A list lacks what is there: the highest number of a log never goes away.
+    #[error(
+        "{object} is there, and the store does not list it: its lists are not up to date; look later whether something was committed"
+    )]
+    NotListed {
+        /// The object's name.
+        object: String,
+    },
     /// Others kept appending to the log.
     #[error("other backups of {job} were faster each time; nothing was committed")]
     Contended {

@@ -69,8 +69,30 @@ pub async fn verify_job(
     if level >= Level::Data {
         check_digests(repository, job, &named, compute, progress, &mut report).await?;
     }
+    if !report.damage.is_empty() {
+        let now = repository.view_again(job, trust, view.clone()).await?;
+        report.excuse_dropped(&view, &now);
+    }
     report.damage.sort_by(|a, b| a.object.cmp(&b.object));
     Ok(report)
+}
+
+impl Report {
+    /// What is gone because a prune, in force since `before`, dropped its snapshots is not damaged.
+    fn excuse_dropped(&mut self, before: &View, now: &View) {
+        let in_force = now.in_force().map_or(0, |(at, _)| at.number);
+        let dropped: BTreeSet<u64> = before
+            .snapshots()
+            .filter(|snapshot| snapshot.at.number < in_force && !now.holds(snapshot.at))
+            .map(|snapshot| snapshot.at.number)
+            .collect();
+        self.damage.retain_mut(|damage| {
+            let dropped = |number: &u64| dropped.contains(number);
+            let gone = !damage.snapshots.is_empty() && damage.snapshots.iter().all(dropped);
+            damage.snapshots.retain(|number| !dropped(number));
+            !gone
+        });
+    }
 }
 
 fn judge_log(view: &View, job: &JobName, trust: &Trust) -> Report {

@@ -291,6 +291,18 @@ impl View {
         &self.effects
     }
 
+    /// The numbers above the prune in force that no object has, ascending.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = u64> {
+        let from = self.in_force().map_or(0, |(at, _)| at.number);
+        let mut expected = from + 1;
+        let present = self.objects.range(from + 1..).map(|(number, _)| *number);
+        present.flat_map(move |number| {
+            let missing = expected..number;
+            expected = number + 1;
+            missing
+        })
+    }
+
     /// The numbers of all objects of the log, valid or not, ascending.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> {
         self.objects.keys().copied()

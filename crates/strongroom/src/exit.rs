@@ -108,7 +108,7 @@ fn of_repository(error: &repository::Error) -> Option<Exit> {
         | Kind::Revoked { .. }
         | Kind::WriterRevoked { .. }
         | Kind::ForeignPrune { .. } => Some(Exit::Untrusted),
-        Kind::Contended { .. } => Some(Exit::Contended),
+        Kind::Contended { .. } | Kind::NotListed { .. } => Some(Exit::Contended),
         _ => None,
     }
 }

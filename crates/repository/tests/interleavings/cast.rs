@@ -1,15 +1,20 @@
 //! Who acts in a schedule: the real code of the repository, as futures.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use format::CommitRef;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
-use repository::{Backup, Compute, Error, Outcome, Repository};
+use jiff::Timestamp;
+use repository::{
+    Backup, Compute, Error, Level, Maintenance, Outcome, Policy, Prune, PruneOptions, Pruned,
+    Repository, verify_job,
+};
 
-use crate::common::take;
+use crate::common::{NOW, job, take};
 use crate::parking::ActorId;
-use crate::scene::{Capture, secrets};
+use crate::scene::{Capture, keys, restore, secrets, trust};
 
 /// What somebody does.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +25,16 @@ pub(crate) enum Role {
     BackUpTwice(Capture),
     /// Begins a backup, and gives it up before its commit.
     GiveUp(Capture),
+    /// Keeps the newest snapshot.
+    Prune,
+    /// Pins the oldest snapshot.
+    Pin,
+    /// Forgets the oldest snapshot.
+    Forget,
+    /// Restores the newest snapshot.
+    Restore,
+    /// Verifies the job.
+    Verify,
 }
 
 /// What an actor says that it has done.
@@ -27,6 +42,14 @@ pub(crate) enum Role {
 pub(crate) enum Report {
     /// This snapshot exists.
     Committed(CommitRef),
+    /// This snapshot is pinned.
+    Pinned(CommitRef),
+    /// Something else is done.
+    Done(String),
+    /// This snapshot cannot be restored.
+    Unreadable(CommitRef, String),
+    /// It found something else.
+    Wrong(String),
     /// It has to begin again.
     StartsOver,
     /// It ends, without a result.
@@ -55,6 +78,11 @@ impl Actor {
                     Err(error) => Err(error),
                 },
                 Role::GiveUp(capture) => self.give_up(capture).await,
+                Role::Prune => self.prune().await,
+                Role::Pin => self.pin().await,
+                Role::Forget => self.forget().await,
+                Role::Restore => self.restore().await,
+                Role::Verify => self.verify().await,
             };
             if let Err(error) = result {
                 self.report(Report::Failed(chain(&error)));
@@ -73,7 +101,8 @@ impl Actor {
                 Outcome::StartOver => self.report(Report::StartsOver),
             }
         }
-        panic!("it starts over and over");
+        self.report(Report::Wrong("starts over and over".to_owned()));
+        Ok(())
     }
 
     async fn give_up(&self, capture: Capture) -> Result<(), Error> {
@@ -84,9 +113,114 @@ impl Actor {
         taken.map(drop)
     }
 
+    async fn prune(&self) -> Result<(), Error> {
+        let policy = Policy {
+            keep_last: 1,
+            min_age: Duration::ZERO,
+            ..Policy::default()
+        };
+        let options = PruneOptions {
+            job: job(),
+            policy,
+            grace: Duration::ZERO,
+            maintainer: Arc::clone(&keys().maintainer),
+            trust: trust(),
+            program: String::new(),
+            despite_damage: false,
+        };
+        for _ in 0..ROUNDS {
+            let now = Timestamp::UNIX_EPOCH;
+            let prune = Prune::plan(&self.repository, options.clone(), now).await?;
+            match prune.carry_out(NOW, NOW, &|| ()).await? {
+                Pruned::Done { at, deleted } => {
+                    let at = at.map_or("nothing".to_owned(), |at| at.number.to_string());
+                    self.report(Report::Done(format!("pruned: {at}, {deleted} deleted")));
+                    return Ok(());
+                }
+                Pruned::StartOver => self.report(Report::StartsOver),
+            }
+        }
+        self.report(Report::Wrong("starts over and over".to_owned()));
+        Ok(())
+    }
+
+    async fn pin(&self) -> Result<(), Error> {
+        let Some(oldest) = self.oldest().await? else {
+            return Ok(());
+        };
+        let maintenance = maintenance();
+        match maintenance.pin(&self.repository, oldest, true, NOW).await {
+            Ok(_) => self.report(Report::Pinned(oldest)),
+            Err(Error::NoSnapshot { .. }) => self.report(Report::Done("found it gone".to_owned())),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    async fn forget(&self) -> Result<(), Error> {
+        let oldest = self.oldest().await?;
+        let maintenance = maintenance();
+        let forgotten = oldest.into_iter().collect();
+        match maintenance.forget(&self.repository, forgotten, NOW).await {
+            Ok(at) => self.report(Report::Done(format!("forgot: {}", at.number))),
+            Err(Error::NoSnapshot { .. }) => self.report(Report::Done("found it gone".to_owned())),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    async fn oldest(&self) -> Result<Option<CommitRef>, Error> {
+        let view = self.repository.view(&job(), &trust()).await?;
+        Ok(view.snapshots().next().map(|snapshot| snapshot.at))
+    }
+
+    async fn restore(&self) -> Result<(), Error> {
+        let view = self.repository.view(&job(), &trust()).await?;
+        if let Some(damage) = view.newest_damage() {
+            let what = format!("sees damage: {} {}", damage.number, damage.reason);
+            self.report(Report::Wrong(what));
+        }
+        let Some(newest) = view.snapshots().next_back() else {
+            self.report(Report::Wrong("sees no snapshot".to_owned()));
+            return Ok(());
+        };
+        let source = newest.statement.program.parse().expect("a number");
+        match restore(&self.repository, newest).await {
+            Ok(restored) if restored == secrets(source) => {
+                self.report(Report::Done(format!("restored {}", newest.at.number)));
+            }
+            Ok(_) => self.report(Report::Wrong("restored wrong bytes".to_owned())),
+            Err(error) => self.report(Report::Unreadable(newest.at, chain(&error))),
+        }
+        Ok(())
+    }
+
+    async fn verify(&self) -> Result<(), Error> {
+        let (job, trust, compute) = (job(), trust(), Compute::inline());
+        let level = Level::Log;
+        let report = verify_job(&self.repository, &job, &trust, level, &compute, &|_| ()).await?;
+        match report.damage.first() {
+            Some(damage) => {
+                let what = format!("reports {}: {}", damage.object, damage.what);
+                self.report(Report::Wrong(what));
+            }
+            None => self.report(Report::Done("found all well".to_owned())),
+        }
+        Ok(())
+    }
+
     fn report(&self, report: Report) {
         let mut reports = self.reports.lock().expect("nothing panics there");
         reports.push((self.id, report));
+    }
+}
+
+fn maintenance() -> Maintenance {
+    Maintenance {
+        job: job(),
+        key: Arc::clone(&keys().maintainer),
+        trust: trust(),
+        program: String::new(),
     }
 }
 

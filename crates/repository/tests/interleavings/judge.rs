@@ -23,6 +23,8 @@ pub(crate) struct Judge {
     expected: BTreeMap<CommitKey, &'static str>,
     /// Snapshots that a prune dropped.
     dropped: BTreeSet<CommitKey>,
+    /// Snapshots that were reported as pinned.
+    pinned: BTreeSet<CommitKey>,
     /// What prunes that were in force condemned: a run whole, or a pack of it.
     condemned: BTreeSet<(RunId, Option<u32>)>,
     /// Who made a run.
@@ -54,6 +56,7 @@ impl Judge {
             reused: BTreeSet::new(),
             expected: BTreeMap::new(),
             dropped: BTreeSet::new(),
+            pinned: BTreeSet::new(),
             condemned: BTreeSet::new(),
             owners: BTreeMap::new(),
             attempted: BTreeSet::new(),
@@ -111,6 +114,29 @@ impl Judge {
             "snapshot {} was reported as committed, and is not valid",
             at.number
         ))
+    }
+
+    /// A snapshot was reported as pinned.
+    pub(crate) fn pinned(&mut self, at: CommitRef) -> Verdict {
+        let number = at.number;
+        if !self.valid.contains(&at) {
+            return Err(format!(
+                "snapshot {number} was reported as pinned, and is not valid"
+            ));
+        }
+        self.pinned.insert(key(at));
+        Ok(())
+    }
+
+    /// A snapshot could not be restored.
+    pub(crate) fn unreadable(&self, at: CommitRef) -> Verdict {
+        if self.valid.contains(&at) {
+            return Err(format!(
+                "snapshot {} is valid, and cannot be restored",
+                at.number
+            ));
+        }
+        Ok(())
     }
 
     /// Judges a change that was just made by `actor`.
@@ -208,6 +234,12 @@ impl Judge {
                 "commit {number} is not valid any more, and no prune dropped it"
             ));
         };
+        if self.pinned.contains(&key(at)) {
+            return Err(format!(
+                "prune {} dropped {number}, which is pinned",
+                in_force.log.number
+            ));
+        }
         let below = before.iter().rfind(|at| {
             at.number < in_force.log.number
                 && self.log.get(&at.number).is_some_and(|commit| {

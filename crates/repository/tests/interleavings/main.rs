@@ -21,6 +21,7 @@ mod schedule;
 use std::time::Instant;
 
 use cast::Role;
+use repository::Rule;
 use scene::{Capture, bucket};
 use schedule::{Break, Faults, Scenario};
 
@@ -33,8 +34,10 @@ const fn by(writer: usize, source: u64) -> Capture {
 }
 
 fn scenario(cast: &[Role], crashes: u32, failures: u32) -> Scenario {
+    let three = [by(0, 1), by(0, 11), by(0, 12)];
+    let pruned = cast.iter().any(|role| matches!(role, Role::Prune));
     Scenario {
-        bucket: bucket(&[by(0, 1)]),
+        bucket: bucket(if pruned { &three } else { &three[..1] }),
         cast: cast.to_vec(),
         faults: Faults { crashes, failures },
         broken: None,
@@ -146,4 +149,63 @@ fn a_seed_repeats_its_schedule() {
     let [first, again] = [0, 1].map(|it| stories(it).collect::<Vec<_>>());
     assert_eq!(first, again);
     assert_ne!(first[0], first[1]);
+}
+
+/// Of two writers, one of whom takes two snapshots, so that a prune has something to drop.
+const BACKUPS: [Role; 2] = [Role::BackUp(by(0, 13)), Role::BackUpTwice(by(1, 21))];
+
+fn beside_backups(others: &[Role]) -> Vec<Role> {
+    [&BACKUPS[..], others].concat()
+}
+
+#[test]
+fn a_prune_beside_backups_by_dice() {
+    let cast = beside_backups(&[Role::Prune]);
+    by_dice("a prune", &scenario(&cast, 0, 0), 1_000);
+    by_dice("a prune, faults", &scenario(&cast, 2, 2), 2_000);
+}
+
+#[test]
+fn two_prunes_beside_backups_by_dice() {
+    let cast = beside_backups(&[Role::Prune, Role::Prune]);
+    by_dice("two prunes", &scenario(&cast, 2, 2), 2_000);
+}
+
+#[test]
+fn pins_and_forgets_by_dice() {
+    let cast = [
+        Role::BackUp(by(0, 13)),
+        Role::Pin,
+        Role::Forget,
+        Role::Prune,
+    ];
+    by_dice("pins", &scenario(&cast, 1, 1), 1_000);
+}
+
+/// Whoever reads beside a prune takes what it deletes for damage in no case.
+#[test]
+fn readers_beside_a_prune_by_dice() {
+    let cast = [Role::BackUp(by(0, 13)), Role::Restore, Role::Prune];
+    by_dice("a restore", &scenario(&cast, 0, 0), 1_000);
+    let cast = [Role::BackUp(by(0, 13)), Role::Verify, Role::Prune];
+    by_dice("verify", &scenario(&cast, 0, 0), 1_000);
+}
+
+#[test]
+fn a_rule_that_is_left_out_is_noticed() {
+    let cast = beside_backups(&[Role::Prune, Role::Prune]);
+    let scenario = scenario(&cast, 2, 2);
+    let rules = [
+        Rule::NoHole,
+        Rule::NoGarbage,
+        Rule::RunStands,
+        Rule::BaseStands,
+        Rule::SeenAgain,
+        Rule::DirectlyAbove,
+    ];
+    for rule in rules {
+        is_noticed(&scenario, Break::Rule(rule), 1_000);
+    }
+    is_noticed(&scenario, Break::FreshNames, 10);
+    is_noticed(&scenario, Break::PacksFirst, 10);
 }

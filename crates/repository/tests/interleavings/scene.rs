@@ -17,6 +17,7 @@ use crate::parking::{Handle, Lot, Manner};
 /// Who there is. All schedules share them.
 pub(crate) struct Keys {
     pub(crate) writers: [Arc<WriterKey>; 2],
+    pub(crate) maintainer: Arc<WriterKey>,
     identities: Arc<Identities>,
     recipients: Recipients,
 }
@@ -30,6 +31,7 @@ pub(crate) fn keys() -> &'static Keys {
         added.expect("our own identity");
         Keys {
             writers: [1, 2].map(|number| Arc::new(writer(number))),
+            maintainer: Arc::new(writer(3)),
             identities: Arc::new(identities),
             recipients: Recipients::parse([recipient.as_str()]).expect("our own recipient"),
         }
@@ -45,7 +47,7 @@ fn writer(number: u8) -> WriterKey {
 pub(crate) fn trust() -> Trust {
     Trust {
         writers: keys().writers.iter().map(|writer| writer.id()).collect(),
-        maintainers: HashSet::new(),
+        maintainers: HashSet::from([keys().maintainer.id()]),
     }
 }
 
@@ -76,11 +78,11 @@ impl Capture {
     }
 }
 
-/// A part that stays, so that snapshots share packs, and a part that is of this source.
+/// A part that is of this source, and one that all of the same ten have, so that their snapshots share packs.
 pub(crate) fn secrets(source: u64) -> Secrets {
     Secrets::from([
-        ("changing".to_owned(), noise(300, source)),
-        ("steady".to_owned(), noise(5_000, 77)),
+        ("a steady".to_owned(), noise(9_000, 1_000 + source / 10)),
+        ("of its own".to_owned(), noise(300, source)),
     ])
 }
 

@@ -10,7 +10,7 @@ use std::task::{Context, Wake, Waker};
 use format::RunId;
 use futures::future::LocalBoxFuture;
 use object_store::Error;
-use repository::{Compute, Level, Outcome, Repository, Store, Trust, View, verify_job};
+use repository::{Compute, Level, Outcome, Repository, Rule, Store, Trust, View, verify_job};
 
 use crate::bucket::{Bucket, Operation, Reply, exists, number};
 use crate::cast::{Actor, Report, Reports, Role};
@@ -40,6 +40,7 @@ pub(crate) struct Faults {
 /// A rule that is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Break {
+    Rule(Rule),
     /// Objects of runs count as durable before they are.
     PacksFirst,
     /// Runs are named as earlier ones were.
@@ -129,7 +130,10 @@ impl Schedule {
                 Manner::Parked(id)
             };
             let names = names(&schedule.labels, id, order, scenario.broken);
-            let repository = open(manner).naming_runs(names);
+            let mut repository = open(manner).naming_runs(names);
+            if let Some(Break::Rule(rule)) = scenario.broken {
+                repository = repository.without(rule);
+            }
             let reports = Arc::clone(&schedule.reports);
             let actor = Actor {
                 id,
@@ -300,6 +304,18 @@ impl Schedule {
                     self.tell(actor, &format!("has committed snapshot {}", at.number));
                     self.judge.committed(at)?;
                 }
+                Report::Pinned(at) => {
+                    self.tell(actor, &format!("has pinned snapshot {}", at.number));
+                    self.judge.pinned(at)?;
+                }
+                Report::Unreadable(at, error) => {
+                    self.tell(actor, &format!("cannot read {}: {error}", at.number));
+                    if !self.actors[actor].excused {
+                        self.judge.unreadable(at)?;
+                    }
+                }
+                Report::Done(what) => self.tell(actor, &what),
+                Report::Wrong(what) => return Err(format!("{} {what}", name(actor))),
                 Report::StartsOver => self.tell(actor, "starts over"),
                 Report::Failed(error) => {
                     self.tell(actor, &format!("fails: {error}"));
