@@ -9,8 +9,12 @@
 //! This is test code: it panics with the reason where anything goes wrong.
 
 mod certificates;
-mod etcd;
+mod http;
+mod process;
 mod programs;
+
+mod etcd;
+mod stores;
 
 mod disk;
 mod trace;
@@ -18,5 +22,9 @@ mod trace;
 pub use certificates::{Certificates, Pair};
 pub use disk::{Disk, Fate, Survivors};
 pub use etcd::{Etcd, EtcdOptions};
+pub use http::{Message, ask};
 pub use programs::{Release, require, require_program};
+pub use stores::{
+    Azurite, Gcs, GcsOptions, Minio, Proxy, S3, Treatment, Versitygw, VersitygwOptions, elements,
+};
 pub use trace::{Change, Traced, changes, strace};

@@ -1,5 +1,6 @@
 use std::env;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// A release of a server that tests run against, and where its programs are.
 #[derive(Debug, Clone)]
@@ -19,8 +20,7 @@ impl Release {
     }
 }
 
-/// Finds a release by the name that `servers/` gives it: `etcd` (3.6, built by `servers/etcd.sh`) or `etcd-debian`
-/// (Debian's, unpacked by `servers/etcd-debian.sh`).
+/// Finds a release by the name that `servers/` gives it: `etcd` is put in place by `servers/etcd.sh`, and so on.
 ///
 /// With `STRONGROOM_QUICK` set, as `./test quick` does, there are no servers. Otherwise
 /// looks in `STRONGROOM_ETCD_DIR` (for `etcd`), then in the cache, then, for `etcd`, in `PATH`. If it is nowhere:
@@ -75,7 +75,18 @@ fn find(name: &str) -> Option<PathBuf> {
     chosen.or_else(|| in_cache(name)).or_else(in_path)
 }
 
+/// The program by which a release is known to be whole.
+fn main_program(name: &str) -> &str {
+    match name {
+        "etcd-debian" => "etcd",
+        "azurite" => "azurite-blob",
+        name => name,
+    }
+}
+
 /// The newest `<name>-<version>` in the cache: the folder itself, or `usr/bin` in an unpacked package.
+///
+/// The newest is the one whose script ran last, which is this work tree's.
 fn in_cache(name: &str) -> Option<PathBuf> {
     let prefix = format!("{name}-");
     let mut folders: Vec<PathBuf> = cache()?
@@ -87,10 +98,17 @@ fn in_cache(name: &str) -> Option<PathBuf> {
             version(path, &prefix).is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()))
         })
         .flat_map(|path| [path.join("usr/bin"), path])
-        .filter(|folder| folder.join("etcd").is_file())
+        .filter(|folder| folder.join(main_program(name)).is_file())
         .collect();
-    folders.sort();
+    folders.sort_by_key(|folder| (modified(folder), folder.clone()));
     folders.pop()
+}
+
+fn modified(folder: &Path) -> Option<SystemTime> {
+    folder
+        .metadata()
+        .and_then(|metadata| metadata.modified())
+        .ok()
 }
 
 fn version<'a>(path: &'a Path, prefix: &str) -> Option<&'a str> {

@@ -1,0 +1,131 @@
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long a server may take until it answers.
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// A server's process on loopback, its output in a log. Killed when dropped.
+pub(crate) struct Process {
+    name: &'static str,
+    log: PathBuf,
+    port: u16,
+    child: Option<Child>,
+    command: Box<dyn Fn(u16) -> Command + Send + Sync>,
+    answers: Box<dyn Fn(u16) -> bool + Send + Sync>,
+}
+
+impl Process {
+    /// Starts what `command` makes of a free port, and waits until `answers` says that it serves there.
+    pub(crate) fn start(
+        name: &'static str,
+        log: PathBuf,
+        command: impl Fn(u16) -> Command + Send + Sync + 'static,
+        answers: impl Fn(u16) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let mut process = Self {
+            name,
+            log,
+            port: 0,
+            child: None,
+            command: Box::new(command),
+            answers: Box::new(answers),
+        };
+        let deadline = Instant::now() + DEADLINE;
+        // Another process may take the port between our closing it and the server's opening it; then the server exits at once.
+        loop {
+            process.port = free_port();
+            if process.spawn(deadline) {
+                return process;
+            }
+            assert!(Instant::now() < deadline, "{}", process.complaint());
+        }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Kills it as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may be stopped, which a kill ends too.
+            child.kill().expect("it is ours");
+            child.wait().expect("it is ours");
+        }
+    }
+
+    /// Stops it in good order.
+    pub(crate) fn stop(&mut self) {
+        self.signal("TERM");
+        let mut child = self.child.take().expect("it is running");
+        child.wait().expect("it is ours");
+    }
+
+    /// Starts it again, on the same port.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        let deadline = Instant::now() + DEADLINE;
+        while !self.spawn(deadline) {
+            assert!(Instant::now() < deadline, "{}", self.complaint());
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Lets it hang: connections are taken by the kernel, and nothing is answered until [`Self::resume`].
+    pub(crate) fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    pub(crate) fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let child = self.child.as_ref().expect("it is running");
+        let mut kill = Command::new("kill");
+        let status = kill.args([&format!("-{signal}"), &child.id().to_string()]);
+        assert!(status.status().expect("kill runs").success());
+    }
+
+    /// `false`: it ended at once.
+    fn spawn(&mut self, deadline: Instant) -> bool {
+        let log = File::create(&self.log).expect("the folder is ours");
+        let mut command = (self.command)(self.port);
+        command.stdin(Stdio::null());
+        command.stdout(log.try_clone().expect("a second handle"));
+        self.child = Some(command.stderr(log).spawn().expect("the server runs"));
+        loop {
+            let child = self.child.as_mut().expect("just started");
+            if child.try_wait().expect("it is ours").is_some() {
+                self.child = None;
+                return false;
+            }
+            if (self.answers)(self.port) {
+                return true;
+            }
+            assert!(Instant::now() < deadline, "{}", self.complaint());
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn complaint(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        format!("{} does not answer: {log}", self.name)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A port that nobody listens on at this moment.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}

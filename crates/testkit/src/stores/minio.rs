@@ -1,0 +1,98 @@
+use std::net::TcpStream;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::s3::S3;
+use crate::Release;
+use crate::process::Process;
+
+const ACCESS_KEY: &str = "root-access";
+const SECRET_KEY: &str = "root-secret";
+
+/// MinIO on one folder, with one root user. Killed when dropped, and its folder removed.
+pub struct Minio {
+    process: Process,
+    // Dropped last: the process is gone then.
+    _folder: TempDir,
+}
+
+impl Minio {
+    /// Starts an empty one and waits until it answers.
+    pub fn start(release: &Release) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let (program, root) = (release.program("minio"), folder.path().to_owned());
+        let command = move |port| {
+            let mut command = Command::new(&program);
+            command.env("MINIO_ROOT_USER", ACCESS_KEY);
+            command.env("MINIO_ROOT_PASSWORD", SECRET_KEY);
+            command.env("MINIO_BROWSER", "off");
+            command.env("MINIO_UPDATE", "off");
+            command.env("HOME", &root);
+            command.arg("server").arg(root.join("data"));
+            command.args(["--quiet", "--address", &format!("127.0.0.1:{port}")]);
+            command
+        };
+        let log = folder.path().join("log");
+        Self {
+            process: Process::start("minio", log, command, answers),
+            _folder: folder,
+        }
+    }
+
+    /// Where clients connect.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.process.port())
+    }
+
+    /// Asks it as root.
+    pub fn s3(&self) -> S3 {
+        root(format!("127.0.0.1:{}", self.process.port()))
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again on the same folder and the same port.
+    pub fn restart(&mut self) {
+        self.process.restart();
+    }
+}
+
+/// It answers long before it serves.
+fn answers(port: u16) -> bool {
+    let address = format!("127.0.0.1:{port}");
+    TcpStream::connect(&address).is_ok()
+        && root(address).request("GET", "/", "", &[], b"").status() == 200
+}
+
+fn root(address: String) -> S3 {
+    S3 {
+        address,
+        access_key: ACCESS_KEY.to_owned(),
+        secret_key: SECRET_KEY.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::require;
+
+    #[test]
+    fn it_survives_kill() {
+        let Some(release) = require("minio") else {
+            return;
+        };
+        let mut server = Minio::start(&release);
+        let s3 = server.s3();
+        s3.make_bucket("bucket");
+        s3.keep_versions("bucket");
+        assert_eq!(s3.put("bucket", "a/b", b"bytes"), 200);
+        server.kill();
+        server.restart();
+        assert_eq!(s3.get("bucket", "a/b").as_deref(), Some(&b"bytes"[..]));
+    }
+}
