@@ -6,7 +6,7 @@ use format::{
 };
 
 use crate::rules::{Rule, Rules};
-use crate::store::Name;
+use crate::store::{Name, Settled};
 use crate::view::{Trust, View};
 use crate::{Error, Repository};
 
@@ -116,7 +116,7 @@ pub(crate) async fn append_entry(
             copied: entry.copied.clone(),
             witness: entry.witness.clone(),
         };
-        let object = entry.signed.append(&log, key);
+        let object = Bytes::from(entry.signed.append(&log, key));
         if object.len() as u64 > COMMIT_MAX {
             return Err(Error::Limit {
                 what: format!("the commit {job}/{number}"),
@@ -126,7 +126,11 @@ pub(crate) async fn append_entry(
             number,
             digest: Digest::of(&object),
         };
-        if !create(repository, job, number, object).await? {
+        // Step 4. A refusal or a lost answer is settled by reading. Refused, and yet nothing is there: a prune removed it meanwhile,
+        // or the store lies. Look again.
+        let name = Name::commit(job, number);
+        let settled = repository.store.settle(&name, &object).await?;
+        if settled != Settled::Ours {
             continue;
         }
         let rule = if whole {
@@ -174,25 +178,4 @@ fn stands(view: &View, tail: u64, bases: &[CommitRef], runs: &[RunId], rules: &R
     let condemned = rules.keep(Rule::RunStands) && runs.iter().any(condemned);
     let based = !rules.keep(Rule::BaseStands) || bases.iter().all(|base| view.holds(*base));
     unbroken && !condemned && based
-}
-
-/// Step 4: whether our bytes are under that number. A refusal or a lost answer is settled by reading.
-async fn create(
-    repository: &Repository,
-    job: &JobName,
-    number: u64,
-    object: Vec<u8>,
-) -> Result<bool, Error> {
-    let name = Name::commit(job, number);
-    let object = Bytes::from(object);
-    let created = repository.store.create(&name, object.clone()).await;
-    if matches!(created, Ok(true)) {
-        return Ok(true);
-    }
-    match (repository.store.read(&name, COMMIT_MAX).await, created) {
-        (Ok(Some(found)), _) => Ok(found == object),
-        (_, Err(error)) | (Err(error), _) => Err(error),
-        // Refused, and yet nothing is there: a prune removed it meanwhile, or the store lies. Look again.
-        (Ok(None), Ok(_)) => Ok(false),
-    }
 }

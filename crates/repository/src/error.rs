@@ -4,6 +4,8 @@ use std::fmt::Display;
 use archive::WriterError;
 use format::{DescriptionError, JobName, WriterId};
 
+use crate::store::StoreFailure;
+
 /// What went wrong with a repository, and with which of its objects.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -35,8 +37,8 @@ pub enum Error {
         operation: &'static str,
         /// The object's name.
         object: String,
-        /// The store's own words.
-        source: object_store::Error,
+        /// Why, in the store's own words.
+        source: StoreFailure,
     },
     /// An object that a commit names is not there.
     #[error("{object} is missing")]
@@ -187,6 +189,11 @@ impl Error {
             Self::Shared(error) => error.is_damage(),
             _ => false,
         }
+    }
+
+    /// Whether it says that nothing was changed: the store refused.
+    pub(crate) fn is_certain(&self) -> bool {
+        matches!(self, Self::Store { source, .. } if source.is_certain())
     }
 
     /// The error itself, where several readers share it.

@@ -8,7 +8,6 @@
 //! snapshot is read, how what nobody needs is deleted, how everything is verified.
 
 mod error;
-mod folders;
 mod store;
 
 mod repository;
@@ -44,7 +43,6 @@ pub use backup::{Backup, BackupOptions, Captured, Finished, Outcome, SourceResul
 pub use compute::{Compute, Work};
 pub use effects::{Revocation, Rotation};
 pub use error::Error;
-pub use folders::create_root;
 pub use maintain::Maintenance;
 pub use prune::{Plan, Prune, PruneOptions, Pruned};
 pub use reader::{EntryReader, Select};
@@ -53,6 +51,10 @@ pub use retention::{Candidate, Period, Policy, Reason, Standing, Verdict, judge}
 #[doc(hidden)]
 pub use rules::Rule;
 pub use snapshot::Snapshot;
-pub use store::Store;
+pub use store::{
+    Account, Address, AddressError, AzAccount, AzProof, AzSecret, Bucket, GsAccount, Patience,
+    Remote, S3Account, S3Encryption, S3Key, S3Keys, SecretText, Service, Store, StoreFailure,
+    StoreFailureKind, Timing, Wait, create_root,
+};
 pub use verify::{Damage, Level, Report, verify_job};
 pub use view::{Garbage, Trust, Valid, View};

@@ -9,7 +9,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt, future::BoxFuture};
 
 use crate::pack_buffer::PackBuffers;
-use crate::store::{Name, Store};
+use crate::store::{Name, Settled, Store};
 use crate::{Compute, Error};
 
 /// Packs that are uploaded at the same time, each held in memory until it is durable.
@@ -147,15 +147,22 @@ impl Packer {
     }
 }
 
-/// Creates an object of this run. That it exists already means that two processes drew the same 128 random bits, or that
-/// somebody puts objects in our way: neither is survivable under this name.
+/// How often an object is put that the store refuses and does not have.
+const REFUSALS: usize = 3;
+
+/// Creates an object of this run; on return it is durable. That another is there means that two processes drew the same 128 random
+/// bits, or that somebody puts objects in our way: neither is survivable under this name.
 pub(crate) async fn create_new(store: &Store, name: &Name, bytes: Bytes) -> Result<(), Error> {
-    if store.create(name, bytes).await? {
-        Ok(())
-    } else {
-        Err(Error::damaged(
-            name.to_string(),
-            "it exists already, under a name that is new",
-        ))
+    for _ in 0..REFUSALS {
+        match store.settle(name, &bytes).await? {
+            Settled::Ours => return Ok(()),
+            Settled::Others => {
+                let detail = "it exists already, under a name that is new";
+                return Err(Error::damaged(name.to_string(), detail));
+            }
+            Settled::Refused => {}
+        }
     }
+    let detail = "the store says that it exists, and does not have it";
+    Err(Error::damaged(name.to_string(), detail))
 }

@@ -3,7 +3,7 @@ use format::{Description, DescriptionError, JobName, RepositoryId, SMALL_OBJECT_
 
 use crate::Error;
 use crate::rules::Rules;
-use crate::store::{Name, Store};
+use crate::store::{Name, Settled, Store};
 use crate::view::{Objects, Trust, View};
 
 /// A repository: a place whose `strongroom.json` says so.
@@ -20,7 +20,7 @@ impl Repository {
     pub async fn create(store: Store, created: String) -> Result<Self, Error> {
         let description = Description::new(RepositoryId::random(), created);
         let bytes = Bytes::from(description.encode());
-        if store.create(&Name::description(), bytes).await? {
+        if store.settle(&Name::description(), &bytes).await? == Settled::Ours {
             Ok(Self::with(store, description))
         } else {
             Err(Error::Exists {

@@ -1,33 +1,84 @@
-use std::fs::File;
-use std::io::Read as _;
+//! The one place that builds object stores, names objects, and asks for them.
+
+mod address;
+mod digest;
+mod failure;
+mod http;
+mod local;
+mod name;
+mod remote;
+mod s3;
+
 use std::ops::Range;
-use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use format::{COMMITS_MAX, JobName, Object, RunId};
-use futures::stream::BoxStream;
+use format::Object;
 use futures::{StreamExt, TryStreamExt};
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    Error as StoreError, GetOptions, GetRange, GetResultPayload, ObjectMeta, ObjectStore,
-    ObjectStoreExt, PutMode, PutOptions,
+    Attribute, AttributeValue, Attributes, Error as StoreError, GetOptions, GetRange, ObjectMeta,
+    ObjectStore, ObjectStoreExt, PutMode, PutOptions,
 };
 
-use crate::folders::Folders;
+use self::failure::is_absent;
+use self::http::Seen;
+use self::local::Folders;
 use crate::{Compute, Error};
 
-/// Bytes that come over a network in small pieces are hashed this many at a time.
-const HASHED_AT_ONCE: usize = 1 << 20;
+pub use address::{Address, AddressError, Bucket, Service};
+pub use failure::{StoreFailure, StoreFailureKind};
+pub use http::{Timing, Wait};
+pub use local::create_root;
+pub(crate) use name::Name;
+pub use remote::{Account, AzAccount, AzProof, AzSecret, GsAccount, Patience, Remote, SecretText};
+pub use s3::{S3Account, S3Encryption, S3Key, S3Keys};
+
+/// How often an object of ours is put that is neither taken nor there afterwards.
+const ATTEMPTS: usize = 3;
 
 /// An object store as strongroom uses it: create if absent, read whole or in part, list. Nothing is ever overwritten.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<dyn ObjectStore>,
     place: String,
+    creation: Creation,
     /// Of a local directory, whose folders must be durable before anything is stored in them.
     folders: Option<Arc<Folders>>,
+    /// The storage class of packs, where it is not the bucket's own.
+    pack_class: Option<AttributeValue>,
+    /// What a server told beside its answers.
+    seen: Option<Arc<Seen>>,
+}
+
+/// How an object is created only if it is absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Creation {
+    /// The store sees to it.
+    Atomic,
+    /// The store cannot, and its user promised that nobody else writes: it is looked up first.
+    SingleWriter,
+}
+
+impl Creation {
+    fn of(single_writer: bool) -> Self {
+        if single_writer {
+            Self::SingleWriter
+        } else {
+            Self::Atomic
+        }
+    }
+}
+
+/// What became of an object that should be there with certain bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// It is there with these bytes, durably.
+    Ours,
+    /// It is there with other bytes.
+    Others,
+    /// The store refused to create it, and does not have it.
+    Refused,
 }
 
 impl Store {
@@ -36,28 +87,11 @@ impl Store {
         Self {
             inner,
             place: place.into(),
+            creation: Creation::Atomic,
             folders: None,
+            pack_class: None,
+            seen: None,
         }
-    }
-
-    /// A local directory, which must exist.
-    ///
-    /// Files and the folders that name them are synced before a create returns (object_store leaves that off by
-    /// default: `apache/arrow-rs-object-store:src/local.rs`, `with_fsync`), and folders before they are used.
-    pub fn local(directory: &FilePath) -> Result<Self, Error> {
-        let place = directory.display().to_string();
-        let missing = || Error::NoRepository {
-            place: place.clone(),
-        };
-        if std::fs::metadata(directory).is_ok_and(|metadata| !metadata.is_dir()) {
-            return Err(missing());
-        }
-        let store = LocalFileSystem::new_with_prefix(directory).map_err(|_| missing())?;
-        Ok(Self {
-            inner: Arc::new(store.with_fsync(true)),
-            place,
-            folders: Some(Arc::new(Folders::below(directory.to_owned()))),
-        })
     }
 
     /// What messages call it.
@@ -65,14 +99,25 @@ impl Store {
         &self.place
     }
 
+    /// The time of the server when it answered last, as HTTP writes it. A directory has none, and neither has a server before it
+    /// answered.
+    pub fn date(&self) -> Option<String> {
+        self.seen.as_ref()?.date()
+    }
+
     /// Creates the object, durably. `false`: it exists already, and was left alone.
     ///
     /// After any other error the object may exist or not: whoever cares reads it.
     pub(crate) async fn create(&self, name: &Name, bytes: Bytes) -> Result<bool, Error> {
-        let options = PutOptions {
-            mode: PutMode::Create,
-            ..Default::default()
-        };
+        let mut options = PutOptions::default();
+        match self.creation {
+            Creation::Atomic => options.mode = PutMode::Create,
+            Creation::SingleWriter if self.size(name).await?.is_some() => return Ok(false),
+            Creation::SingleWriter => {}
+        }
+        if let Some(class) = self.pack_class.clone().filter(|_| name.is_pack()) {
+            options.attributes = Attributes::from_iter([(Attribute::StorageClass, class)]);
+        }
         self.make_folders(name)
             .map_err(|source| self.failed("create", name, source))?;
         match self.inner.put_opts(&name.0, bytes.into(), options).await {
@@ -82,11 +127,41 @@ impl Store {
         }
     }
 
+    /// Sees to it that the object is there with these bytes.
+    ///
+    /// A put whose answer is lost is a put that may be refused when it is made again: a store that says "there is one already" may mean
+    /// ours. So whatever is in the way is read. Not after an error of a directory: what can be read there need not be durable.
+    pub(crate) async fn settle(&self, name: &Name, bytes: &Bytes) -> Result<Settled, Error> {
+        let mut attempt = 1;
+        loop {
+            let created = self.create(name, bytes.clone()).await;
+            match &created {
+                Ok(true) => return Ok(Settled::Ours),
+                Err(error) if self.folders.is_some() || error.is_certain() => {
+                    return created.map(|_| Settled::Refused);
+                }
+                _ => {}
+            }
+            let found = match self.read(name, bytes.len() as u64).await {
+                // Longer than ours.
+                Err(Error::Damaged { .. }) => return Ok(Settled::Others),
+                found => found,
+            };
+            match (found, created) {
+                (Ok(Some(found)), _) if found == *bytes => return Ok(Settled::Ours),
+                (Ok(Some(_)), _) => return Ok(Settled::Others),
+                (Ok(None), Ok(_)) => return Ok(Settled::Refused),
+                (Ok(None), Err(_)) if attempt < ATTEMPTS => attempt += 1,
+                (_, Err(error)) | (Err(error), _) => return Err(error),
+            }
+        }
+    }
+
     /// The whole object, which may have at most `limit` bytes. `None`: there is none.
     pub(crate) async fn read(&self, name: &Name, limit: u64) -> Result<Option<Bytes>, Error> {
         let got = match self.inner.get_opts(&name.0, GetOptions::default()).await {
             Ok(got) => got,
-            Err(StoreError::NotFound { .. }) => return Ok(None),
+            Err(error) if is_absent(&error) => return Ok(None),
             Err(source) => return Err(self.failed("read", name, source)),
         };
         if got.meta.size > limit {
@@ -109,15 +184,10 @@ impl Store {
     ) -> Result<Option<Object>, Error> {
         let got = match self.inner.get_opts(&name.0, GetOptions::default()).await {
             Ok(got) => got,
-            Err(StoreError::NotFound { .. }) => return Ok(None),
+            Err(error) if is_absent(&error) => return Ok(None),
             Err(source) => return Err(self.failed("read", name, source)),
         };
-        let hashed = match got.payload {
-            GetResultPayload::File(file, _) => {
-                compute.run(move || digest_of_file(file, limit)).await
-            }
-            GetResultPayload::Stream(pieces) => digest_of_stream(pieces, limit, compute).await,
-        };
+        let hashed = digest::of(got.payload, limit, compute).await;
         let object = hashed.map_err(|source| self.failed("read", name, source))?;
         if object.size > limit {
             return Err(too_long(name, object.size));
@@ -136,7 +206,7 @@ impl Store {
         match read.await {
             Ok(bytes) if bytes.len() as u64 == wanted => Ok(bytes),
             Ok(_) => Err(Error::damaged(name.to_string(), "it was cut")),
-            Err(StoreError::NotFound { .. }) => Err(Error::Missing {
+            Err(error) if is_absent(&error) => Err(Error::Missing {
                 object: name.to_string(),
             }),
             Err(source) => {
@@ -159,7 +229,7 @@ impl Store {
         };
         match self.inner.get_opts(&name.0, options).await {
             Ok(got) => Ok(Some(got.meta.size)),
-            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) if is_absent(&error) => Ok(None),
             Err(source) => Err(self.failed("read", name, source)),
         }
     }
@@ -167,7 +237,8 @@ impl Store {
     /// Deletes an object, or finds that it is gone. The callers say why that is safe.
     pub(crate) async fn delete(&self, path: &Path) -> Result<(), Error> {
         match self.inner.delete(path).await {
-            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+            Ok(()) => Ok(()),
+            Err(error) if is_absent(&error) => Ok(()),
             Err(source) => Err(self.failed("delete", &Name(path.clone()), source)),
         }
     }
@@ -184,7 +255,8 @@ impl Store {
         let mut deleted = self.inner.delete_stream(paths);
         while let Some(result) = deleted.next().await {
             match result {
-                Ok(_) | Err(StoreError::NotFound { .. }) => each(),
+                Ok(_) => each(),
+                Err(error) if is_absent(&error) => each(),
                 Err(source) => return Err(self.failed("delete from", folder, source)),
             }
         }
@@ -194,7 +266,7 @@ impl Store {
     /// Removes the folder of a run whose objects are gone, where a store has folders. One that is not empty stays.
     pub(crate) fn remove_folder(&self, name: &Name) {
         if let Some(folders) = &self.folders {
-            folders.remove(FilePath::new(name.0.as_ref()));
+            folders.remove(name.0.as_ref().as_ref());
         }
     }
 
@@ -202,6 +274,14 @@ impl Store {
     pub(crate) async fn list(&self, folder: &Name) -> Result<Vec<ObjectMeta>, Error> {
         let listed = self.inner.list(Some(&folder.0)).try_collect().await;
         listed.map_err(|source| self.failed("list", folder, source))
+    }
+
+    /// Whether there is nothing at all.
+    pub async fn is_empty(&self) -> Result<bool, Error> {
+        let listed = self.inner.list(None).try_next().await;
+        let root = Name(Path::default());
+        let listed = listed.map_err(|source| self.failed("list", &root, source))?;
+        Ok(listed.is_none())
     }
 
     /// The folders directly below the root.
@@ -221,7 +301,7 @@ impl Store {
         let Some(folders) = &self.folders else {
             return Ok(());
         };
-        let made = folders.make_above(FilePath::new(name.0.as_ref()));
+        let made = folders.make_above(name.0.as_ref().as_ref());
         made.map_err(|source| StoreError::Generic {
             store: "LocalFileSystem",
             source: source.into(),
@@ -232,117 +312,11 @@ impl Store {
         Error::Store {
             operation,
             object: format!("{}/{name}", self.place),
-            source,
+            source: source.into(),
         }
     }
 }
 
 fn too_long(name: &Name, size: u64) -> Error {
     Error::damaged(name.to_string(), format!("{size} bytes are too many"))
-}
-
-fn digest_of_file(file: File, limit: u64) -> Result<Object, StoreError> {
-    let mut hasher = blake3::Hasher::new();
-    let read = hasher.update_reader(file.take(limit.saturating_add(1)));
-    read.map_err(|error| StoreError::Generic {
-        store: "file",
-        source: error.into(),
-    })?;
-    Ok(object_of(&hasher))
-}
-
-async fn digest_of_stream(
-    mut pieces: BoxStream<'_, Result<Bytes, StoreError>>,
-    limit: u64,
-    compute: &Compute,
-) -> Result<Object, StoreError> {
-    let mut hasher = blake3::Hasher::new();
-    loop {
-        let mut batch = Vec::new();
-        let mut size = 0;
-        while size < HASHED_AT_ONCE
-            && let Some(piece) = pieces.try_next().await?
-        {
-            size += piece.len();
-            batch.push(piece);
-        }
-        if batch.is_empty() || hasher.count() > limit {
-            return Ok(object_of(&hasher));
-        }
-        let hash = move || {
-            batch.iter().fold(hasher, |mut hasher, piece| {
-                hasher.update(piece);
-                hasher
-            })
-        };
-        hasher = compute.run(hash).await;
-    }
-}
-
-fn object_of(hasher: &blake3::Hasher) -> Object {
-    Object {
-        size: hasher.count(),
-        digest: hasher.finalize().into(),
-    }
-}
-
-/// The name of an object. This is the one place that makes them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Name(Path);
-
-impl Name {
-    pub(crate) fn description() -> Self {
-        Self(Path::from("strongroom.json"))
-    }
-
-    pub(crate) fn log(job: &JobName) -> Self {
-        Self(Path::from(format!("{job}/log")))
-    }
-
-    pub(crate) fn commit(job: &JobName, number: u64) -> Self {
-        Self(Path::from(format!("{job}/log/{number:012}")))
-    }
-
-    pub(crate) fn runs(job: &JobName) -> Self {
-        Self(Path::from(format!("{job}/runs")))
-    }
-
-    pub(crate) fn run(job: &JobName, run: RunId) -> Self {
-        Self(Path::from(format!("{job}/runs/{run}")))
-    }
-
-    /// `object`: `key`, `manifest`, `map`, `pack-000000`.
-    pub(crate) fn in_run(job: &JobName, run: RunId, object: &str) -> Self {
-        Self(Path::from(format!("{job}/runs/{run}/{object}")))
-    }
-
-    pub(crate) fn into_path(self) -> Path {
-        self.0
-    }
-
-    /// The run and the name within it, if this is an object of a run of `job`.
-    pub(crate) fn run_object(job: &JobName, meta: &ObjectMeta) -> Option<(RunId, String)> {
-        let mut parts = meta.location.parts();
-        let of_job = parts.next()?.as_ref() == job.as_str() && parts.next()?.as_ref() == "runs";
-        let run = parts.next()?.as_ref().parse().ok()?;
-        let object = parts.next()?.as_ref().to_owned();
-        (of_job && parts.next().is_none()).then_some((run, object))
-    }
-
-    /// The number of a commit, if this is one of `job`.
-    pub(crate) fn commit_number(job: &JobName, meta: &ObjectMeta) -> Option<u64> {
-        let text = meta.location.filename()?;
-        let number = text.parse().ok()?;
-        // Longer numbers are nobody's: format::COMMITS_MAX is the last one of twelve digits.
-        if !(1..=COMMITS_MAX).contains(&number) {
-            return None;
-        }
-        (Self::commit(job, number).0 == meta.location).then_some(number)
-    }
-}
-
-impl std::fmt::Display for Name {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(&self.0, f)
-    }
 }

@@ -362,7 +362,7 @@ async fn who_does_not_know_the_maintainer_appends_nothing() {
 #[tokio::test]
 async fn a_folder_is_cleared_of_the_runs_that_are_gone() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let store = repository::Store::local(folder.path()).expect("a folder");
+    let store = repository::Store::local(folder.path(), false).expect("a folder");
     let local = Repository::create(store, NOW.to_owned()).await;
     let mut scene = Maintained::new().await;
     scene.world.repository = local.expect("an empty folder");

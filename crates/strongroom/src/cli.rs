@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+use crate::units::Rate;
+
 pub(crate) use arguments::{
     Backup, Cat, Completions, Config, Conflict, Diff, Find, Forget, Get, History, Init, Keygen,
     Level, Man, Pattern, Pin, Prune, Restore, Show, Snapshots, Verify, Version,
@@ -44,8 +46,8 @@ pub(crate) struct Globals {
     )]
     pub(crate) config: Option<PathBuf>,
 
-    /// The repository, in place of the configured one.
-    #[arg(long, global = true, value_name = "PATH")]
+    /// The repository, in place of the configured one: a path, s3://, gs:// or az://.
+    #[arg(long, global = true, value_name = "ADDRESS")]
     pub(crate) repo: Option<String>,
 
     /// A file with an identity that opens snapshots; may be repeated.
@@ -59,6 +61,14 @@ pub(crate) struct Globals {
     /// The public key of a maintainer whose prunes to honour, 64 hexadecimal digits; may be repeated.
     #[arg(long, global = true, value_name = "HEX")]
     pub(crate) trust_maintainer: Vec<String>,
+
+    /// Upload no faster than this, like 10MiB/s.
+    #[arg(long, global = true, value_name = "RATE")]
+    pub(crate) limit_upload: Option<Rate>,
+
+    /// Let the repository's endpoint be http, where everybody on the way can read along.
+    #[arg(long, global = true)]
+    pub(crate) allow_http: bool,
 
     /// Print one JSON document, for scripts.
     #[arg(long, global = true)]

@@ -5,12 +5,15 @@ pub(crate) mod checked;
 pub(crate) mod file;
 pub(crate) mod load;
 pub(crate) mod origin;
+pub(crate) mod place;
 pub(crate) mod proxy;
 pub(crate) mod reference;
+pub(crate) mod repository;
 pub(crate) mod resolve;
 pub(crate) mod retention;
 pub(crate) mod schema;
 pub(crate) mod stored;
 
 pub(crate) use origin::Setting;
+pub(crate) use place::Place;
 pub(crate) use resolve::{Settings, resolve};

@@ -60,8 +60,8 @@ impl Exit {
             Self::NoIdentity => "no identity opens the snapshot",
             Self::Untrusted => "the writer is not trusted",
             Self::Newer => "the repository needs a newer strongroom",
-            Self::Unreachable => "a source does not answer",
-            Self::Denied => "a source, or the system, refused: password or permission",
+            Self::Unreachable => "a source or a store does not answer",
+            Self::Denied => "a source, a store or the system refused: password, key or permission",
             Self::Conflict => "something is in the way and was not overwritten",
             Self::Contended => "other backups of the job kept getting in first",
             Self::Interrupted => "interrupted",
@@ -109,7 +109,18 @@ fn of_repository(error: &repository::Error) -> Option<Exit> {
         | Kind::WriterRevoked { .. }
         | Kind::ForeignPrune { .. } => Some(Exit::Untrusted),
         Kind::Contended { .. } | Kind::NotListed { .. } => Some(Exit::Contended),
+        Kind::Store { source, .. } => of_store(source.kind()),
         _ => None,
+    }
+}
+
+fn of_store(kind: repository::StoreFailureKind) -> Option<Exit> {
+    use repository::StoreFailureKind as Kind;
+    match kind {
+        Kind::Unreachable => Some(Exit::Unreachable),
+        Kind::Denied => Some(Exit::Denied),
+        Kind::NoBucket | Kind::Elsewhere => Some(Exit::NoRepository),
+        Kind::Other => None,
     }
 }
 

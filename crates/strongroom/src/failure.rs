@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use repository::{StoreFailure, StoreFailureKind};
+
 use crate::exit::Exit;
 
 /// Usable as an error of its own and as context around another (`.context(Failure::new(…))`).
@@ -48,9 +50,39 @@ pub(crate) fn hint_of(error: &anyhow::Error) -> Option<&str> {
     let outermost = error
         .downcast_ref::<Failure>()
         .and_then(|failure| failure.hint.as_deref());
-    outermost.or_else(|| {
-        error
+    let below = || {
+        let mut failures = error
             .chain()
-            .find_map(|cause| cause.downcast_ref::<Failure>()?.hint.as_deref())
+            .filter_map(|cause| cause.downcast_ref::<Failure>());
+        failures.find_map(|failure| failure.hint.as_deref())
+    };
+    outermost.or_else(below).or_else(|| {
+        let mut stores = error
+            .chain()
+            .filter_map(|cause| cause.downcast_ref::<StoreFailure>());
+        stores.find_map(of_store)
     })
+}
+
+/// What to look at when a bucket cannot be used. Whoever has a directory knows.
+fn of_store(failure: &StoreFailure) -> Option<&'static str> {
+    if !failure.is_remote() {
+        return None;
+    }
+    match failure.kind() {
+        StoreFailureKind::Unreachable => Some(
+            "is the endpoint right, and can this host reach it? `strongroom config` says what is in force; docs/stores.md",
+        ),
+        StoreFailureKind::Denied => Some(
+            "are these the right keys, and do they have the rights that docs/stores.md lists? `strongroom config` says where they \
+             come from",
+        ),
+        StoreFailureKind::NoBucket => Some(
+            "make the bucket first, for strongroom makes none; or the address, the endpoint or the region is another one's",
+        ),
+        StoreFailureKind::Elsewhere => {
+            Some("say in the configuration where the bucket is: `region`, or `endpoint`")
+        }
+        StoreFailureKind::Other => None,
+    }
 }

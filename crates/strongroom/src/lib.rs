@@ -15,6 +15,7 @@ mod commands;
 mod processors;
 mod session;
 mod sources;
+mod stores;
 mod trust;
 mod wanted;
 
@@ -102,7 +103,12 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
 /// What is in force, from the configuration and the command line.
 fn settings(globals: &Globals) -> anyhow::Result<Settings> {
     let found = config::load::find(globals.config.as_deref())?;
-    Ok(config::resolve(found, globals)?)
+    let mut settings = config::resolve(found, globals)?;
+    if let Some(place) = &mut settings.repository {
+        place.complete(|name| std::env::var(name).ok());
+        place.check()?;
+    }
+    Ok(settings)
 }
 
 /// Runs a command that needs the repository, until it ends or is interrupted. Dropping it is what cancels it: what it was

@@ -11,12 +11,13 @@ use repository::{Compute, Repository, Snapshot, Store, Trust, Valid, View};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use crate::config::Settings;
+use crate::config::{Place, Settings};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::names::{SnapshotName, Which, nearest};
 use crate::output::Output;
 use crate::processors;
+use crate::stores;
 
 /// A key file or an identity file of this size is something else.
 const KEY_FILE_MAX: u64 = 64 * 1024;
@@ -63,22 +64,22 @@ impl Session {
         }
     }
 
-    /// The directory of the repository, wherever it was said.
-    pub(crate) fn place(&self) -> anyhow::Result<&Path> {
-        let place = self
-            .settings
-            .repository
-            .as_ref()
-            .map(|setting| setting.value.as_path());
-        place.ok_or_else(|| {
+    /// The place of the repository, wherever it was said.
+    pub(crate) fn place(&self) -> anyhow::Result<&Place> {
+        self.settings.repository.as_ref().ok_or_else(|| {
             Failure::usage("it is not known where the repository is")
-                .hint("say --repo PATH, or `repository: PATH` in strongroom.yaml")
+                .hint("say --repo ADDRESS, or `repository: ADDRESS` in strongroom.yaml: a path, s3://, gs:// or az://")
                 .into()
         })
     }
 
+    /// The store of the repository.
+    pub(crate) fn store(&self) -> anyhow::Result<Store> {
+        stores::store(self.place()?).map_err(with_hint_below)
+    }
+
     pub(crate) async fn open(&self) -> anyhow::Result<Repository> {
-        let store = Store::local(self.place()?).map_err(with_hint)?;
+        let store = self.store()?;
         Repository::open(store).await.map_err(with_hint)
     }
 
@@ -223,12 +224,20 @@ pub(crate) fn read_key_file(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
+/// The same, for an error of the library that came along with others.
+fn with_hint_below(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<repository::Error>() {
+        Ok(error) => with_hint(error),
+        Err(error) => error,
+    }
+}
+
 /// Says what to type next, which the library cannot know.
 pub(crate) fn with_hint(error: repository::Error) -> anyhow::Error {
     let hinted = match error.kind() {
         repository::Error::NoRepository { .. } => {
             Failure::new(Exit::NoRepository, error.to_string())
-                .hint("strongroom init, or say with --repo PATH where it is")
+                .hint("strongroom init, or say with --repo ADDRESS where it is")
         }
         repository::Error::Untrusted { writer, snapshot } => Failure::new(
             Exit::Untrusted,

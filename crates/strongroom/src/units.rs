@@ -178,6 +178,71 @@ impl fmt::Display for Size {
     }
 }
 
+/// Bytes in a second: `10MiB/s`, `500KB/s`. Not nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate(u64);
+
+/// Why a text is not a rate.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not a rate; write it like 10MiB/s or 500KB/s")]
+pub(crate) struct RateError(String);
+
+impl Rate {
+    pub(crate) fn bytes_per_second(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromStr for Rate {
+    type Err = RateError;
+
+    fn from_str(text: &str) -> Result<Self, RateError> {
+        let size = text.trim().strip_suffix("/s").unwrap_or(text);
+        match parse_size(size.trim()) {
+            Some(bytes) if bytes > 0 => Ok(Self(bytes)),
+            _ => Err(RateError(text.chars().take(64).collect())),
+        }
+    }
+}
+
+impl fmt::Display for Rate {
+    /// Exact; parses back to the same.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+        let whole = UNITS.iter().find(|(unit, _)| self.0.is_multiple_of(*unit));
+        let (unit, name) = whole.copied().unwrap_or((1, "B"));
+        write!(f, "{}{name}/s", self.0 / unit)
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Rate {
+    fn schema_name() -> Cow<'static, str> {
+        "Rate".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "Bytes in a second: 10MiB/s, 500KB/s.",
+            "examples": ["10MiB/s"],
+        })
+    }
+}
+
 /// The time now, RFC 3339, to the millisecond: enough to tell captures apart, and short to read.
 pub(crate) fn now() -> String {
     format!("{:.3}", Timestamp::now())

@@ -44,10 +44,18 @@ impl World {
     }
 
     pub async fn on(store: Arc<dyn ObjectStore>) -> Self {
-        let repository =
-            Repository::create(Store::new(Arc::clone(&store), "memory"), NOW.to_owned())
-                .await
-                .expect("an empty store takes a repository");
+        Self::with(Store::new(Arc::clone(&store), "memory"), store).await
+    }
+
+    /// In a real place. `store` stays empty: what is there is not for tests to touch.
+    pub async fn at(place: Store) -> Self {
+        Self::with(place, Arc::new(InMemory::new())).await
+    }
+
+    async fn with(place: Store, store: Arc<dyn ObjectStore>) -> Self {
+        let repository = Repository::create(place, NOW.to_owned())
+            .await
+            .expect("an empty store takes a repository");
         let (secret, recipient) = generate_identity();
         let mut identities = Identities::none();
         identities

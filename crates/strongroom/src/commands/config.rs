@@ -6,9 +6,10 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::config::place::KeyId;
 use crate::config::resolve::{Command, Etcd, Files, Job, Kind, Tls};
 use crate::config::retention::Retention;
-use crate::config::{Setting, Settings};
+use crate::config::{Place, Setting, Settings};
 
 /// Every setting in force, in the order of the file.
 #[derive(Serialize)]
@@ -29,9 +30,9 @@ struct Line {
 /// Lists `settings`. No secret is read for this.
 pub(crate) fn config(settings: &Settings) -> InForce {
     let mut listing = Listing::default();
-    listing.optional("repository", settings.repository.as_ref(), |path| {
-        path_value(path)
-    });
+    if let Some(place) = &settings.repository {
+        listing.place("repository", place);
+    }
     listing.list("recipients", &settings.recipients, |text| json!(text));
     listing.optional("writer_key", settings.writer_key.as_ref(), |path| {
         path_value(path)
@@ -68,6 +69,73 @@ struct Listing {
 }
 
 impl Listing {
+    fn place(&mut self, key: &str, place: &Place) {
+        let options = &place.options;
+        self.one(key, &place.address, |address| json!(address.to_string()));
+        let key = |name: &str| format!("{key}.{name}");
+        self.optional(&key("endpoint"), options.endpoint.as_ref(), |text| {
+            json!(text)
+        });
+        self.optional(&key("allow_http"), options.allow_http.as_ref(), |value| {
+            json!(value)
+        });
+        self.optional(&key("ca"), options.ca.as_ref(), |path| path_value(path));
+        self.optional(&key("region"), options.region.as_ref(), |text| json!(text));
+        self.optional(&key("path_style"), options.path_style.as_ref(), |value| {
+            json!(value)
+        });
+        self.optional(
+            &key("access_key_id"),
+            options.access_key_id.as_ref(),
+            |id| match id {
+                KeyId::Text(text) => json!(text),
+                KeyId::Reference(reference) => json!(reference),
+            },
+        );
+        for (name, reference) in [
+            ("secret_access_key", &options.secret_access_key),
+            ("session_token", &options.session_token),
+            ("sse_customer_key", &options.sse_customer_key),
+            ("service_account", &options.service_account),
+            ("account_key", &options.account_key),
+            ("sas", &options.sas),
+        ] {
+            self.optional(&key(name), reference.as_ref(), |reference| json!(reference));
+        }
+        let process = options.credential_process.as_ref();
+        self.optional(&key("credential_process"), process, |words| json!(words));
+        for (name, text) in [
+            ("sse", &options.sse),
+            ("sse_kms_key", &options.sse_kms_key),
+            ("storage_class", &options.storage_class),
+            ("account", &options.account),
+        ] {
+            self.optional(&key(name), text.as_ref(), |text| json!(text));
+        }
+        self.optional(&key("timeout"), options.timeout.as_ref(), |period| {
+            json!(period)
+        });
+        self.optional(&key("retries"), options.retries.as_ref(), |count| {
+            json!(count)
+        });
+        self.optional(&key("deadline"), options.deadline.as_ref(), |period| {
+            json!(period)
+        });
+        self.optional(
+            &key("limit_upload"),
+            options.limit_upload.as_ref(),
+            |rate| json!(rate),
+        );
+        self.optional(
+            &key("single_writer"),
+            options.single_writer.as_ref(),
+            |value| json!(value),
+        );
+        self.optional(&key("keys"), options.platform.as_ref(), |platform| {
+            json!(platform.to_string())
+        });
+    }
+
     fn job(&mut self, key: &str, job: &Job) {
         for (index, source) in job.sources.iter().enumerate() {
             let key = format!("{key}.sources[{index}]");

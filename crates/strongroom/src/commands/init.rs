@@ -4,9 +4,10 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::Context as _;
-use repository::{Repository, Store};
+use repository::Repository;
 use serde::Serialize;
 
+use crate::config::Place;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -18,13 +19,19 @@ pub(crate) struct NewRepository {
     id: String,
 }
 
-/// Makes a repository in an empty directory, which is made too if it does not exist.
+/// Makes a repository in an empty directory, which is made too if it does not exist, or in an empty part of a bucket.
 pub(crate) async fn init(session: &Session) -> anyhow::Result<NewRepository> {
     let place = session.place()?;
-    let named = || format!("make the repository {}", place.display());
-    repository::create_root(place).with_context(named)?;
-    let store = Store::local(place)?;
-    if !is_empty(place).with_context(named)? {
+    let named = || format!("make the repository {}", place.address.value);
+    if let Some(directory) = place.directory() {
+        repository::create_root(directory).with_context(named)?;
+    }
+    let store = session.store()?;
+    let empty = match place.directory() {
+        Some(directory) => is_empty(directory).with_context(named)?,
+        None => store.is_empty().await?,
+    };
+    if !empty {
         // A repository that is there, or a newer one, says so itself.
         Repository::open(store.clone())
             .await
@@ -56,13 +63,15 @@ fn is_empty(place: &Path) -> std::io::Result<bool> {
     Ok(true)
 }
 
-fn not_empty(place: &Path) -> Failure {
-    let message = format!(
-        "the directory {} is not empty, and no repository",
-        place.display()
-    );
-    Failure::new(Exit::Conflict, message)
-        .hint("choose a directory that is empty, or does not exist")
+fn not_empty(place: &Place) -> Failure {
+    let address = &place.address.value;
+    if place.directory().is_some() {
+        let message = format!("the directory {address} is not empty, and no repository");
+        return Failure::new(Exit::Conflict, message)
+            .hint("choose a directory that is empty, or does not exist");
+    }
+    let message = format!("there are objects below {address}, and no repository");
+    Failure::new(Exit::Conflict, message).hint("choose a prefix below which there is nothing")
 }
 
 impl fmt::Display for NewRepository {

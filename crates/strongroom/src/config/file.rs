@@ -3,17 +3,15 @@
 //! The doc comments become the descriptions in `docs/schema/strongroom.schema.json`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::origin::At;
 use super::proxy::Proxy;
 use super::reference::{Environment, Reference};
+use super::repository::Repository;
 use crate::units::Period;
 
 /// The configuration of strongroom.
@@ -21,7 +19,7 @@ use crate::units::Period;
 #[serde(deny_unknown_fields)]
 #[schemars(title = "strongroom.yaml")]
 pub(crate) struct File {
-    /// Where snapshots rest: a directory. Relative paths, here and below, are relative to this file.
+    /// Where snapshots rest. Relative paths, here and below, are relative to this file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) repository: Option<At<Repository>>,
     /// The public keys that snapshots are sealed to, as `strongroom keygen` or `age-keygen` prints them. At least one.
@@ -49,55 +47,6 @@ pub(crate) struct File {
     /// The jobs by name: 1 to 63 of a-z, 0-9, '-' and '_', starting with a letter or a digit.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) jobs: BTreeMap<String, At<Job>>,
-}
-
-/// A place for snapshots: `PATH`, or `{path: PATH}`.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(with = "RepositoryForms")]
-pub(crate) struct Repository {
-    pub(crate) path: String,
-}
-
-#[derive(JsonSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "describes the two forms in the schema")]
-enum RepositoryForms {
-    Path(String),
-    Table(RepositoryTable),
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct RepositoryTable {
-    /// A directory.
-    path: String,
-}
-
-impl<'de> Deserialize<'de> for Repository {
-    // By hand, because an untagged enum would lose the line of a mistake and the name of an unknown key.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Forms;
-        impl<'de> Visitor<'de> for Forms {
-            type Value = Repository;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a path, or a map with the key `path`")
-            }
-
-            fn visit_str<E>(self, path: &str) -> Result<Repository, E> {
-                Ok(Repository {
-                    path: path.to_owned(),
-                })
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Repository, A::Error> {
-                let table = RepositoryTable::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Repository { path: table.path })
-            }
-        }
-        deserializer.deserialize_any(Forms)
-    }
 }
 
 /// A set of sources that are captured together into one snapshot.

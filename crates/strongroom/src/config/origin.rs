@@ -16,6 +16,17 @@ pub(crate) struct At<T> {
     pub(crate) column: u64,
 }
 
+impl<T> At<T> {
+    /// Where it stands, without it.
+    pub(crate) fn place(&self) -> At<()> {
+        At {
+            value: (),
+            line: self.line,
+            column: self.column,
+        }
+    }
+}
+
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<T>::deserialize(deserializer)?;
@@ -55,6 +66,8 @@ pub(crate) enum Origin {
     Default,
     /// A flag of the command line.
     Flag(&'static str),
+    /// A variable of the environment.
+    Variable(&'static str),
     /// The configuration.
     File {
         path: Arc<PathBuf>,
@@ -77,7 +90,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::Flag(flag) => f.write_str(flag),
+            Self::Flag(name) | Self::Variable(name) => f.write_str(name),
             Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
         }
     }

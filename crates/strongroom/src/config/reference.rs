@@ -48,7 +48,7 @@ pub(crate) enum Reference {
 pub(crate) struct ReferenceError;
 
 impl Reference {
-    pub(super) fn parse(text: &str) -> Result<Self, ReferenceError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ReferenceError> {
         let (scheme, rest) = text.split_once(':').ok_or(ReferenceError)?;
         match scheme {
             _ if rest.trim().is_empty() => Err(ReferenceError),

@@ -1,6 +1,8 @@
 //! What the file and the command line mean together: validated settings, each with its origin. Nothing is opened and no
 //! secret is read for this, so that all of it is done before anything runs.
 
+mod place;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use jiff::tz::TimeZone;
 
 use super::file::{self, File};
 use super::origin::{At, Origin, Setting, beside};
+use super::place::Place;
 use super::proxy::Proxy;
 use super::reference::{Environment, Reference};
 use super::retention::{self, Retention};
@@ -30,7 +33,7 @@ const COMMAND_ENTRY: &str = "output";
 pub(crate) struct Settings {
     /// The configuration that was read, if there is one.
     pub(crate) file: Option<Arc<PathBuf>>,
-    pub(crate) repository: Option<Setting<PathBuf>>,
+    pub(crate) repository: Option<Place>,
     pub(crate) recipients: Vec<Setting<String>>,
     pub(crate) writer_key: Option<Setting<PathBuf>>,
     pub(crate) trusted_writers: Vec<Setting<WriterId>>,
@@ -138,16 +141,24 @@ pub(crate) fn resolve(
     settings.file = path;
     settings.configuration = configuration.unwrap_or_default();
     command_line(&mut settings, globals)?;
+    if let Some(place) = &settings.repository {
+        place.check()?;
+    }
     Ok(settings)
 }
 
 fn command_line(settings: &mut Settings, globals: &Globals) -> Result<(), Failure> {
-    if let Some(place) = &globals.repo {
-        let path =
-            directory(place).map_err(|message| Failure::usage(format!("--repo: {message}")))?;
-        let path = std::path::absolute(path)
-            .map_err(|_| Failure::usage("there is no working directory"))?;
-        settings.repository = Some(Setting::flag("--repo", path));
+    if let Some(text) = &globals.repo {
+        settings.repository = Some(Place::of_flag("--repo", text)?);
+    }
+    if let Some(place) = &mut settings.repository {
+        let options = &mut place.options;
+        if globals.allow_http {
+            options.allow_http = Some(Setting::flag("--allow-http", true));
+        }
+        if let Some(rate) = globals.limit_upload {
+            options.limit_upload = Some(Setting::flag("--limit-upload", rate));
+        }
     }
     if !globals.identity.is_empty() {
         settings.identities = globals
@@ -196,7 +207,7 @@ impl Resolver {
         Ok(Settings {
             file: None,
             configuration: String::new(),
-            repository: file.repository.map(|at| self.repository(&at)).transpose()?,
+            repository: file.repository.map(|at| self.place(at)).transpose()?,
             recipients: self.all(file.recipients, recipient)?,
             writer_key: file.writer_key.map(|at| self.path(&at)).transpose()?,
             trusted_writers: self.all(file.trusted_writers, public_key)?,
@@ -216,11 +227,6 @@ impl Resolver {
         })
     }
 
-    fn repository(&self, at: &At<file::Repository>) -> Result<Setting<PathBuf>, Failure> {
-        let path = directory(&at.value.path).map_err(|message| self.wrong(at, message))?;
-        Ok(self.setting(at, beside(&self.path, &path)))
-    }
-
     fn job(&self, name: &str, at: At<file::Job>) -> Result<(JobName, Job), Failure> {
         check_name(name).map_err(|error| self.wrong(&at, error.to_string()))?;
         if at.value.sources.is_empty() {
@@ -229,21 +235,14 @@ impl Resolver {
         let mut names = BTreeSet::new();
         let mut sources = Vec::new();
         for source in at.value.sources {
-            let (line, column) = (source.line, source.column);
+            let place = source.place();
             let source = self.source(source)?;
             if !names.insert(source.name.value.clone()) {
                 let message = format!(
                     "the job {name} has two sources named `{}`; give one of them another name",
                     source.name.value
                 );
-                return Err(self.wrong(
-                    &At {
-                        value: (),
-                        line,
-                        column,
-                    },
-                    message,
-                ));
+                return Err(self.wrong(&place, message));
             }
             sources.push(source);
         }
@@ -298,11 +297,7 @@ impl Resolver {
     }
 
     fn source(&self, at: At<file::Source>) -> Result<SourceSettings, Failure> {
-        let place = At {
-            value: (),
-            line: at.line,
-            column: at.column,
-        };
+        let place = at.place();
         let kind = match (at.value.files, at.value.etcd, at.value.command) {
             (Some(files), None, None) => Kind::Files(self.files(files, &place)?),
             (None, Some(etcd), None) => Kind::Etcd(Box::new(self.etcd(etcd, &place)?)),
@@ -464,18 +459,6 @@ impl Resolver {
             message.as_ref()
         ))
     }
-}
-
-/// A place for a repository: today a directory. What looks like a URL is refused without repeating it: it may hold a key.
-fn directory(place: &str) -> Result<PathBuf, String> {
-    if let Some((scheme, _)) = place.split_once("://") {
-        let scheme: String = scheme.chars().take(16).collect();
-        return Err(format!(
-            "the repository is a {scheme}:// address, and this version keeps repositories in directories only; write a path"
-        ));
-    }
-    check_path(Path::new(place))?;
-    Ok(PathBuf::from(place))
 }
 
 fn check_path(path: &Path) -> Result<(), String> {

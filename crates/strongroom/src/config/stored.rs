@@ -71,7 +71,7 @@ mod tests {
             let first = resolve(Some((path, file)), &Globals::default()).expect("resolves");
             let second = settings(&first.configuration);
             let second = second.unwrap_or_else(|error| panic!("{c:?}: {error}"));
-            let place = |settings: Settings| settings.repository.map(|place| place.value);
+            let place = |settings: Settings| settings.repository.map(|place| place.address.value);
             assert_eq!(place(second), place(first), "{c:?}");
         }
     }

@@ -304,7 +304,7 @@ impl Reader {
     }
 
     async fn read(&self) -> Result<Vec<Contents>, Error> {
-        let repository = Repository::open(Store::local(&self.place)?).await?;
+        let repository = Repository::open(Store::local(&self.place, false)?).await?;
         let job = "prod".parse().expect("a job name");
         let (trust, compute) = (&self.trust, Compute::inline());
         let report = verify_job(&repository, &job, trust, Level::Data, &compute, &|_| ()).await?;

@@ -3,7 +3,37 @@ use std::fs::{DirBuilder, File};
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+
+use object_store::local::LocalFileSystem;
+
+use super::{Creation, Store};
+
+impl Store {
+    /// A local directory, which must exist.
+    ///
+    /// Files and the folders that name them are synced before a create returns (object_store leaves that off by
+    /// default: `apache/arrow-rs-object-store:src/local.rs`, `with_fsync`), and folders before they are used.
+    ///
+    /// An object is created if absent by a hard link. Some file systems have none: there a `single_writer` promises that nobody else
+    /// writes.
+    pub fn local(directory: &Path, single_writer: bool) -> std::result::Result<Self, crate::Error> {
+        let place = directory.display().to_string();
+        let missing = || crate::Error::NoRepository {
+            place: place.clone(),
+        };
+        if std::fs::metadata(directory).is_ok_and(|metadata| !metadata.is_dir()) {
+            return Err(missing());
+        }
+        let store = LocalFileSystem::new_with_prefix(directory).map_err(|_| missing())?;
+        let store = Self::new(Arc::new(store.with_fsync(true)), place);
+        Ok(Self {
+            folders: Some(Arc::new(Folders::below(directory.to_owned()))),
+            creation: Creation::of(single_writer),
+            ..store
+        })
+    }
+}
 
 /// The folders of a local repository: none takes an object before its own name, and those of the folders above it, are durable.
 ///

@@ -1,0 +1,281 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder, split_sas};
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::prefix::PrefixStore;
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use zeroize::Zeroizing;
+
+use super::address::Bucket;
+use super::failure::{StoreFailure, StoreFailureKind};
+use super::http::{Http, Seen, Timing, tls};
+use super::s3::S3Account;
+use super::{Creation, Store};
+use crate::Error;
+
+/// A text that is wiped when dropped, and has no `Debug`.
+pub type SecretText = Zeroizing<String>;
+
+/// A part of a bucket, and all that it takes to use it. Nothing is read from the environment for it.
+pub struct Remote {
+    /// Which.
+    pub bucket: Bucket,
+    /// Who we are there.
+    pub account: Account,
+    /// The server, where it is not the service's own: `https://HOST:PORT`.
+    pub endpoint: Option<String>,
+    /// Whether the endpoint may be `http://`, where everybody on the way reads who we are.
+    pub allow_http: bool,
+    /// PEM: the authorities that may sign the server's certificate. The system's, if left out.
+    pub authorities: Option<Vec<u8>>,
+    /// How long to wait, and how often.
+    pub patience: Patience,
+    /// The storage class of packs. Everything else is read too often for any but the bucket's own.
+    pub storage_class: Option<String>,
+    /// The store does not know "create if absent", and whoever configured this promises that nobody else writes.
+    pub single_writer: bool,
+    /// Sleep, and the pace of uploads.
+    pub timing: Timing,
+}
+
+/// Who we are to a service.
+pub enum Account {
+    /// Amazon's, and everybody else's who speaks S3.
+    S3(S3Account),
+    /// Google's.
+    Gs(GsAccount),
+    /// Azure's.
+    Az(AzAccount),
+}
+
+/// Who we are to Google Cloud Storage.
+pub enum GsAccount {
+    /// The JSON key of a service account.
+    Key(SecretText),
+    /// The file that Google calls application default credentials.
+    File(String),
+    /// What Google's tools left in the home directory, or else what the machine's metadata server says.
+    Machine,
+}
+
+/// Who we are to Azure Blob Storage.
+pub struct AzAccount {
+    /// The storage account.
+    pub name: String,
+    /// What proves that we may use it.
+    pub proof: AzProof,
+}
+
+/// What proves to Azure that we may use a storage account.
+pub enum AzProof {
+    /// The account's key.
+    Key(SecretText),
+    /// A shared access signature.
+    Signature(SecretText),
+    /// A registered application with a secret, or with a token that the platform renews in a file.
+    Application {
+        /// Its directory.
+        tenant: String,
+        /// Its id.
+        client: String,
+        /// How it says that it is that.
+        secret: AzSecret,
+        /// Where tokens are made, if not at Microsoft's usual place.
+        authority: Option<String>,
+    },
+    /// What the machine's metadata server says.
+    Machine,
+}
+
+/// How an application proves to Azure what it is.
+pub enum AzSecret {
+    /// By a secret.
+    Text(SecretText),
+    /// By a token in a file.
+    TokenFile(String),
+}
+
+/// How long a store is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How long nothing at all may move.
+    pub timeout: Duration,
+    /// How often a request is made again.
+    pub retries: usize,
+    /// How long after the first attempt of an operation the last one may start.
+    pub deadline: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(30),
+            retries: 10,
+            deadline: Duration::from_mins(3),
+        }
+    }
+}
+
+impl Patience {
+    pub(super) fn retry(&self) -> RetryConfig {
+        RetryConfig {
+            backoff: BackoffConfig::default(),
+            max_retries: self.retries,
+            retry_timeout: self.deadline,
+        }
+    }
+}
+
+/// What every service's store is built with.
+pub(super) struct Common {
+    pub(super) http: Http,
+    pub(super) options: ClientOptions,
+    pub(super) retry: RetryConfig,
+}
+
+impl Store {
+    /// A part of a bucket. Nothing is asked of the server for this.
+    pub fn remote(remote: Remote) -> Result<Self, Error> {
+        let place = remote.bucket.to_string();
+        build(remote).map_err(|source| Error::Store {
+            operation: "use",
+            object: place,
+            source,
+        })
+    }
+}
+
+fn build(remote: Remote) -> Result<Store, StoreFailure> {
+    let Remote {
+        bucket,
+        account,
+        endpoint,
+        ..
+    } = remote;
+    let plain = endpoint
+        .as_deref()
+        .is_some_and(|endpoint| endpoint.starts_with("http://"));
+    if plain && !remote.allow_http {
+        return Err(StoreFailure::new(
+            StoreFailureKind::Other,
+            "the endpoint is http, which shows everybody on the way what is sent",
+        ));
+    }
+    let common = Common {
+        http: Http {
+            tls: tls(remote.authorities.as_deref())?,
+            timing: remote.timing,
+            idle_timeout: remote.patience.timeout,
+            longest_pause: remote.patience.deadline.min(Duration::from_mins(1)),
+            seen: Arc::new(Seen::default()),
+        },
+        options: ClientOptions::new().with_allow_http(remote.allow_http),
+        retry: remote.patience.retry(),
+    };
+    let (store, seen) = (
+        common.store(&bucket, endpoint, account, remote.single_writer)?,
+        common.http.seen,
+    );
+    let inner: Arc<dyn ObjectStore> = if bucket.prefix.as_ref().is_empty() {
+        store
+    } else {
+        Arc::new(PrefixStore::new(store, bucket.prefix.clone()))
+    };
+    Ok(Store {
+        inner,
+        place: bucket.to_string(),
+        folders: None,
+        creation: Creation::of(remote.single_writer),
+        pack_class: remote.storage_class.map(Into::into),
+        seen: Some(seen),
+    })
+}
+
+impl Common {
+    fn store(
+        &self,
+        bucket: &Bucket,
+        endpoint: Option<String>,
+        account: Account,
+        single_writer: bool,
+    ) -> Result<Arc<dyn ObjectStore>, StoreFailure> {
+        Ok(match account {
+            Account::S3(account) => {
+                Arc::new(account.build(self, bucket, endpoint, single_writer)?)
+            }
+            Account::Gs(account) => self.google(bucket, endpoint, account)?,
+            Account::Az(account) => self.azure(bucket, endpoint, account)?,
+        })
+    }
+
+    fn google(
+        &self,
+        bucket: &Bucket,
+        endpoint: Option<String>,
+        account: GsAccount,
+    ) -> Result<Arc<dyn ObjectStore>, StoreFailure> {
+        let mut builder = GoogleCloudStorageBuilder::new()
+            .with_bucket_name(&bucket.name)
+            .with_http_connector(self.http.clone())
+            .with_client_options(self.options.clone())
+            .with_retry(self.retry.clone());
+        if let Some(endpoint) = endpoint {
+            builder = builder.with_base_url(endpoint.trim_end_matches('/'));
+        }
+        builder = match account {
+            GsAccount::Key(key) => builder.with_service_account_key(key.as_str()),
+            GsAccount::File(path) => builder.with_application_credentials(path),
+            GsAccount::Machine => builder,
+        };
+        Ok(Arc::new(builder.build()?))
+    }
+
+    fn azure(
+        &self,
+        bucket: &Bucket,
+        endpoint: Option<String>,
+        account: AzAccount,
+    ) -> Result<Arc<dyn ObjectStore>, StoreFailure> {
+        let mut builder = MicrosoftAzureBuilder::new()
+            .with_account(account.name)
+            .with_container_name(&bucket.name)
+            .with_http_connector(self.http.clone())
+            .with_client_options(self.options.clone())
+            .with_retry(self.retry.clone());
+        if let Some(endpoint) = endpoint {
+            builder = builder.with_endpoint(endpoint);
+        }
+        builder = match account.proof {
+            AzProof::Key(key) => builder.with_access_key(key.as_str()),
+            AzProof::Signature(signature) => {
+                let pairs = split_sas(&signature).map_err(|_| {
+                    StoreFailure::new(
+                        StoreFailureKind::Other,
+                        "the shared access signature is none: it looks like sv=…&sp=…&sig=…",
+                    )
+                })?;
+                builder.with_sas_authorization(pairs)
+            }
+            AzProof::Application {
+                tenant,
+                client,
+                secret,
+                authority,
+            } => {
+                if let Some(authority) = authority {
+                    builder = builder.with_authority_host(authority);
+                }
+                builder = builder.with_tenant_id(tenant).with_client_id(client);
+                match secret {
+                    AzSecret::Text(secret) => builder.with_client_secret(secret.as_str()),
+                    AzSecret::TokenFile(path) => {
+                        builder.with_config(AzureConfigKey::FederatedTokenFile, path)
+                    }
+                }
+            }
+            AzProof::Machine => builder,
+        };
+        Ok(Arc::new(builder.build()?))
+    }
+}

@@ -1,0 +1,7 @@
+//! The repository on object stores: versitygw and MinIO for S3, Azurite, and a fake of Google's.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod faults;
+mod server;
+mod work;
