@@ -146,12 +146,18 @@ impl HttpService for Client {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let movement = Arc::new(Movement::default());
         let bodiless = *request.method() == Method::HEAD;
+        let repeatable = is_conditional(request.headers());
         let request = self.outgoing(request, &movement)?;
         let answered = Box::pin(self.client.execute(request));
         let stalled = Box::pin(self.stall(&movement));
-        let response: Response<reqwest::Body> = match select(answered, stalled).await {
-            Either::Left((answered, _)) => answered.map_err(of_reqwest)?.into(),
-            Either::Right(((), _)) => return Err(stood_still()),
+        let answered = match select(answered, stalled).await {
+            Either::Left((answered, _)) => answered.map_err(of_reqwest),
+            Either::Right(((), _)) => Err(stood_still()),
+        };
+        let response: Response<reqwest::Body> = match answered {
+            Ok(response) => response.into(),
+            Err(error) if repeatable => return Err(unsent(error)),
+            Err(error) => return Err(error),
         };
         self.http.seen.note(response.headers());
         self.pause_as_asked(&response).await;
@@ -345,6 +351,23 @@ struct StoodStill;
 
 fn stood_still() -> HttpError {
     HttpError::new(HttpErrorKind::Timeout, StoodStill)
+}
+
+/// Whether it puts an object if there is none. To make such a request again is safe, for whoever is told that there is one already
+/// looks whose it is (`Store::settle`).
+fn is_conditional(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::IF_NONE_MATCH)
+        || headers.contains_key("x-goog-if-generation-match")
+}
+
+/// object_store makes a put again only if it believes that it was not sent.
+fn unsent(error: HttpError) -> HttpError {
+    match error.kind() {
+        HttpErrorKind::Interrupted | HttpErrorKind::Timeout => {
+            HttpError::new(HttpErrorKind::Request, error)
+        }
+        _ => error,
+    }
 }
 
 /// What object_store may do about it: ask again where nothing was sent, and only what may be asked twice otherwise.

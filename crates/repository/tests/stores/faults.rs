@@ -66,7 +66,10 @@ async fn survives(decide: impl Fn(&Message) -> Treatment + Send + Sync + 'static
     let Some(faulty) = Faulty::start(decide) else {
         return;
     };
-    let world = World::at(faulty.store()).await;
+    let mut remote = faulty.remote();
+    // Where no answer ever comes back, each put is made that often before it is settled by reading.
+    remote.patience.retries = 3;
+    let world = World::at(Store::remote(remote).expect("a store")).await;
     let first = sample();
     world.back_up(&first).await;
     let second = [("other".to_owned(), noise(3_000_000, 5))].into();
