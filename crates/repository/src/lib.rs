@@ -52,9 +52,9 @@ pub use retention::{Candidate, Period, Policy, Reason, Standing, Verdict, judge}
 pub use rules::Rule;
 pub use snapshot::Snapshot;
 pub use store::{
-    Account, Address, AddressError, AzAccount, AzProof, AzSecret, Bucket, GsAccount, Patience,
-    Remote, S3Account, S3Encryption, S3Key, S3Keys, SecretText, Service, Store, StoreFailure,
-    StoreFailureKind, Timing, Wait, create_root,
+    Account, Address, AddressError, AzAccount, AzProof, AzSecret, Bucket, Conditions, GsAccount,
+    Lock, LockMode, Patience, Probe, Probed, Remote, S3Account, S3Encryption, S3Key, S3Keys,
+    SecretText, Service, Store, StoreFailure, StoreFailureKind, Timing, Wait, create_root,
 };
 pub use verify::{Damage, Level, Report, verify_job};
 pub use view::{Garbage, Trust, Valid, View};

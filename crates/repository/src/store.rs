@@ -5,7 +5,9 @@ mod digest;
 mod failure;
 mod http;
 mod local;
+mod lock;
 mod name;
+mod probe;
 mod remote;
 mod s3;
 
@@ -24,13 +26,16 @@ use object_store::{
 use self::failure::is_absent;
 use self::http::Seen;
 use self::local::Folders;
+use self::s3::Requests;
 use crate::{Compute, Error};
 
 pub use address::{Address, AddressError, Bucket, Service};
 pub use failure::{StoreFailure, StoreFailureKind};
 pub use http::{Timing, Wait};
 pub use local::create_root;
+pub use lock::{Lock, LockMode};
 pub(crate) use name::Name;
+pub use probe::{Conditions, Probe, Probed};
 pub use remote::{Account, AzAccount, AzProof, AzSecret, GsAccount, Patience, Remote, SecretText};
 pub use s3::{S3Account, S3Encryption, S3Key, S3Keys};
 
@@ -49,6 +54,10 @@ pub struct Store {
     pack_class: Option<AttributeValue>,
     /// What a server told beside its answers.
     seen: Option<Arc<Seen>>,
+    /// Whether it gives old versions names, if it keeps them.
+    names_versions: bool,
+    /// What else a server that speaks S3 can be asked for.
+    s3: Option<Arc<Requests>>,
 }
 
 /// How an object is created only if it is absent.
@@ -91,6 +100,8 @@ impl Store {
             folders: None,
             pack_class: None,
             seen: None,
+            names_versions: false,
+            s3: None,
         }
     }
 
@@ -130,16 +141,14 @@ impl Store {
     /// Sees to it that the object is there with these bytes.
     ///
     /// A put whose answer is lost is a put that may be refused when it is made again: a store that says "there is one already" may mean
-    /// ours. So whatever is in the way is read. Not after an error of a directory: what can be read there need not be durable.
+    /// ours, and one that lets us create and not overwrite may say no more than that we may not. So whatever is in the way is read. Not after an error of a directory: what can be read there need not be durable.
     pub(crate) async fn settle(&self, name: &Name, bytes: &Bytes) -> Result<Settled, Error> {
         let mut attempt = 1;
         loop {
             let created = self.create(name, bytes.clone()).await;
             match &created {
                 Ok(true) => return Ok(Settled::Ours),
-                Err(error) if self.folders.is_some() || error.is_certain() => {
-                    return created.map(|_| Settled::Refused);
-                }
+                Err(_) if self.folders.is_some() => return created.map(|_| Settled::Refused),
                 _ => {}
             }
             let found = match self.read(name, bytes.len() as u64).await {
@@ -151,7 +160,7 @@ impl Store {
                 (Ok(Some(found)), _) if found == *bytes => return Ok(Settled::Ours),
                 (Ok(Some(_)), _) => return Ok(Settled::Others),
                 (Ok(None), Ok(_)) => return Ok(Settled::Refused),
-                (Ok(None), Err(_)) if attempt < ATTEMPTS => attempt += 1,
+                (Ok(None), Err(error)) if attempt < ATTEMPTS && !error.is_certain() => attempt += 1,
                 (_, Err(error)) | (Err(error), _) => return Err(error),
             }
         }
@@ -276,9 +285,10 @@ impl Store {
         listed.map_err(|source| self.failed("list", folder, source))
     }
 
-    /// Whether there is nothing at all.
+    /// Whether there is nothing at all but what a probe left.
     pub async fn is_empty(&self) -> Result<bool, Error> {
-        let listed = self.inner.list(None).try_next().await;
+        let foreign = |meta: &ObjectMeta| std::future::ready(!Self::is_of_probe(&meta.location));
+        let listed = self.inner.list(None).try_filter(foreign).try_next().await;
         let root = Name(Path::default());
         let listed = listed.map_err(|source| self.failed("list", &root, source))?;
         Ok(listed.is_none())
@@ -311,9 +321,13 @@ impl Store {
     fn failed(&self, operation: &'static str, name: &Name, source: StoreError) -> Error {
         Error::Store {
             operation,
-            object: format!("{}/{name}", self.place),
+            object: self.named(name),
             source: source.into(),
         }
+    }
+
+    fn named(&self, name: &Name) -> String {
+        format!("{}/{name}", self.place)
     }
 }
 

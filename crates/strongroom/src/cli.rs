@@ -10,8 +10,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use crate::units::Rate;
 
 pub(crate) use arguments::{
-    Backup, Cat, Completions, Config, Conflict, Diff, Find, Forget, Get, History, Init, Keygen,
-    Level, Man, Pattern, Pin, Prune, Restore, Show, Snapshots, Verify, Version,
+    Backup, Cat, Completions, Config, Conflict, Diff, Doctor, Find, Forget, Get, History, Init,
+    Keygen, Level, Man, Pattern, Pin, Prune, Restore, Show, Snapshots, Verify, Version,
 };
 
 /// Disaster recovery for secrets: capture, seal, store, verify, restore.
@@ -101,6 +101,7 @@ pub(crate) enum Command {
     Prune(Prune),
     Pin(Pin),
     Forget(Forget),
+    Doctor(Doctor),
     Config(Config),
     Completions(Completions),
     Man(Man),

@@ -7,6 +7,7 @@ pub(crate) mod keygen;
 pub(crate) mod man;
 
 pub(crate) mod backup;
+pub(crate) mod doctor;
 pub(crate) mod init;
 pub(crate) mod verify;
 

@@ -120,7 +120,7 @@ fn of_store(kind: repository::StoreFailureKind) -> Option<Exit> {
         Kind::Unreachable => Some(Exit::Unreachable),
         Kind::Denied => Some(Exit::Denied),
         Kind::NoBucket | Kind::Elsewhere => Some(Exit::NoRepository),
-        Kind::Other => None,
+        Kind::Unsupported | Kind::Other => None,
     }
 }
 

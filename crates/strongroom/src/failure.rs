@@ -83,6 +83,9 @@ fn of_store(failure: &StoreFailure) -> Option<&'static str> {
         StoreFailureKind::Elsewhere => {
             Some("say in the configuration where the bucket is: `region`, or `endpoint`")
         }
+        StoreFailureKind::Unsupported => {
+            Some("strongroom doctor, which says what the store can do")
+        }
         StoreFailureKind::Other => None,
     }
 }

@@ -211,6 +211,11 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
                 .collect();
             return Ok(exits.first().copied().unwrap_or(Exit::Ok));
         }
+        Command::Doctor(_) => {
+            let diagnosis = commands::doctor::doctor(session).await?;
+            output.answer(&diagnosis)?;
+            return Ok(diagnosis.exit());
+        }
         Command::Pin(pin) => output.answer(&commands::pin::pin(session, &pin).await?)?,
         Command::Forget(forget) => {
             output.answer(&commands::forget::forget(session, &forget).await?)?;

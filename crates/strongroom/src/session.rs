@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::names::{SnapshotName, Which, nearest};
 use crate::output::Output;
 use crate::processors;
-use crate::stores;
+use crate::stores::{self, Forbearance};
 
 /// A key file or an identity file of this size is something else.
 const KEY_FILE_MAX: u64 = 64 * 1024;
@@ -73,13 +73,13 @@ impl Session {
         })
     }
 
-    /// The store of the repository.
-    pub(crate) fn store(&self) -> anyhow::Result<Store> {
-        stores::store(self.place()?).map_err(with_hint_below)
+    /// The store of the repository, to be tried out while somebody waits.
+    pub(crate) fn store_on_trial(&self) -> anyhow::Result<Store> {
+        stores::store(self.place()?, Forbearance::Trial).map_err(with_hint_below)
     }
 
     pub(crate) async fn open(&self) -> anyhow::Result<Repository> {
-        let store = self.store()?;
+        let store = stores::store(self.place()?, Forbearance::Usual).map_err(with_hint_below)?;
         Repository::open(store).await.map_err(with_hint)
     }
 

@@ -28,15 +28,33 @@ const AUTHORITIES_MAX: u64 = 4 * 1024 * 1024;
 /// A key that ends sooner than this is renewed: a request must not outlive its signature.
 const KEY_LEFT_MIN: SignedDuration = SignedDuration::from_mins(5);
 
+/// How often a request is made again for somebody who waits to be told what is wrong.
+const RETRIES_OF_A_TRIAL: usize = 3;
+
+/// How much trouble a server is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forbearance {
+    /// As much as the options say.
+    Usual,
+    /// Little.
+    Trial,
+}
+
 /// The store at a place. Nothing is asked of a server for this.
-pub(crate) fn store(place: &Place) -> anyhow::Result<Store> {
+pub(crate) fn store(place: &Place, forbearance: Forbearance) -> anyhow::Result<Store> {
     let options = &place.options;
     let single_writer = said(options.single_writer.as_ref())
         .copied()
         .unwrap_or_default();
     match &place.address.value {
         Address::Directory(path) => Ok(Store::local(path, single_writer)?),
-        Address::Bucket(bucket) => Ok(Store::remote(remote(bucket, options, single_writer)?)?),
+        Address::Bucket(bucket) => {
+            let mut remote = remote(bucket, options, single_writer)?;
+            if forbearance == Forbearance::Trial {
+                remote.patience.retries = remote.patience.retries.min(RETRIES_OF_A_TRIAL);
+            }
+            Ok(Store::remote(remote)?)
+        }
     }
 }
 

@@ -25,6 +25,7 @@ pub use etcd::{Etcd, EtcdOptions};
 pub use http::{Message, ask};
 pub use programs::{Release, require, require_program};
 pub use stores::{
-    Azurite, Gcs, GcsOptions, Minio, Proxy, S3, Treatment, Versitygw, VersitygwOptions, elements,
+    Azurite, Gcs, GcsOptions, Minio, Proxy, S3, Server, Treatment, Versitygw, VersitygwOptions,
+    elements,
 };
 pub use trace::{Change, Traced, changes, strace};

@@ -5,6 +5,7 @@ mod gcs;
 mod minio;
 mod proxy;
 mod s3;
+mod server;
 mod versitygw;
 
 pub use azurite::Azurite;
@@ -12,4 +13,5 @@ pub use gcs::{Gcs, GcsOptions};
 pub use minio::Minio;
 pub use proxy::{Proxy, Treatment};
 pub use s3::{S3, elements};
+pub use server::Server;
 pub use versitygw::{Versitygw, VersitygwOptions};

@@ -13,6 +13,8 @@ const WORDS_MAX: usize = 300;
 pub struct StoreFailure {
     kind: StoreFailureKind,
     words: String,
+    /// The store's word for it.
+    code: Option<String>,
     /// Of a server, not of this host's file system.
     remote: bool,
 }
@@ -28,6 +30,8 @@ pub enum StoreFailureKind {
     NoBucket,
     /// The bucket is elsewhere: another region, another endpoint.
     Elsewhere,
+    /// It does not know what it was asked for.
+    Unsupported,
     /// Anything else.
     Other,
 }
@@ -39,6 +43,7 @@ impl StoreFailure {
         Self {
             kind,
             words,
+            code: None,
             remote,
         }
     }
@@ -51,6 +56,11 @@ impl StoreFailure {
     /// What can be done about it.
     pub fn kind(&self) -> StoreFailureKind {
         self.kind
+    }
+
+    /// The store's own word for it, if it has one.
+    pub(super) fn code(&self) -> Option<&str> {
+        self.code.as_deref()
     }
 
     /// Whether the store was not asked at all, or said no: nothing was changed, for sure.
@@ -78,7 +88,10 @@ impl From<StoreError> for StoreFailure {
         let said = Said::find(&error.to_string());
         let innermost = causes(&error).last().map(ToString::to_string);
         let words = said.words().or(innermost).unwrap_or_default();
-        Self::new(said.kind(&error), one_line(&words))
+        Self {
+            code: said.code.clone(),
+            ..Self::new(said.kind(&error), one_line(&words))
+        }
     }
 }
 
@@ -113,6 +126,7 @@ fn of_system(error: &StoreError) -> Option<StoreFailure> {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             StoreFailureKind::Denied
         }
+        io::ErrorKind::Unsupported => StoreFailureKind::Unsupported,
         _ => StoreFailureKind::Other,
     };
     Some(StoreFailure {
@@ -147,12 +161,20 @@ impl Said {
                 .or_else(|| after("\"message\":")?.split_once('}'))?;
             Some(value.trim().trim_matches('"').to_owned())
         };
+        // Of one of several objects that were to be deleted.
+        let of_one = || {
+            let (_, rest) = text.split_once(" failed for key ")?.1.split_once(": ")?;
+            let (message, rest) = rest.rsplit_once(" (code: ")?;
+            Some((message.to_owned(), rest.split_once(')')?.0.to_owned()))
+        };
+        let (message_of_one, code_of_one) = of_one().unzip();
+        let some = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let code = some(element("Code").or(code_of_one));
         Self {
-            status,
-            code: element("Code").filter(|code| !code.is_empty()),
-            message: element("Message")
-                .or_else(json)
-                .filter(|message| !message.is_empty()),
+            status: status.or_else(|| code.as_ref()?.parse().ok()),
+            // Azure's is the status.
+            code: code.filter(|code| code.parse::<u16>().is_err()),
+            message: some(element("Message").or_else(json).or(message_of_one)),
             redirect: text.contains("redirect without LOCATION"),
         }
     }
@@ -165,15 +187,24 @@ impl Said {
             Some("PermanentRedirect" | "AuthorizationHeaderMalformed" | "TemporaryRedirect") => {
                 return StoreFailureKind::Elsewhere;
             }
-            // These come with status 400.
-            Some("ExpiredToken" | "InvalidToken" | "InvalidTokenId" | "TokenRefreshRequired") => {
+            // These come with status 400, or with none.
+            Some(
+                "AccessDenied"
+                | "ExpiredToken"
+                | "InvalidToken"
+                | "InvalidTokenId"
+                | "TokenRefreshRequired",
+            ) => {
                 return StoreFailureKind::Denied;
             }
+            Some("NotImplemented") => return StoreFailureKind::Unsupported,
             _ => {}
         }
         match (error, self.status) {
             (StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. }, _)
             | (_, Some(401 | 403)) => StoreFailureKind::Denied,
+            (StoreError::NotImplemented { .. } | StoreError::NotSupported { .. }, _)
+            | (_, Some(405 | 501)) => StoreFailureKind::Unsupported,
             (_, Some(408 | 429 | 500..=599)) => StoreFailureKind::Unreachable,
             (_, Some(301 | 302 | 307 | 308)) => StoreFailureKind::Elsewhere,
             _ if self.redirect => StoreFailureKind::Elsewhere,
@@ -241,7 +272,8 @@ mod tests {
 
     #[test]
     fn a_document_becomes_one_clause() {
-        use StoreFailureKind::{Denied, Elsewhere, NoBucket, Other, Unreachable};
+        use StoreFailureKind::{Denied, Elsewhere, NoBucket, Other, Unreachable, Unsupported};
+        let ignorant = "<Error><Code>NotImplemented</Code><Message>A header</Message></Error>";
         let s3 = "<?xml version=\"1.0\"?><Error><Code>InvalidAccessKeyId</Code><Message>The key does not exist.\
             </Message><AWSAccessKeyId>AKIA</AWSAccessKeyId><RequestId>1</RequestId></Error>";
         let azure = "\u{feff}<?xml?><Error><Code>AuthenticationFailed</Code><Message>Server failed &amp; so on.\n\
@@ -289,10 +321,35 @@ mod tests {
                 "PermanentRedirect: Use another endpoint",
             ),
             ("503 Slow Down", "", Unreachable, "status 503"),
+            ("501 Not Implemented", "", Unsupported, "status 501"),
+            (
+                "400 Bad Request",
+                ignorant,
+                Unsupported,
+                "NotImplemented: A header",
+            ),
             ("400 Bad Request", "", Other, "status 400"),
         ] {
             assert_eq!(failure(status, body), (kind, words.to_owned()), "{body}");
         }
+    }
+
+    #[test]
+    fn a_refusal_to_delete_one_of_many_is_a_refusal() {
+        let said = |text: &str| {
+            let source = text.into();
+            let error = StoreError::Generic {
+                store: "S3",
+                source,
+            };
+            let failure = StoreFailure::from(error);
+            (failure.kind(), failure.to_string())
+        };
+        let s3 = "Generic S3 error: DeleteObjects request failed for key r/a: Access Denied. (code: AccessDenied)";
+        let azure = "Bulk delete request failed for key r/a: Not authorized: no. (code: 403)";
+        let words = |words: &str| (StoreFailureKind::Denied, words.to_owned());
+        assert_eq!(said(s3), words("Access Denied"));
+        assert_eq!(said(azure), words("Not authorized: no"));
     }
 
     #[test]

@@ -154,11 +154,15 @@ impl HttpService for Client {
             Either::Left((answered, _)) => answered.map_err(of_reqwest),
             Either::Right(((), _)) => Err(stood_still()),
         };
-        let response: Response<reqwest::Body> = match answered {
+        let mut response: Response<reqwest::Body> = match answered {
             Ok(response) => response.into(),
             Err(error) if repeatable => return Err(unsent(error)),
             Err(error) => return Err(error),
         };
+        if response.status() == StatusCode::NOT_IMPLEMENTED {
+            // It will be no wiser in a second, which object_store hopes of all that start with a 5.
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        }
         self.http.seen.note(response.headers());
         self.pause_as_asked(&response).await;
         let (parts, body) = response.into_parts();

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::address::Bucket;
 use super::failure::{StoreFailure, StoreFailureKind};
 use super::http::{Http, Seen, Timing, tls};
-use super::s3::S3Account;
+use super::s3::{Requests, S3Account};
 use super::{Creation, Store};
 use crate::Error;
 
@@ -111,7 +111,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(30),
-            retries: 10,
+            retries: 20,
             deadline: Duration::from_mins(3),
         }
     }
@@ -120,7 +120,12 @@ impl Default for Patience {
 impl Patience {
     pub(super) fn retry(&self) -> RetryConfig {
         RetryConfig {
-            backoff: BackoffConfig::default(),
+            // A pause is drawn between the first one and so many times the last one: with less than three they hardly grow, and all
+            // retries are used up in seconds.
+            backoff: BackoffConfig {
+                base: 4.0,
+                ..BackoffConfig::default()
+            },
             max_retries: self.retries,
             retry_timeout: self.deadline,
         }
@@ -173,10 +178,10 @@ fn build(remote: Remote) -> Result<Store, StoreFailure> {
         options: ClientOptions::new().with_allow_http(remote.allow_http),
         retry: remote.patience.retry(),
     };
-    let (store, seen) = (
-        common.store(&bucket, endpoint, account, remote.single_writer)?,
-        common.http.seen,
-    );
+    // Google gives every object a generation, whether old ones are kept or not.
+    let names_versions = !matches!(account, Account::Gs(_));
+    let (store, s3) = common.store(&bucket, endpoint, account, remote.single_writer)?;
+    let seen = common.http.seen;
     let inner: Arc<dyn ObjectStore> = if bucket.prefix.as_ref().is_empty() {
         store
     } else {
@@ -189,6 +194,8 @@ fn build(remote: Remote) -> Result<Store, StoreFailure> {
         creation: Creation::of(remote.single_writer),
         pack_class: remote.storage_class.map(Into::into),
         seen: Some(seen),
+        names_versions,
+        s3: s3.map(Arc::new),
     })
 }
 
@@ -199,13 +206,14 @@ impl Common {
         endpoint: Option<String>,
         account: Account,
         single_writer: bool,
-    ) -> Result<Arc<dyn ObjectStore>, StoreFailure> {
+    ) -> Result<(Arc<dyn ObjectStore>, Option<Requests>), StoreFailure> {
         Ok(match account {
             Account::S3(account) => {
-                Arc::new(account.build(self, bucket, endpoint, single_writer)?)
+                let (store, requests) = account.build(self, bucket, endpoint, single_writer)?;
+                (Arc::new(store), Some(requests))
             }
-            Account::Gs(account) => self.google(bucket, endpoint, account)?,
-            Account::Az(account) => self.azure(bucket, endpoint, account)?,
+            Account::Gs(account) => (self.google(bucket, endpoint, account)?, None),
+            Account::Az(account) => (self.azure(bucket, endpoint, account)?, None),
         })
     }
 

@@ -1,3 +1,6 @@
+mod requests;
+mod settings;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,7 +11,9 @@ use object_store::aws::{
     AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, AwsCredentialProvider, Checksum,
     S3ConditionalPut,
 };
+use object_store::client::HttpConnector as _;
 
+pub(super) use self::requests::Requests;
 use super::address::Bucket;
 use super::failure::{StoreFailure, StoreFailureKind};
 use super::remote::{Common, SecretText};
@@ -82,11 +87,11 @@ impl S3Account {
         bucket: &Bucket,
         endpoint: Option<String>,
         single_writer: bool,
-    ) -> Result<AmazonS3, StoreFailure> {
+    ) -> Result<(AmazonS3, Requests), StoreFailure> {
         let region = self.region.unwrap_or_else(|| USUAL_REGION.to_owned());
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(&bucket.name)
-            .with_region(region)
+            .with_region(&region)
             .with_http_connector(common.http.clone())
             .with_client_options(common.options.clone())
             .with_retry(common.retry.clone())
@@ -101,9 +106,9 @@ impl S3Account {
             .path_style
             .unwrap_or(endpoint.is_some() || bucket.name.contains('.'));
         builder = builder.with_virtual_hosted_style_request(!path_style);
-        if let Some(endpoint) = endpoint {
-            builder = builder.with_endpoint(server(&endpoint, bucket, path_style)?);
-        }
+        let host = endpoint.unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com"));
+        let host = server(&host, bucket, path_style)?;
+        builder = builder.with_endpoint(&host);
         builder = match self.encryption {
             None => builder,
             Some(S3Encryption::Aes256) => {
@@ -115,7 +120,20 @@ impl S3Account {
             }
             Some(S3Encryption::Customer(key)) => builder.with_ssec_encryption(key.as_str()),
         };
-        Ok(self.keys.give_to(builder).build()?)
+        let store = self.keys.give_to(builder).build()?;
+        let requests = Requests {
+            client: common.http.connect(&common.options)?,
+            keys: store.credentials().clone(),
+            region,
+            bucket: if path_style {
+                format!("{host}/{}", bucket.name)
+            } else {
+                host
+            },
+            timing: common.http.timing.clone(),
+            retries: common.retry.max_retries,
+        };
+        Ok((store, requests))
     }
 }
 

@@ -8,7 +8,7 @@ use repository::{Error, Remote, Repository, Store, StoreFailureKind};
 use testkit::{Certificates, Message, Proxy, Treatment, Versitygw, VersitygwOptions, require};
 
 use crate::common::{World, noise, sample};
-use crate::server::{BUCKET, remote, s3};
+use crate::server::{remote, s3};
 
 /// versitygw behind a proxy.
 struct Faulty {
@@ -19,7 +19,7 @@ struct Faulty {
 impl Faulty {
     fn start(decide: impl Fn(&Message) -> Treatment + Send + Sync + 'static) -> Option<Self> {
         let server = Versitygw::start(&require("versitygw")?, VersitygwOptions::default());
-        server.s3().make_bucket(BUCKET);
+        server.s3().make_bucket("bucket");
         let proxy = Proxy::start(&server.s3().address, decide);
         Some(Self { proxy, server })
     }
@@ -233,7 +233,7 @@ async fn a_server_is_asked_over_tls_by_whoever_knows_its_authority() {
         return;
     };
     let server = Versitygw::start(&release, VersitygwOptions { tls: true });
-    std::fs::create_dir(server.buckets().join(BUCKET)).expect("a bucket is a folder");
+    std::fs::create_dir(server.buckets().join("bucket")).expect("a bucket is a folder");
     let read = |path: &std::path::Path| Some(std::fs::read(path).expect("a certificate"));
     let Certificates {
         authority,

@@ -3,5 +3,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod faults;
+mod probe;
 mod server;
 mod work;

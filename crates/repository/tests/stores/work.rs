@@ -5,17 +5,19 @@ use std::thread;
 use std::time::Duration;
 
 use futures::future::join_all;
-use repository::{Compute, Error, Level, Repository, Store, verify_job};
+use repository::{AzProof, Compute, Error, Level, Repository, Store, verify_job};
+use testkit::Server;
+use zeroize::Zeroizing;
 
 use crate::common::{NOW, World, job, noise, sample};
-use crate::server::Server;
+use crate::server::{az, remote, within};
 
 /// Backups, reading, verifying, on one server.
 async fn works_on(name: &str) {
     let Some(server) = Server::start(name) else {
         return;
     };
-    let place = || Store::remote(server.remote("a/b")).expect("a store");
+    let place = || Store::remote(within(&server, "a/b")).expect("a store");
     let missing = Repository::open(place())
         .await
         .err()
@@ -57,6 +59,26 @@ async fn verified(world: &World) {
     .await
     .expect("it answers");
     assert!(report.damage.is_empty(), "{:?}", report.damage);
+}
+
+/// Hosts with a signature that lets them create, read and list: who is too late is told that he may not, and looks.
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_may_only_create_back_up_beside_each_other() {
+    let Some(server) = Server::start("azurite") else {
+        return;
+    };
+    let world = World::at(Store::remote(within(&server, "a")).expect("a store")).await;
+    let Server::Azurite(azurite) = &server else {
+        return;
+    };
+    let place = || {
+        let signature = Zeroizing::new(azurite.sas("bucket", "rcl"));
+        let account = az(azurite.account(), AzProof::Signature(signature));
+        Store::remote(remote("az://bucket/a", azurite.endpoint(), account)).expect("a store")
+    };
+    several_writers(&world, &place).await;
+    several_writers(&world, &place).await;
+    verified(&world).await;
 }
 
 /// Hosts that do not know of each other take backups at the same time: each gets its own number.
@@ -105,7 +127,7 @@ async fn survives_the_death_of(name: &str) {
     let Some(mut server) = Server::start(name) else {
         return;
     };
-    let world = World::at(Store::remote(server.remote("")).expect("a store")).await;
+    let world = World::at(Store::remote(within(&server, "")).expect("a store")).await;
     let secrets = Arc::new([("large".to_owned(), noise(100_000_000, 1))].into());
     let (backup, killer) = (world.back_up(&secrets), async {
         tokio::time::sleep(Duration::from_millis(300)).await;

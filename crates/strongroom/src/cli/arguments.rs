@@ -59,11 +59,12 @@ pub(crate) struct Keygen {
 
 /// Create the repository
 ///
-/// The directory is made if it does not exist, and must be empty if it does. Nothing in it is ever overwritten.
+/// The directory is made if it does not exist, and must be empty if it does. Nothing in it is ever overwritten. The store is tried
+/// out first, as `doctor` does it: one that cannot create an object only if it is absent is refused.
 #[derive(Args)]
 #[command(after_help = ending(
     &["init", "init --repo /var/backups/strongroom"],
-    &[Exit::Denied, Exit::Conflict],
+    &[Exit::NoRepository, Exit::Unreachable, Exit::Denied, Exit::Conflict],
 ))]
 pub(crate) struct Init {}
 
@@ -348,6 +349,18 @@ pub(crate) struct Verify {
     #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
     pub(crate) level: Level,
 }
+
+/// Try out the store, and say what is wrong and what to do
+///
+/// Several writers create the same small object at the same moment: no more than one may succeed. Then it is read, listed,
+/// overwritten and deleted, as far as this host may; what could not be deleted is named. `init` does the same before it makes a
+/// repository.
+#[derive(Args)]
+#[command(after_help = ending(
+    &["doctor", "doctor --repo s3://backups/prod --json"],
+    &[Exit::NoRepository, Exit::Unreachable, Exit::Denied],
+))]
+pub(crate) struct Doctor {}
 
 /// Print what is in force, and where each value comes from
 ///

@@ -23,7 +23,8 @@ Usage: strongroom COMMAND [OPTIONS]
   Keep      prune        delete the snapshots that no rule keeps
             pin          keep a snapshot, whatever the rules say
             forget       mark snapshots for the next prune
-  Set up    config       print what is in force, and where it comes from
+  Set up    doctor       try out the store, and say what is wrong
+            config       print what is in force, and where it comes from
             completions  print a completion script for a shell
             man          print the manual
             help         this, or the help of one command

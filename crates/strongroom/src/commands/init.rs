@@ -4,9 +4,11 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::Context as _;
-use repository::Repository;
+use jiff::Timestamp;
+use repository::{Repository, Store};
 use serde::Serialize;
 
+use super::doctor;
 use crate::config::Place;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -17,6 +19,9 @@ use crate::session::Session;
 pub(crate) struct NewRepository {
     repository: String,
     id: String,
+    /// Objects that trying out the store left, which this host may not delete.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left: Vec<String>,
 }
 
 /// Makes a repository in an empty directory, which is made too if it does not exist, or in an empty part of a bucket.
@@ -26,7 +31,7 @@ pub(crate) async fn init(session: &Session) -> anyhow::Result<NewRepository> {
     if let Some(directory) = place.directory() {
         repository::create_root(directory).with_context(named)?;
     }
-    let store = session.store()?;
+    let store = session.store_on_trial()?;
     let empty = match place.directory() {
         Some(directory) => is_empty(directory).with_context(named)?,
         None => store.is_empty().await?,
@@ -40,23 +45,42 @@ pub(crate) async fn init(session: &Session) -> anyhow::Result<NewRepository> {
                 other => anyhow::Error::new(other),
             })?;
     }
+    let left = if empty {
+        try_out(session, &store).await?
+    } else {
+        Vec::new()
+    };
     let now = crate::units::now();
     let repository = Repository::create(store, now).await?;
     Ok(NewRepository {
         repository: repository.place().to_owned(),
         id: repository.id().to_string(),
+        left,
     })
 }
 
-/// Whether nothing but what an interrupted `init` left is in the directory.
+/// Refuses a store that cannot keep a repository. Returns what stays of that.
+async fn try_out(session: &Session, store: &Store) -> anyhow::Result<Vec<String>> {
+    let probe = store.probe().await;
+    for name in &probe.left {
+        session.output.note(format_args!(
+            "trying out the store left {name}, which this host may not delete"
+        ));
+    }
+    doctor::refuse(store.place(), &probe.found?.conditions)?;
+    if let Some(strange) = doctor::strange_clock(store, Timestamp::now()) {
+        session.output.note(strange);
+    }
+    Ok(probe.left)
+}
+
+/// Whether nothing but what an interrupted `init`, or a probe, left is in the directory.
 fn is_empty(place: &Path) -> std::io::Result<bool> {
     for entry in std::fs::read_dir(place)? {
+        let name = entry?.file_name();
+        let name = name.as_encoded_bytes();
         // The store writes `strongroom.json#1` and so on before it gives the file its name.
-        if !entry?
-            .file_name()
-            .as_encoded_bytes()
-            .starts_with(b"strongroom.json#")
-        {
+        if !name.starts_with(b"strongroom.json#") && !name.starts_with(b"strongroom.probe-") {
             return Ok(false);
         }
     }

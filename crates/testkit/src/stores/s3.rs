@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
 
+use super::azurite::base64;
 use crate::http::{Message, ask};
 
 const REGION: &str = "us-east-1";
@@ -43,6 +44,13 @@ impl S3 {
         let question = if query.is_empty() { "" } else { "?" };
         let start = format!("{method} {path}{question}{query} HTTP/1.1");
         let mut request = Message::new(start, headers, body);
+        if !body.is_empty() {
+            // Settings are taken with a checksum only.
+            let checksum = base64(&Sha256::digest(body));
+            request
+                .headers
+                .push(("x-amz-checksum-sha256".to_owned(), checksum));
+        }
         self.sign(&mut request, path, query);
         ask(&self.address, &request).expect("the server answers")
     }
