@@ -9,6 +9,7 @@ mod interrupted;
 mod kill;
 mod memory;
 mod power;
+mod stores;
 
 mod scene;
 mod tree;

@@ -14,6 +14,8 @@ pub(crate) struct Scene {
     folder: TempDir,
     pub(crate) recipient: String,
     pub(crate) writer: String,
+    /// What the configuration says of the repository.
+    pub(crate) place: String,
 }
 
 /// How a command ended.
@@ -29,8 +31,7 @@ impl Scene {
     /// Keys, the job `prod` of the folder `secrets`, and a new repository.
     pub(crate) fn new() -> Self {
         let mut scene = Self::bare();
-        scene.recipient = scene.key(&["keygen", "--output", "identity.txt"]);
-        scene.writer = scene.key(&["keygen", "--writer", "--output", "writer.key"]);
+        scene.keys();
         scene.configure("  prod: {sources: [{files: {paths: [secrets]}}]}\n");
         scene.run(&["init"]).done();
         scene
@@ -46,19 +47,27 @@ impl Scene {
             folder,
             recipient: String::new(),
             writer: String::new(),
+            place: "repository".to_owned(),
         }
     }
 
-    fn key(&self, arguments: &[&str]) -> String {
+    /// Makes an identity and a writer's key.
+    pub(crate) fn keys(&mut self) {
+        self.recipient = self.key(&["keygen", "--output", "identity.txt"]);
+        self.writer = self.key(&["keygen", "--writer", "--output", "writer.key"]);
+    }
+
+    pub(crate) fn key(&self, arguments: &[&str]) -> String {
         self.run(arguments).done().text().trim().to_owned()
     }
 
     /// Writes `strongroom.yaml` with these jobs, each line indented by two.
     pub(crate) fn configure(&self, jobs: &str) {
-        let recipient = &self.recipient;
-        let head = format!(
-            "repository: repository\nrecipients: ['{recipient}']\nwriter_key: writer.key\n"
-        );
+        let Self {
+            place, recipient, ..
+        } = self;
+        let head =
+            format!("repository: {place}\nrecipients: ['{recipient}']\nwriter_key: writer.key\n");
         self.write("strongroom.yaml", format!("{head}jobs:\n{jobs}"));
     }
 

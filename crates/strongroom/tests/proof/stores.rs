@@ -1,0 +1,242 @@
+//! The whole of it on object stores: backups, verify, restore, prune, and `kill -9` of the program and of the server.
+
+use std::fs;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use testkit::Server;
+
+use crate::kill::Dice;
+use crate::scene::{Scene, Seen};
+use crate::tree::{Tree, assert_same, tree};
+
+/// One job, of which prune keeps the newest snapshot.
+const JOBS: &str = "  prod: {sources: [{files: {paths: [secrets]}}]}\nmaintainer_key: maintainer.key\n\
+    retention: {keep_last: 1, min_age: 0s, grace: 0s}\n";
+/// Of every file that is large enough to be cut.
+const FILE_BYTES: usize = 700_000;
+const FILES: u64 = 10;
+/// Backups that are killed, for each server.
+const KILLS: u32 = 6;
+
+#[test]
+fn all_of_it_works_on_versitygw() {
+    works_on("versitygw");
+}
+
+#[test]
+fn all_of_it_works_on_minio() {
+    works_on("minio");
+}
+
+#[test]
+fn all_of_it_works_on_azurite() {
+    works_on("azurite");
+}
+
+#[test]
+fn all_of_it_works_on_the_fake_of_google() {
+    works_on("gcs");
+}
+
+fn works_on(name: &str) {
+    let Some(server) = Server::start(name) else {
+        return;
+    };
+    let mut stored = Stored::in_bucket(server);
+    stored.begins();
+    let trees = stored.keeps_what_it_is_given();
+    stored.forgets_what_it_may(&trees);
+    stored.outlives_killed_backups();
+    stored.outlives_a_killed_server();
+    assert!(tree(&stored.scene.path("tmp")).is_empty());
+}
+
+/// A repository in a bucket.
+struct Stored {
+    server: Server,
+    scene: Scene,
+    dice: Dice,
+}
+
+impl Stored {
+    fn in_bucket(server: Server) -> Self {
+        let mut scene = Scene::bare();
+        scene.keys();
+        scene.key(&["keygen", "--writer", "--output", "maintainer.key"]);
+        scene.place = place(&server, &scene);
+        scene.configure(JOBS);
+        let dice = Dice::of(5);
+        Self {
+            server,
+            scene,
+            dice,
+        }
+    }
+
+    /// There is none, then there is one, and it stays the only one.
+    fn begins(&self) {
+        let scene = &self.scene;
+        scene
+            .run(&["snapshots"])
+            .refused(10, &["there is no repository at", "strongroom init"]);
+        let doctor = scene.run(&["doctor", "--json"]).ended(10).json();
+        assert_eq!(doctor["left"].as_array().map(Vec::len), Some(0), "{doctor}");
+        scene.run(&["init"]).done();
+        scene
+            .run(&["init"])
+            .refused(17, &["there is a repository at"]);
+        scene.run(&["doctor"]).done();
+    }
+
+    /// Two snapshots, verified and restored.
+    fn keeps_what_it_is_given(&mut self) -> [Tree; 2] {
+        for number in 0..FILES {
+            self.change(number);
+        }
+        self.scene.write("secrets/token", "first");
+        let first = self.back_up();
+        self.change(3);
+        self.scene.write("secrets/token", "second");
+        let second = self.back_up();
+        let scene = &self.scene;
+        assert_eq!(scene.snapshots(), ["prod/1", "prod/2"]);
+        scene.run(&["verify"]).done();
+        scene.read(&["verify", "--level", "full"]).done();
+        self.restores("prod/1", &first);
+        self.restores("prod/2", &second);
+        let diff = self.scene.read(&["diff", "prod/1", "prod/2", "--json"]);
+        let diff = diff.ended(4).text();
+        assert!(diff.contains("secrets/token"), "{diff}");
+        [first, second]
+    }
+
+    /// The older one goes, and takes nothing with it that the newer one needs.
+    fn forgets_what_it_may(&self, trees: &[Tree; 2]) {
+        let scene = &self.scene;
+        let planned = scene.run(&["prune", "--dry-run", "--json"]).done().json();
+        assert_eq!(scene.snapshots(), ["prod/1", "prod/2"]);
+        let pruned = scene.run(&["prune", "--json"]).done().json();
+        assert_eq!(planned["jobs"][0]["bytes"], pruned["jobs"][0]["bytes"]);
+        assert!(pruned["jobs"][0]["deleted"].as_u64() > Some(0), "{pruned}");
+        assert_eq!(scene.snapshots(), ["prod/2"]);
+        scene.run(&["verify"]).done();
+        self.restores("prod/2", &trees[1]);
+    }
+
+    fn outlives_killed_backups(&mut self) {
+        let began = Instant::now();
+        self.change(1);
+        let mut newest = self.back_up();
+        let takes = began.elapsed();
+        let mut running = 0;
+        for kill in 0..KILLS {
+            self.change(kill.into());
+            let before = self.scene.snapshots();
+            let mut backup = self.scene.strongroom(&["backup"]);
+            backup.stdout(Stdio::null()).stderr(Stdio::null());
+            let mut backup = backup.spawn().expect("it runs");
+            sleep(takes * (2 * kill + 1) / (2 * KILLS));
+            running += u32::from(backup.try_wait().expect("it is ours").is_none());
+            backup.kill().expect("it is ours");
+            backup.wait().expect("it is ours");
+            let after = self.scene.snapshots();
+            if after.len() > before.len() {
+                newest = tree(&self.scene.path("secrets"));
+            }
+            self.scene.run(&["verify"]).done();
+        }
+        assert!(
+            running > 1,
+            "only {running} backups were killed before they ended"
+        );
+        let last = self.scene.snapshots().pop().expect("there is one");
+        self.restores(&last, &newest);
+        let newest = self.back_up();
+        let last = self.scene.snapshots().pop().expect("there is one");
+        self.restores(&last, &newest);
+    }
+
+    /// Killed in the middle it comes back, and the backup goes on; gone for good, that is said.
+    fn outlives_a_killed_server(&mut self) {
+        for number in 0..FILES {
+            self.change(number);
+        }
+        let backup = self
+            .scene
+            .strongroom(&["backup", "--limit-upload", "4MB/s"])
+            .spawn();
+        let backup = backup.expect("it runs");
+        sleep(Duration::from_millis(700));
+        self.server.kill();
+        sleep(Duration::from_millis(300));
+        self.server.restart();
+        let output = backup.wait_with_output().expect("it is ours");
+        Seen::new("backup while the server dies".to_owned(), output).done();
+        let last = self.scene.snapshots().pop().expect("there is one");
+        self.restores(&last, &tree(&self.scene.path("secrets")));
+
+        self.server.kill();
+        let place = self.scene.place.replace("deadline: 1m", "deadline: 1s");
+        let before = std::mem::replace(&mut self.scene.place, place);
+        self.scene.configure(JOBS);
+        self.scene.run(&["backup"]).failed(15, &["hint: "]);
+        self.scene.run(&["doctor"]).refused(15, &["hint: "]);
+        self.server.restart();
+        self.scene.place = before;
+        self.scene.run(&["verify"]).done();
+    }
+
+    fn back_up(&self) -> Tree {
+        self.scene.run(&["backup"]).done();
+        tree(&self.scene.path("secrets"))
+    }
+
+    fn restores(&self, name: &str, expected: &Tree) {
+        let to = self.scene.path("out");
+        let _ = fs::remove_dir_all(&to);
+        self.scene
+            .read(&["restore", name, "--to", "out", "--yes"])
+            .done();
+        assert_same(
+            &tree(&self.scene.restored("out", "secrets")),
+            expected,
+            name,
+        );
+    }
+
+    fn change(&mut self, number: u64) {
+        let contents = self.dice.bytes(FILE_BYTES);
+        self.scene.write(&format!("secrets/{number}"), contents);
+    }
+}
+
+/// The repository's place as the configuration has it; its key lies in the scene.
+fn place(server: &Server, scene: &Scene) -> String {
+    let keys = match server {
+        Server::Versitygw(server) => s3_keys(scene, &server.s3()),
+        Server::Minio(server) => s3_keys(scene, &server.s3()),
+        Server::Gcs(_) => {
+            let key =
+                r#"{"disable_oauth":true,"client_email":"","private_key":"","private_key_id":""}"#;
+            scene.write("store.key", key);
+            "service_account: 'file:store.key'".to_owned()
+        }
+        Server::Azurite(server) => {
+            scene.write("store.key", server.key());
+            let account = server.account();
+            format!("account: {account}, account_key: 'file:store.key'")
+        }
+    };
+    let (bucket, endpoint) = (server.bucket(), server.endpoint());
+    format!(
+        "{{url: '{bucket}/some/where', endpoint: '{endpoint}', allow_http: true, deadline: 1m, {keys}}}"
+    )
+}
+
+fn s3_keys(scene: &Scene, s3: &testkit::S3) -> String {
+    scene.write("store.key", &s3.secret_key);
+    let id = &s3.access_key;
+    format!("access_key_id: {id}, secret_access_key: 'file:store.key'")
+}
