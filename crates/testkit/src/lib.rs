@@ -14,6 +14,7 @@ mod process;
 mod programs;
 
 mod etcd;
+mod kubernetes;
 mod stores;
 
 mod disk;
@@ -23,6 +24,7 @@ pub use certificates::{Certificates, Pair};
 pub use disk::{Disk, Fate, Survivors};
 pub use etcd::{Etcd, EtcdOptions};
 pub use http::{Message, ask};
+pub use kubernetes::{Kubernetes, KubernetesOptions};
 pub use programs::{Release, require, require_program};
 pub use stores::{
     Azurite, Gcs, GcsOptions, Minio, Proxy, S3, Server, Treatment, Versitygw, VersitygwOptions,

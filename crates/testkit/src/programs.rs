@@ -80,6 +80,7 @@ fn main_program(name: &str) -> &str {
     match name {
         "etcd-debian" => "etcd",
         "azurite" => "azurite-blob",
+        "kubernetes" => "kube-apiserver",
         name => name,
     }
 }
