@@ -32,7 +32,7 @@ use target::Target;
 
 pub use options::{ClientCertificate, LoadPassword, Login, Options, Password, Timeouts, Tls};
 pub use proxy::{LoadProxy, Proxies, Proxy, ProxyUrl};
-pub use settings::{SETTINGS, Setting};
+pub use settings::SETTINGS;
 
 /// The name of the one entry.
 pub const ENTRY: &str = "snapshot.db";

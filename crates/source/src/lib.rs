@@ -14,12 +14,15 @@ mod sink;
 
 pub use contents::{Contents, Entries};
 pub use error::{Error, ErrorKind};
-pub use plan::{Action, Conflict, Plan, Report, RestoreOptions, Step};
+pub use plan::{Action, Conflict, Plan, Report, RestoreOptions, Setting, Step};
 pub use sink::{Batch, Sink, SinkClosed};
 pub use source::{Capture, Finding, Incomplete, Source};
 
+mod said;
+
 pub mod bolt;
 pub mod etcd;
+pub mod kubernetes;
 
 pub mod command;
 pub mod files;

@@ -14,6 +14,17 @@ pub struct RestoreOptions {
     pub settings: BTreeMap<String, String>,
 }
 
+/// A setting of a restore, for the program to make a flag of.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// Its name in [`RestoreOptions::settings`], without dashes in front.
+    pub name: &'static str,
+    /// What stands for the value in help; `None`: a switch, whose value is `true` or `false`.
+    pub value: Option<&'static str>,
+    /// One line.
+    pub help: &'static str,
+}
+
 /// What to do with an entry that exists and differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Conflict {
@@ -31,6 +42,8 @@ pub enum Conflict {
 pub struct Plan {
     /// One step per entry.
     pub steps: Vec<Step>,
+    /// What is there and not in the archive, ascending, and will be deleted because exactly that was asked for.
+    pub extra: Vec<Name>,
     /// Things worth knowing that belong to no entry, one sentence each.
     pub notes: Vec<String>,
 }
@@ -85,6 +98,8 @@ impl Action {
 pub struct Report {
     /// Entries written.
     pub written: u64,
+    /// Of [`Plan::extra`], those that were deleted.
+    pub deleted: u64,
     /// Entries that the system refused, with the reason. Not empty: exit code 3.
     pub failed: Vec<(Name, String)>,
     /// What the user should know or do next, one sentence each.

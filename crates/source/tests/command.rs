@@ -349,7 +349,7 @@ async fn without_a_restore_command_it_goes_to_a_new_file() {
     };
     let late = Plan {
         steps: vec![create],
-        notes: Vec::new(),
+        ..Plan::default()
     };
     let error = source
         .write(&late, &mut archive.contents(), &to(&target))

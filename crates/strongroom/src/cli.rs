@@ -1,7 +1,11 @@
 //! The command line: what the user typed. What it means is decided by `config::resolve` and the commands.
 
 mod arguments;
+mod check;
+mod export;
 mod help;
+mod import;
+mod policy;
 
 use std::path::PathBuf;
 
@@ -13,6 +17,10 @@ pub(crate) use arguments::{
     Backup, Cat, Completions, Config, Conflict, Diff, Doctor, Find, Forget, Get, History, Init,
     Keygen, Level, Man, Pattern, Pin, Prune, Restore, Show, Snapshots, Verify, Version,
 };
+pub(crate) use check::Check;
+pub(crate) use export::{Export, Format};
+pub(crate) use import::Import;
+pub(crate) use policy::{KubernetesPolicy, Policy, PolicyOf, Purpose};
 
 /// Disaster recovery for secrets: capture, seal, store, verify, restore.
 #[derive(Parser)]
@@ -97,12 +105,16 @@ pub(crate) enum Command {
     History(History),
     Diff(Diff),
     Verify(Verify),
+    Check(Check),
     Restore(Restore),
+    Export(Export),
+    Import(Import),
     Prune(Prune),
     Pin(Pin),
     Forget(Forget),
     Doctor(Doctor),
     Config(Config),
+    Policy(Policy),
     Completions(Completions),
     Man(Man),
 }

@@ -5,8 +5,10 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod keygen;
 pub(crate) mod man;
+pub(crate) mod policy;
 
 pub(crate) mod backup;
+pub(crate) mod check;
 pub(crate) mod doctor;
 pub(crate) mod init;
 pub(crate) mod verify;
@@ -18,6 +20,8 @@ pub(crate) mod history;
 pub(crate) mod show;
 pub(crate) mod snapshots;
 
+pub(crate) mod export;
+pub(crate) mod import;
 pub(crate) mod restore;
 
 pub(crate) mod forget;

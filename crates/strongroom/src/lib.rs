@@ -91,6 +91,10 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
             Output::raw(config::schema::schema().as_bytes())?;
         }
         Command::Config(_) => output.answer(&commands::config::config(&settings(&globals)?))?,
+        Command::Policy(policy) => {
+            let text = commands::policy::policy(&settings(&globals)?, &policy)?;
+            Output::raw(text.as_bytes())?;
+        }
         Command::Completions(completions) => {
             Output::raw(&commands::completions::completions(completions.shell))?;
         }
@@ -191,6 +195,15 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
             output.answer(&verified)?;
             return Ok(verified.exit());
         }
+        Command::Import(import) => {
+            output.answer(&commands::import::import(session, &import).await?)?;
+        }
+        Command::Export(export) => commands::export::export(session, &export).await?,
+        Command::Check(check) => {
+            let checked = commands::check::check(session, &check.jobs).await?;
+            output.answer(&checked)?;
+            return Ok(checked.exit());
+        }
         Command::Restore(restore) => {
             let restored = commands::restore::restore(session, &restore).await?;
             if output.json() {
@@ -220,7 +233,11 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
         Command::Forget(forget) => {
             output.answer(&commands::forget::forget(session, &forget).await?)?;
         }
-        Command::Keygen(_) | Command::Config(_) | Command::Completions(_) | Command::Man(_) => {
+        Command::Keygen(_)
+        | Command::Config(_)
+        | Command::Policy(_)
+        | Command::Completions(_)
+        | Command::Man(_) => {
             unreachable!("they need no repository and were run before")
         }
     }

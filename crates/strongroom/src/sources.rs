@@ -8,6 +8,7 @@ use bytes::Bytes;
 use source::command::{Command, CommandOptions};
 use source::etcd::{self, ClientCertificate, Etcd, Login, Password, Timeouts};
 use source::files::{Files, FilesOptions};
+use source::kubernetes::Kubernetes;
 use source::{Error, ErrorKind, Source};
 
 use crate::config::Setting;
@@ -30,16 +31,25 @@ pub(crate) fn build(
     let built: anyhow::Result<Box<dyn Source>> = match &settings.kind {
         Kind::Files(files) => files_source(files),
         Kind::Etcd(etcd) => Ok(Box::new(Etcd::new(etcd_options(etcd)))),
+        Kind::Kubernetes(settings) => Ok(Box::new(Kubernetes::new(settings.options()))),
         Kind::Command(command) => command_source(command, secrets),
     };
     built.with_context(|| format!("source `{}`", settings.name.value))
 }
 
+/// What a restore of each kind can be told, by the kind's name.
+pub(crate) fn restore_settings() -> impl Iterator<Item = (&'static str, &'static source::Setting)> {
+    let etcd = etcd::SETTINGS.iter().map(|setting| ("etcd", setting));
+    let kubernetes = source::kubernetes::SETTINGS.iter();
+    etcd.chain(kubernetes.map(|setting| ("kubernetes", setting)))
+}
+
 /// Whether content of this kind may be compressed. Blobs may; records of chosen values beside a secret would show its
-/// length (docs/format/v1.md), and no kind of today has records.
+/// length (docs/format/v1.md), and those of Kubernetes are that.
 pub(crate) fn compresses(kind: &Kind) -> bool {
     match kind {
         Kind::Files(_) | Kind::Etcd(_) | Kind::Command(_) => true,
+        Kind::Kubernetes(_) => false,
     }
 }
 
@@ -128,6 +138,7 @@ pub(crate) fn describe(settings: &SourceSettings) -> serde_json::Value {
             json!({"name": name, "files": {"paths": texts(&values(&files.paths))}})
         }
         Kind::Etcd(etcd) => json!({"name": name, "etcd": {"endpoints": values(&etcd.endpoints)}}),
+        Kind::Kubernetes(settings) => json!({"name": name, "kubernetes": cluster(settings)}),
         Kind::Command(command) => {
             let mut described = json!({"run": command.run.value, "entry": command.entry.value});
             if let Some(restore) = &command.restore {
@@ -136,6 +147,20 @@ pub(crate) fn describe(settings: &SourceSettings) -> serde_json::Value {
             json!({"name": name, "command": described})
         }
     }
+}
+
+/// What leads to a cluster, whatever is chosen of it.
+pub(crate) fn cluster(settings: &resolve::Kubernetes) -> serde_json::Value {
+    let mut cluster = serde_json::json!({});
+    if let Some(file) = &settings.kubeconfig {
+        cluster["kubeconfig"] = texts(std::slice::from_ref(&file.value))
+            .swap_remove(0)
+            .into();
+    }
+    if let Some(context) = &settings.context {
+        cluster["context"] = context.value.as_str().into();
+    }
+    cluster
 }
 
 /// Paths for a configuration; what is not UTF-8 in them is replaced, as YAML cannot say it.

@@ -76,7 +76,7 @@ impl<'a> Wanted<'a> {
             (None, Some((_, Kind::Command(_)))) => {
                 Err("this host's configuration does not name its program, so it was not run")
             }
-            (None, Some((_, Kind::Etcd(_)))) => {
+            (None, Some((_, Kind::Etcd(_) | Kind::Kubernetes(_)))) => {
                 Err("this host's configuration does not name its servers, so none was asked")
             }
             (None, None) => {

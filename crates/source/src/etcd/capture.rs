@@ -7,11 +7,12 @@ use tokio::time::timeout;
 
 use super::member::{Member, within};
 use super::options::Options;
-use super::refusal::{explain, words};
+use super::refusal::explain;
 use super::snapshot::{Summary, Verifier};
 use super::stream::Progress;
 use super::{ENTRY, VERSION};
 use crate::bolt::{META_BYTES, Unit};
+use crate::said::words;
 use crate::{Capture, Error, ErrorKind, Sink, SinkClosed};
 
 /// etcd sends 32 KiB at a time; this much is handed on at once.

@@ -5,10 +5,8 @@ use std::error::Error as StdError;
 use archive::Name;
 use etcd_client::Error as ClientError;
 
+use crate::said::{innermost, tls, words};
 use crate::{Error, ErrorKind};
-
-/// A server's own words are cut to this many bytes.
-const WORDS_MAX: usize = 200;
 
 /// What etcd answers when the password is given but authentication is off.
 pub(super) const AUTH_OFF: &str = "authentication is not enabled";
@@ -115,35 +113,6 @@ fn broken(endpoint: &Name, cause: &(dyn StdError + 'static)) -> Error {
     Error::new(kind, format!("etcd at {endpoint} {what}"))
 }
 
-/// The TLS library speaks in the names of its types; these are the cases that operators meet.
-fn tls(cause: &str) -> Option<&'static str> {
-    let said = |texts: &[&str]| texts.iter().any(|text| cause.contains(text));
-    if said(&["UnknownIssuer", "BadSignature"]) {
-        Some("shows a certificate that the configured ca did not sign")
-    } else if said(&["not valid for name", "NotValidForName"]) {
-        Some("shows a certificate for another name: use that name, or set the server name")
-    } else if said(&[
-        "certificate expired",
-        "Expired",
-        "NotValidYet",
-        "not valid yet",
-    ]) {
-        Some("shows a certificate that is expired or not valid yet")
-    } else if said(&["CertificateRequired", "certificate required"]) {
-        Some("asks for a client certificate: configure one")
-    } else if said(&["received fatal alert"]) {
-        Some("refuses our client certificate, or has no version of TLS in common with us")
-    } else if said(&[
-        "InvalidContentType",
-        "corrupt message",
-        "invalid peer certificate",
-    ]) {
-        Some("does not speak TLS as we expect it: check that it is an https endpoint")
-    } else {
-        None
-    }
-}
-
 /// What our own way to the server, through a proxy, says of itself.
 fn way<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     let mut next = Some(error);
@@ -154,21 +123,4 @@ fn way<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
         next = error.source();
     }
     None
-}
-
-fn innermost(error: &(dyn StdError + 'static)) -> String {
-    let mut error = error;
-    while let Some(cause) = error.source() {
-        error = cause;
-    }
-    error.to_string()
-}
-
-/// Somebody else's words, fit for a terminal and not too many.
-pub(super) fn words(text: &str) -> Name {
-    let mut end = text.len().min(WORDS_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    Name::from(text[..end].trim())
 }

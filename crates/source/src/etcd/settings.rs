@@ -1,13 +1,4 @@
-/// A setting of a restore, for the program to make a flag of.
-#[derive(Debug, Clone, Copy)]
-pub struct Setting {
-    /// Its name in [`crate::RestoreOptions::settings`], without dashes in front.
-    pub name: &'static str,
-    /// What stands for the value in help; `None`: a switch, whose value is `true` or `false`.
-    pub value: Option<&'static str>,
-    /// One line.
-    pub help: &'static str,
-}
+use crate::Setting;
 
 pub(super) const DATA_DIR: &str = "data-dir";
 pub(super) const TOOL: &str = "etcdutl-path";

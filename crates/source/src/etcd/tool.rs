@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt, copy, sink};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::refusal::words;
 use super::shown;
+use crate::said::words;
 use crate::{Error, ErrorKind};
 
 /// What a tool prints is read up to here.

@@ -13,12 +13,13 @@ use globset::{GlobBuilder, GlobMatcher};
 use super::help::ending;
 use crate::exit::Exit;
 use crate::names::SnapshotName;
+use crate::sources::restore_settings;
 use crate::units::{Period, Size};
 
 /// What opening a repository can end with.
 const OPEN: [Exit; 3] = [Exit::NoRepository, Exit::Newer, Exit::Untrusted];
 /// And reading its contents.
-const READ: [Exit; 5] = [
+pub(super) const READ: [Exit; 5] = [
     Exit::Damage,
     Exit::NoRepository,
     Exit::NoIdentity,
@@ -502,18 +503,16 @@ pub(crate) struct SourceFlags(pub(crate) BTreeMap<String, String>);
 
 impl Args for SourceFlags {
     fn augment_args(command: clap::Command) -> clap::Command {
-        source::etcd::SETTINGS
-            .iter()
-            .fold(command, |command, setting| {
-                let arg = Arg::new(setting.name)
-                    .long(setting.name)
-                    .help(setting.help)
-                    .help_heading("Options of etcd");
-                command.arg(match setting.value {
-                    Some(value) => arg.value_name(value),
-                    None => arg.action(ArgAction::SetTrue),
-                })
+        restore_settings().fold(command, |command, (kind, setting)| {
+            let arg = Arg::new(setting.name)
+                .long(setting.name)
+                .help(setting.help)
+                .help_heading(format!("Options of {kind}"));
+            command.arg(match setting.value {
+                Some(value) => arg.value_name(value),
+                None => arg.action(ArgAction::SetTrue),
             })
+        })
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -523,7 +522,7 @@ impl Args for SourceFlags {
 
 impl FromArgMatches for SourceFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = source::etcd::SETTINGS.iter().filter_map(|setting| {
+        let given = restore_settings().filter_map(|(_, setting)| {
             let value = match setting.value {
                 Some(_) => matches.get_one::<String>(setting.name)?.clone(),
                 None => matches.get_flag(setting.name).then(|| "true".to_owned())?,

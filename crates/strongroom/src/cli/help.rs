@@ -12,6 +12,7 @@ Usage: strongroom COMMAND [OPTIONS]
             init         create the repository
   Back up   backup       take a snapshot of every job, or of some
             verify       check that what is stored is whole and authentic
+            check        say what a restore will need that a job leaves out
   Look      snapshots    list the snapshots
             show         list the entries of a snapshot, never their values
             get          print one value
@@ -20,11 +21,14 @@ Usage: strongroom COMMAND [OPTIONS]
             history      when did an entry change, and which snapshot has it
             diff         what differs between two snapshots, or from live
   Restore   restore      plan a restore, then carry it out
+            export       write entries in the form that another tool reads
+            import       take a snapshot of what lies in files of another tool
   Keep      prune        delete the snapshots that no rule keeps
             pin          keep a snapshot, whatever the rules say
             forget       mark snapshots for the next prune
   Set up    doctor       try out the store, and say what is wrong
             config       print what is in force, and where it comes from
+            policy       print the rights that strongroom needs
             completions  print a completion script for a shell
             man          print the manual
             help         this, or the help of one command

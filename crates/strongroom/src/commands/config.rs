@@ -1,5 +1,7 @@
 //! `config`: what is in force, and where each value comes from.
 
+mod kubernetes;
+
 use std::fmt;
 use std::path::Path;
 
@@ -144,6 +146,7 @@ impl Listing {
             match &source.kind {
                 Kind::Files(files) => self.files(&key, files),
                 Kind::Etcd(etcd) => self.etcd(&key, etcd),
+                Kind::Kubernetes(kubernetes) => self.kubernetes(&key, kubernetes),
                 Kind::Command(command) => self.command(&key, command),
             }
         }

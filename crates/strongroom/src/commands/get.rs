@@ -92,7 +92,7 @@ pub(crate) async fn cat(session: &Session, cat: &Cat) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn refuse_screen(allowed: bool) -> anyhow::Result<()> {
+pub(crate) fn refuse_screen(allowed: bool) -> anyhow::Result<()> {
     if Output::data_is_shown() && !allowed {
         let message = "the value would be shown on this screen";
         return Err(Failure::usage(message)

@@ -3,10 +3,12 @@
 mod printed;
 mod undo;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use repository::{Repository, Select, Snapshot};
+use source::kubernetes::PRUNE_EXTRA;
 use source::{Action, Plan, Report, RestoreOptions, Source};
 
 use crate::captured::{Planned, Selection};
@@ -17,10 +19,11 @@ use crate::failure::Failure;
 use crate::names::{counted, nearest};
 use crate::progress::Progress;
 use crate::session::Session;
-use crate::sources::{Secrets, build};
+use crate::sources::{Secrets, build, restore_settings};
 use crate::wanted::Wanted;
 
 use printed::PlannedSource;
+
 pub(crate) use printed::Restored;
 
 /// A source of the snapshot on its way back.
@@ -50,13 +53,15 @@ pub(crate) async fn restore(session: &Session, restore: &Restore) -> anyhow::Res
     }
     refuse_conflicts(&parts)?;
     let (writes, replaces) = (count(&parts, Action::writes), count(&parts, replaces));
-    if restore.dry_run || writes == 0 {
+    let deletes = parts.iter().map(|part| part.plan.extra.len()).sum();
+    if restore.dry_run || writes + deletes == 0 {
         return Ok(restored);
     }
+    refuse_disagreement(&parts)?;
     if !restore.yes {
-        agree(session, writes, replaces).await?;
+        agree(session, writes, replaces, deletes).await?;
     }
-    if replaces > 0 && !restore.no_undo {
+    if replaces + deletes > 0 && !restore.no_undo {
         let taken = undo::take(session, &repository, &snapshot, &parts).await;
         let taken = taken.map_err(|error| {
             let message = "nothing was restored: what would be overwritten could not be kept";
@@ -75,16 +80,26 @@ pub(crate) async fn restore(session: &Session, restore: &Restore) -> anyhow::Res
 }
 
 /// Nothing is written without a yes.
-async fn agree(session: &Session, writes: usize, replaces: usize) -> anyhow::Result<()> {
+async fn agree(
+    session: &Session,
+    writes: usize,
+    replaces: usize,
+    deletes: usize,
+) -> anyhow::Result<()> {
     let writes = counted(writes as u64, "entry", "entries");
     let over = if replaces > 0 {
         format!(", {replaces} over what is there")
     } else {
         String::new()
     };
+    let gone = if deletes > 0 {
+        format!(", and delete {deletes}")
+    } else {
+        String::new()
+    };
     match session
         .output
-        .ask(&format!("Write {writes}{over}?"))
+        .ask(&format!("Write {writes}{over}{gone}?"))
         .await?
     {
         Some(true) => Ok(()),
@@ -113,14 +128,22 @@ async fn plan<'a>(
     let chosen: Vec<usize> = (0..sources.len())
         .filter(|index| chosen(&sources[*index].name))
         .collect();
-    let settable = |index: &usize| sources[*index].kind == "etcd";
-    if let Some(setting) = restore.settings.0.keys().next()
-        && !chosen.iter().any(settable)
-    {
-        let message = format!("--{setting} is for a source of the kind etcd, and none is restored");
+    for setting in restore.settings.0.keys() {
+        let mut kinds = settings_of(setting);
+        if kinds.any(|kind| chosen.iter().any(|index| sources[*index].kind == kind)) {
+            continue;
+        }
+        let kinds: Vec<&str> = settings_of(setting).collect();
+        let kinds = kinds.join(" or ");
+        let message =
+            format!("--{setting} is for a source of the kind {kinds}, and none is restored");
         return Err(Failure::usage(message)
             .hint(format!("strongroom show {}", snapshot.name()))
             .into());
+    }
+    if restore.settings.0.contains_key(PRUNE_EXTRA) && !restore.only.is_empty() {
+        let message = "--prune-extra deletes what the whole snapshot does not have, so it cannot go together with --only";
+        return Err(Failure::usage(message).into());
     }
     let mut parts = Vec::new();
     for index in &chosen {
@@ -136,7 +159,7 @@ async fn plan<'a>(
         let options = RestoreOptions {
             target,
             conflict: policy(restore.conflict),
-            settings: restore.settings.0.clone(),
+            settings: settings_for(restore, settings.kind.name()),
         };
         let mut entries = Selection::new(snapshot.entries(*index), name, &restore.only);
         let plan = source.plan(&mut entries, &options).await;
@@ -163,6 +186,20 @@ async fn plan<'a>(
             .into());
     }
     Ok(parts)
+}
+
+/// The kinds of sources that can be told `setting`.
+fn settings_of(setting: &str) -> impl Iterator<Item = &'static str> {
+    let known = restore_settings();
+    known.filter_map(move |(kind, known)| (known.name == setting).then_some(kind))
+}
+
+/// What a source of `kind` is told of what was said.
+fn settings_for(restore: &Restore, kind: &str) -> BTreeMap<String, String> {
+    let said = restore.settings.0.iter();
+    let said = said.filter(|(setting, _)| settings_of(setting).any(|of| of == kind));
+    said.map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 fn policy(conflict: Conflict) -> source::Conflict {
@@ -227,6 +264,24 @@ fn refuse_conflicts(parts: &[Part<'_>]) -> Result<(), Failure> {
         .hint("--conflict skip, --conflict overwrite, or --to another place"))
 }
 
+/// Only as much is deleted as somebody has seen in a plan.
+fn refuse_disagreement(parts: &[Part<'_>]) -> Result<(), Failure> {
+    for part in parts {
+        let extra = part.plan.extra.len();
+        let agreed = part.options.settings.get(PRUNE_EXTRA);
+        if agreed.is_some_and(|agreed| *agreed != extra.to_string()) {
+            let message = format!(
+                "nothing was restored: {} would be deleted from {}",
+                counted(extra as u64, "object", "objects"),
+                part.name
+            );
+            return Err(Failure::new(Exit::Conflict, message)
+                .hint(format!("look at the plan, then --{PRUNE_EXTRA} {extra}")));
+        }
+    }
+    Ok(())
+}
+
 async fn write(
     session: &Session,
     repository: &Repository,
@@ -242,7 +297,8 @@ async fn write(
     );
     tracing::info!(repository = %repository.id(), snapshot = snapshot.name(), bytes, "restore started");
     for part in parts {
-        if !part.plan.steps.iter().any(|step| step.action.writes()) {
+        let writes = part.plan.steps.iter().any(|step| step.action.writes());
+        if !writes && part.plan.extra.is_empty() {
             continue;
         }
         let select = if part.plan.steps.len() > 1 {

@@ -2,6 +2,8 @@
 //!
 //! The doc comments become the descriptions in `docs/schema/strongroom.schema.json`.
 
+mod kubernetes;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -13,6 +15,8 @@ use super::proxy::Proxy;
 use super::reference::{Environment, Reference};
 use super::repository::Repository;
 use crate::units::Period;
+
+pub(crate) use kubernetes::Kubernetes;
 
 /// The configuration of strongroom.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
@@ -105,11 +109,11 @@ pub(crate) struct Retention {
     pub(crate) grace: Option<At<Period>>,
 }
 
-/// One system, or one part of it: exactly one of `files`, `etcd` and `command`.
+/// One system, or one part of it: exactly one of `files`, `etcd`, `kubernetes` and `command`.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [
-    {"required": ["files"]}, {"required": ["etcd"]}, {"required": ["command"]},
+    {"required": ["files"]}, {"required": ["etcd"]}, {"required": ["kubernetes"]}, {"required": ["command"]},
 ]))]
 pub(crate) struct Source {
     /// Its name in the snapshot, unique in the job. The kind, if it is left out.
@@ -119,6 +123,8 @@ pub(crate) struct Source {
     pub(crate) files: Option<Files>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) etcd: Option<Etcd>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kubernetes: Option<Kubernetes>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) command: Option<Command>,
 }

@@ -1,6 +1,7 @@
 //! What the file and the command line mean together: validated settings, each with its origin. Nothing is opened and no
 //! secret is read for this, so that all of it is done before anything runs.
 
+mod kubernetes;
 mod place;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,8 @@ use crate::cli::Globals;
 use crate::failure::Failure;
 use crate::names::check_name;
 use crate::units::Period;
+
+pub(crate) use kubernetes::Kubernetes;
 
 const CONNECT_TIMEOUT: Period = Period::seconds(5);
 const REQUEST_TIMEOUT: Period = Period::seconds(15);
@@ -77,6 +80,7 @@ pub(crate) struct SourceSettings {
 pub(crate) enum Kind {
     Files(Files),
     Etcd(Box<Etcd>),
+    Kubernetes(Box<Kubernetes>),
     Command(Box<Command>),
 }
 
@@ -120,6 +124,7 @@ impl Kind {
         match self {
             Self::Files(_) => "files",
             Self::Etcd(_) => "etcd",
+            Self::Kubernetes(_) => "kubernetes",
             Self::Command(_) => "command",
         }
     }
@@ -298,19 +303,29 @@ impl Resolver {
 
     fn source(&self, at: At<file::Source>) -> Result<SourceSettings, Failure> {
         let place = at.place();
-        let kind = match (at.value.files, at.value.etcd, at.value.command) {
-            (Some(files), None, None) => Kind::Files(self.files(files, &place)?),
-            (None, Some(etcd), None) => Kind::Etcd(Box::new(self.etcd(etcd, &place)?)),
-            (None, None, Some(command)) => Kind::Command(Box::new(self.command(command)?)),
+        let file::Source {
+            name,
+            files,
+            etcd,
+            kubernetes,
+            command,
+        } = at.value;
+        let kind = match (files, etcd, kubernetes, command) {
+            (Some(files), None, None, None) => Kind::Files(self.files(files, &place)?),
+            (None, Some(etcd), None, None) => Kind::Etcd(Box::new(self.etcd(etcd, &place)?)),
+            (None, None, Some(kubernetes), None) => {
+                Kind::Kubernetes(Box::new(self.kubernetes(kubernetes)?))
+            }
+            (None, None, None, Some(command)) => Kind::Command(Box::new(self.command(command)?)),
             _ => {
-                let message = "a source has exactly one of the keys `files`, `etcd` and `command`";
+                let message = "a source has exactly one of the keys `files`, `etcd`, `kubernetes` and `command`";
                 return Err(self.wrong(&place, message));
             }
         };
-        if let Some(name) = &at.value.name {
+        if let Some(name) = &name {
             check_name(&name.value).map_err(|error| self.wrong(name, error.to_string()))?;
         }
-        let name = self.or(at.value.name, kind.name().to_owned());
+        let name = self.or(name, kind.name().to_owned());
         Ok(SourceSettings { name, kind })
     }
 

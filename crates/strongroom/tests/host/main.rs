@@ -1,6 +1,7 @@
 //! A host that takes backups, with the real binary: what ends a backup or a restore, what differs from
 //! what is live, and what is said of damage.
 
+mod cluster;
 mod damage;
 mod interrupted;
 mod late;

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bounded;
 mod canary;
+mod cluster;
 mod concurrent;
 mod drill;
 mod interrupted;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use archive::Name;
 use repository::Snapshot;
 use serde::Serialize;
 use source::{Action, Report, Step};
@@ -36,6 +37,9 @@ pub(super) struct PlannedSource {
     skip: u64,
     conflict: u64,
     unmanageable: u64,
+    /// What is there and not in the snapshot, and will be deleted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    extra: Vec<String>,
     /// What is written.
     bytes: u64,
     /// All steps but those for entries that are the same.
@@ -58,6 +62,8 @@ struct PlannedStep {
 struct SourceReport {
     source: String,
     written: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    deleted: u64,
     failed: Vec<FailedEntry>,
     notes: Vec<String>,
 }
@@ -84,6 +90,7 @@ impl Restored {
         self.reports.push(SourceReport {
             source: source.to_owned(),
             written: report.written,
+            deleted: report.deleted,
             failed: failed
                 .map(|(name, reason)| FailedEntry {
                     name: name.to_string(),
@@ -130,6 +137,7 @@ impl PlannedSource {
             skip: count(|action| matches!(action, Action::Skip { .. })),
             conflict: count(|action| matches!(action, Action::Conflict { .. })),
             unmanageable: count(|action| matches!(action, Action::Unmanageable { .. })),
+            extra: part.plan.extra.iter().map(Name::to_string).collect(),
             bytes: part.bytes,
             steps: steps.iter().filter_map(PlannedStep::new).collect(),
             notes: part.plan.notes.clone(),
@@ -186,6 +194,10 @@ impl fmt::Display for Restored {
                 .iter()
                 .try_for_each(|step| writeln!(f, "{step}"))?;
             source
+                .extra
+                .iter()
+                .try_for_each(|name| writeln!(f, "  - {name}"))?;
+            source
                 .notes
                 .iter()
                 .try_for_each(|note| writeln!(f, "  {note}"))?;
@@ -196,6 +208,7 @@ impl fmt::Display for Restored {
                 (source.skip, "left alone"),
                 (source.conflict, "in the way"),
                 (source.unmanageable, "that cannot be restored here"),
+                (source.extra.len() as u64, "to delete"),
             ];
             let counts = counts.iter().filter(|(count, _)| *count > 0);
             let counts: Vec<String> = counts
@@ -212,6 +225,14 @@ impl fmt::Display for Restored {
     }
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// What became of a plan, for people, after the plan itself.
 pub(crate) struct Conclusion<'a>(&'a Restored);
 
@@ -220,6 +241,9 @@ impl fmt::Display for Conclusion<'_> {
         for report in &self.0.reports {
             let written = counted(report.written, "entry", "entries");
             write!(f, "{}: {written} written", report.source)?;
+            if report.deleted > 0 {
+                write!(f, ", {} deleted", report.deleted)?;
+            }
             if !report.failed.is_empty() {
                 write!(f, ", {} REFUSED", report.failed.len())?;
             }

@@ -12,12 +12,13 @@ use repository::{Repository, Snapshot};
 use serde_json::{Value, json};
 use source::Action;
 use source::files::{Files, FilesOptions};
+use source::kubernetes::{self, Kubernetes};
 
 use super::Part;
 use crate::commands::backup::{Task, take_snapshot};
 use crate::config::resolve::Kind;
 use crate::session::Session;
-use crate::sources::{compresses, describe, files_options, texts};
+use crate::sources::{cluster, compresses, describe, files_options, texts};
 
 /// So many paths are looked for one by one.
 const PATHS_MAX: usize = 5000;
@@ -60,9 +61,8 @@ pub(super) async fn take(
 
 fn replaced<'a>(part: &'a Part<'_>) -> impl Iterator<Item = &'a Name> {
     let steps = part.plan.steps.iter();
-    steps
-        .filter(|step| matches!(step.action, Action::Update { .. }))
-        .map(|step| &step.name)
+    let replaced = steps.filter(|step| matches!(step.action, Action::Update { .. }));
+    replaced.map(|step| &step.name).chain(&part.plan.extra)
 }
 
 /// What reads the entries that will be replaced, and how that is written into the snapshot's configuration.
@@ -86,6 +86,15 @@ fn task(part: &Part<'_>, replaced: &[&Name]) -> anyhow::Result<(Task, Value)> {
             let configured = root.map_or_else(|| files_options(files).paths, |root| vec![root]);
             let description = json!({"name": part.name, "files": {"paths": texts(&configured)}});
             (Box::new(Files::new(&options)?), Some(names), description)
+        }
+        Kind::Kubernetes(settings) => {
+            let names: HashSet<Name> = replaced
+                .iter()
+                .map(|name| kubernetes::placed(name, &part.options))
+                .collect::<Result<_, _>>()?;
+            let source = Kubernetes::holding(settings.options(), &names);
+            let description = json!({"name": part.name, "kubernetes": cluster(settings)});
+            (Box::new(source), Some(names), description)
         }
         // A program or a server that takes the whole, and can give the whole.
         Kind::Command(_) | Kind::Etcd(_) => {

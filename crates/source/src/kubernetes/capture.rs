@@ -1,0 +1,154 @@
+use std::collections::BTreeMap;
+
+use archive::{Content, Name};
+use serde::Deserialize;
+
+use super::client::{Ask, Client, Verb};
+use super::id::Id;
+use super::listing::{Listing, Query, ask};
+use super::object::Object;
+use super::options::{Objects, Options};
+use super::refusal::Failure;
+use super::resource::Resource;
+use super::selection::{Chosen, Wanted, kinds, namespace};
+use crate::said::words;
+use crate::{Capture, Error, Incomplete, Sink};
+
+/// Pours all that `options` select into `sink`.
+pub(super) async fn read(options: &Options, sink: &mut Sink) -> Result<Capture, Error> {
+    options.validate()?;
+    let client = Client::new(options).await?;
+    let mut capture = Capture::default();
+    let version = version(&client).await?;
+    let fact = |name: &str| name.to_owned();
+    capture
+        .facts
+        .insert(fact("kubernetes.version"), version.to_string());
+    let chosen = Chosen::find(&client, &options.namespaces).await?;
+    let mut reading = Reading {
+        client: &client,
+        options,
+        wanted: Wanted::new(&options.objects)?,
+        chosen,
+        sink,
+        capture,
+        objects: BTreeMap::new(),
+    };
+    for kind in kinds(&client, options).await? {
+        reading.kind(&kind).await?;
+    }
+    Ok(reading.finish())
+}
+
+/// A capture on its way.
+struct Reading<'a> {
+    client: &'a Client,
+    options: &'a Options,
+    wanted: Wanted,
+    chosen: Chosen,
+    sink: &'a mut Sink,
+    capture: Capture,
+    /// How many of each kind.
+    objects: BTreeMap<String, u64>,
+}
+
+impl Reading<'_> {
+    async fn kind(&mut self, kind: &Resource) -> Result<(), Error> {
+        match &self.chosen {
+            Chosen::These(names) if *kind == Resource::namespaces() => {
+                let mut names = names.clone();
+                names.sort();
+                for name in names {
+                    let object = namespace(self.client, &name).await?;
+                    self.pour(&object).await?;
+                }
+                Ok(())
+            }
+            chosen => {
+                // The selectors are about what lies in namespaces.
+                let queries = if *kind == Resource::namespaces() {
+                    chosen.queries(kind, &Objects::default())
+                } else {
+                    chosen.queries(kind, &self.options.objects)
+                };
+                self.lists(kind, queries).await
+            }
+        }
+    }
+
+    /// All lists of a kind, as of one version.
+    async fn lists(&mut self, kind: &Resource, queries: Vec<Query>) -> Result<(), Error> {
+        let mut versions: Vec<String> = Vec::new();
+        let several = queries.len() > 1;
+        for mut query in queries {
+            query.at = versions.last().cloned();
+            let question = ask(&query, None);
+            let mut listing = Listing::new(self.client, query.clone());
+            loop {
+                match listing.next().await {
+                    Ok(Some(object)) => {
+                        if *kind == Resource::namespaces() || self.wanted.takes(&object) {
+                            self.pour(&object).await?;
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(Failure::Refused(refusal)) if several && refusal.is_about_rights() => {
+                        self.missing(&query, refusal.clause(&question));
+                        break;
+                    }
+                    Err(failure) => return Err(failure.explain(&question)),
+                }
+            }
+            for version in listing.versions() {
+                if versions.last() != Some(version) {
+                    versions.push(version.clone());
+                }
+            }
+        }
+        if !versions.is_empty() {
+            let fact = format!("kubernetes.resource-version.{}", kind.key());
+            self.capture.facts.insert(fact, versions.join(", "));
+        }
+        Ok(())
+    }
+
+    async fn pour(&mut self, object: &Object) -> Result<(), Error> {
+        self.sink.begin(object.header()).await?;
+        self.sink.data(Content::new(object.content())).await?;
+        self.sink.end().await?;
+        *self.objects.entry(object.id.kind.clone()).or_default() += 1;
+        Ok(())
+    }
+
+    fn missing(&mut self, query: &Query, reason: String) {
+        let id = Id {
+            kind: query.resource.key(),
+            namespace: query.namespace.clone(),
+            name: "*".to_owned(),
+        };
+        self.capture.incomplete.push(Incomplete {
+            name: id.entry(),
+            reason,
+        });
+    }
+
+    fn finish(mut self) -> Capture {
+        for (kind, objects) in self.objects {
+            let fact = format!("kubernetes.objects.{kind}");
+            self.capture.facts.insert(fact, objects.to_string());
+        }
+        self.capture
+    }
+}
+
+/// The server's release.
+async fn version(client: &Client) -> Result<Name, Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Version {
+        git_version: String,
+    }
+    let version: Option<Version> = client.ask_once(Ask::path(Verb::Get, "/version")).await?;
+    let version = version.ok_or_else(|| client.nonsense())?;
+    Ok(words(&version.git_version))
+}

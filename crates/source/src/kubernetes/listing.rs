@@ -1,0 +1,228 @@
+use bytes::{Buf as _, Bytes};
+use serde::Deserialize;
+
+use super::client::{Ask, Client, Pieces, Verb, pause};
+use super::cutter::Cutter;
+use super::object::Object;
+use super::refusal::{Failure, Refusal};
+use super::resource::Resource;
+use crate::{Error, ErrorKind};
+
+/// Objects on a page: more is no faster, and fewer is slower.
+const PAGE: &str = "500";
+/// How often in a row a page is asked for again that broke off.
+const RETRIES: u32 = 8;
+
+/// What is listed.
+#[derive(Clone)]
+pub(super) struct Query {
+    pub(super) resource: Resource,
+    /// `None`: all namespaces, or none because the kind lies in none.
+    pub(super) namespace: Option<String>,
+    pub(super) labels: Option<String>,
+    pub(super) fields: Option<String>,
+    /// As it was at this version, or the newest.
+    pub(super) at: Option<String>,
+}
+
+/// The objects of a kind, ascending, read page by page and one at a time.
+///
+/// A page that broke off is asked for again, and what it held before is passed over. If the server has forgotten the version that
+/// the list started with (410), it goes on behind the last object with a newer version: no object comes twice and none that was
+/// there all the time is left out, but objects of two moments stand in one list, and [`Listing::versions`] says so.
+pub(super) struct Listing<'c> {
+    client: &'c Client,
+    query: Query,
+    /// Where the next page starts; `None`: at the beginning.
+    token: Option<String>,
+    page: Option<Page>,
+    /// What the last object sorts by.
+    last: Option<String>,
+    versions: Vec<String>,
+    /// Failures since the last object that was new.
+    broken: u32,
+    done: bool,
+}
+
+struct Page {
+    pieces: Pieces,
+    piece: Bytes,
+    cutter: Cutter,
+}
+
+/// What stands around the objects of a page.
+#[derive(Deserialize)]
+struct Envelope {
+    metadata: EnvelopeMetadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EnvelopeMetadata {
+    #[serde(default)]
+    resource_version: String,
+    #[serde(default)]
+    r#continue: String,
+}
+
+impl<'c> Listing<'c> {
+    pub(super) fn new(client: &'c Client, query: Query) -> Self {
+        Self {
+            client,
+            query,
+            token: None,
+            page: None,
+            last: None,
+            versions: Vec::new(),
+            broken: 0,
+            done: false,
+        }
+    }
+
+    /// The versions of the kind that were read: one, unless the server forgot it on the way.
+    pub(super) fn versions(&self) -> &[String] {
+        &self.versions
+    }
+
+    /// The next object; `None` after the last.
+    pub(super) async fn next(&mut self) -> Result<Option<Object>, Failure> {
+        while !self.done {
+            match self.step().await {
+                Ok(Some(object)) => return Ok(Some(object)),
+                Ok(None) => {}
+                Err(failure) => self.recover(failure).await?,
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next object of this page that is new; `None` if the page is at its end.
+    async fn step(&mut self) -> Result<Option<Object>, Failure> {
+        let page = match &mut self.page {
+            Some(page) => page,
+            none => none.insert(Page {
+                pieces: self
+                    .client
+                    .begin(&ask(&self.query, self.token.as_deref()))
+                    .await?,
+                piece: Bytes::new(),
+                cutter: Cutter::default(),
+            }),
+        };
+        loop {
+            let before = page.piece.len();
+            let mut rest = &page.piece[..];
+            let cut = page.cutter.cut(&mut rest);
+            let cut =
+                cut.map_err(|fault| Failure::Broken(self.client.nonsense().because(fault)))?;
+            let object = cut.map(|json| Object::parse(&self.query.resource, json));
+            let used = before - rest.len();
+            page.piece.advance(used);
+            if let Some(object) = object {
+                let object = object.map_err(|_| Failure::Broken(self.client.nonsense()))?;
+                let key = object.id.key();
+                // Of a page that is read a second time.
+                if self.last.as_ref().is_some_and(|last| *last >= key) {
+                    if self.broken == 0 {
+                        return Err(Failure::Broken(disorder(self.client, &object)));
+                    }
+                    continue;
+                }
+                self.last = Some(key);
+                self.broken = 0;
+                return Ok(Some(object));
+            }
+            match page.pieces.next().await.map_err(Failure::Broken)? {
+                Some(piece) => page.piece = piece,
+                None => break,
+            }
+        }
+        self.turn()?;
+        Ok(None)
+    }
+
+    /// What comes after this page.
+    fn turn(&mut self) -> Result<(), Failure> {
+        let page = self.page.take().expect("it was read to its end");
+        // A server that stops in the middle ends its answer all the same.
+        let cut_off = |_| {
+            let message = format!("{} broke off in the middle of a list", self.client.server());
+            Failure::Broken(Error::new(ErrorKind::Unreachable, message))
+        };
+        let envelope = page.cutter.finish().map_err(cut_off)?;
+        let envelope: Envelope = serde_json::from_slice(&envelope)
+            .map_err(|_| Failure::Broken(self.client.nonsense()))?;
+        let Envelope { metadata } = envelope;
+        if self.versions.last() != Some(&metadata.resource_version) {
+            self.versions.push(metadata.resource_version);
+        }
+        self.token = Some(metadata.r#continue).filter(|token| !token.is_empty());
+        self.done = self.token.is_none();
+        Ok(())
+    }
+
+    /// Makes ready to go on, if that can be done.
+    async fn recover(&mut self, failure: Failure) -> Result<(), Failure> {
+        self.page = None;
+        match failure {
+            Failure::Refused(refusal) if is_expired(&refusal) => {
+                self.query.at = None;
+                // Without a token to go on with: from the beginning, passing over what was read.
+                self.token = refusal.go_on;
+                self.broken += 1;
+                tracing::info!(
+                    kind = self.query.resource.key(),
+                    "the server has forgotten the version of this list; it goes on with a newer one"
+                );
+                if self.broken > RETRIES {
+                    let message = format!(
+                        "{} forgets lists faster than they can be read",
+                        self.client.server()
+                    );
+                    return Err(Failure::Broken(Error::new(ErrorKind::Unreachable, message)));
+                }
+                Ok(())
+            }
+            failure if failure.may_pass() && self.broken < RETRIES => {
+                pause(self.broken).await;
+                self.broken += 1;
+                Ok(())
+            }
+            failure => Err(failure),
+        }
+    }
+}
+
+fn disorder(client: &Client, object: &Object) -> Error {
+    let message = format!(
+        "{} lists {} in no order (at {}), so that a capture of them would not be the same twice",
+        client.server(),
+        object.id.kind,
+        object.id.entry()
+    );
+    Error::new(ErrorKind::Unsupported, message)
+}
+
+fn is_expired(refusal: &Refusal) -> bool {
+    refusal.code == http::StatusCode::GONE || refusal.reason == "Expired"
+}
+
+/// The page that starts at `token`.
+pub(super) fn ask(query: &Query, token: Option<&str>) -> Ask {
+    let namespace = query.namespace.as_deref();
+    let mut ask = Ask::list(Verb::List, &query.resource, namespace).with("limit", PAGE);
+    if let Some(labels) = &query.labels {
+        ask = ask.with("labelSelector", labels);
+    }
+    if let Some(fields) = &query.fields {
+        ask = ask.with("fieldSelector", fields);
+    }
+    match (token, &query.at) {
+        // It holds the version.
+        (Some(token), _) => ask.with("continue", token),
+        (None, Some(version)) => ask
+            .with("resourceVersion", version)
+            .with("resourceVersionMatch", "Exact"),
+        (None, None) => ask,
+    }
+}

@@ -1,0 +1,436 @@
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use archive::{Attributes, Body, Digest, Field, FieldHeader, Header, Name};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, Visitor};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::id::Id;
+use super::resource::{Resource, Shape};
+
+/// What the server owns in `metadata` and sets anew: it is dropped from what is captured.
+///
+/// `managedFields` is kept beside the rest, and only where an `Apply` is in it (see [`MANAGED_FIELDS`]).
+const SERVER_OWNED: [&str; 8] = [
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "selfLink",
+    "managedFields",
+];
+
+/// The attribute with the type of a Secret.
+pub(super) const TYPE: &str = "type";
+/// `true`: the server changes neither values nor this. `false` is kept too, where it is said.
+pub(super) const IMMUTABLE: &str = "immutable";
+/// The attribute of a ConfigMap with the keys of its `binaryData`, as a JSON list.
+pub(super) const BINARY: &str = "binaryData";
+/// Labels and annotations are attributes as JSON objects, owners and finalizers as JSON lists.
+pub(super) const LABELS: &str = "labels";
+pub(super) const ANNOTATIONS: &str = "annotations";
+pub(super) const OWNERS: &str = "ownerReferences";
+pub(super) const FINALIZERS: &str = "finalizers";
+pub(super) const GENERATE_NAME: &str = "generateName";
+/// Who applied which fields, for those who go on applying them (Helm 4, `kubectl apply --server-side`): without it they would be
+/// told of a conflict with us. Not compared, because it says nothing about the object's content.
+pub(super) const MANAGED_FIELDS: &str = "managedFields";
+
+/// An object as the server has it now, in the form in which it is captured.
+pub(super) struct Object {
+    pub(super) id: Id,
+    pub(super) attributes: Attributes,
+    pub(super) data: Data,
+    /// Which version of it this is, for an update that must not overwrite another.
+    pub(super) resource_version: String,
+    pub(super) uid: String,
+}
+
+/// What an object holds.
+pub(super) enum Data {
+    /// Values by key.
+    Fields(BTreeMap<String, Zeroizing<Vec<u8>>>),
+    /// All of it, in the one form of JSON that it has here.
+    Json(Zeroizing<Vec<u8>>),
+}
+
+/// What the server sent is not an object of the kind.
+#[derive(Debug, thiserror::Error)]
+#[error("an object cannot be understood")]
+pub(super) struct Unreadable;
+
+/// A Secret or a ConfigMap.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Raw<'a> {
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
+    #[serde(borrow)]
+    r#type: Option<Cow<'a, str>>,
+    immutable: Option<bool>,
+    data: Option<BTreeMap<String, Text>>,
+    binary_data: Option<BTreeMap<String, Text>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    namespace: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    uid: Cow<'a, str>,
+    #[serde(borrow, default)]
+    resource_version: Cow<'a, str>,
+    #[serde(default)]
+    labels: Value,
+    #[serde(default)]
+    annotations: Value,
+    #[serde(default)]
+    owner_references: Value,
+    #[serde(default)]
+    finalizers: Value,
+    #[serde(borrow)]
+    generate_name: Option<Cow<'a, str>>,
+    #[serde(default)]
+    managed_fields: Value,
+}
+
+/// A value's text, which may be a secret's.
+struct Text(Zeroizing<Vec<u8>>);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Taken;
+        impl Visitor<'_> for Taken {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(Zeroizing::new(text.as_bytes().to_vec())))
+            }
+
+            // The server writes a key without a value as null.
+            fn visit_unit<E>(self) -> Result<Text, E> {
+                Ok(Text(Zeroizing::default()))
+            }
+        }
+        deserializer.deserialize_any(Taken)
+    }
+}
+
+impl Text {
+    fn decode(self) -> Result<Zeroizing<Vec<u8>>, Unreadable> {
+        let decoded = STANDARD.decode(&*self.0).map_err(|_| Unreadable)?;
+        Ok(Zeroizing::new(decoded))
+    }
+}
+
+impl Object {
+    /// What `json` says, which is an object of the kind `resource`.
+    pub(super) fn parse(resource: &Resource, json: &[u8]) -> Result<Self, Unreadable> {
+        match resource.shape() {
+            Shape::Json => Self::whole(resource, json),
+            shape => Self::record(resource, shape, json),
+        }
+    }
+
+    fn record(resource: &Resource, shape: Shape, json: &[u8]) -> Result<Self, Unreadable> {
+        let raw: Raw<'_> = serde_json::from_slice(json).map_err(|_| Unreadable)?;
+        let mut attributes = Attributes::default();
+        for (name, value) in [
+            (LABELS, &raw.metadata.labels),
+            (ANNOTATIONS, &raw.metadata.annotations),
+            (OWNERS, &raw.metadata.owner_references),
+            (FINALIZERS, &raw.metadata.finalizers),
+        ] {
+            if !is_empty(value) {
+                attributes.set(name, canonical(value));
+            }
+        }
+        if let Some(name) = &raw.metadata.generate_name {
+            attributes.set(GENERATE_NAME, name.as_bytes());
+        }
+        if applied(&raw.metadata.managed_fields) {
+            attributes.set(MANAGED_FIELDS, canonical(&raw.metadata.managed_fields));
+        }
+        if let Some(immutable) = raw.immutable {
+            attributes.set(IMMUTABLE, immutable.to_string());
+        }
+        let mut fields = BTreeMap::new();
+        let binary = raw.binary_data.unwrap_or_default();
+        if shape == Shape::Secret {
+            attributes.set(TYPE, raw.r#type.unwrap_or_default().as_bytes());
+            for (key, text) in raw.data.unwrap_or_default() {
+                fields.insert(key, text.decode()?);
+            }
+        } else {
+            let keys: Vec<&String> = binary.keys().collect();
+            if !keys.is_empty() {
+                let keys = serde_json::to_vec(&keys).map_err(|_| Unreadable)?;
+                attributes.set(BINARY, keys);
+            }
+            let texts = raw.data.unwrap_or_default().into_iter();
+            fields.extend(texts.map(|(key, text)| (key, text.0)));
+            for (key, text) in binary {
+                fields.insert(key, text.decode()?);
+            }
+        }
+        let namespace = raw.metadata.namespace.as_deref();
+        Ok(Self {
+            id: Id::new(resource, namespace, &raw.metadata.name),
+            attributes,
+            data: Data::Fields(fields),
+            resource_version: raw.metadata.resource_version.into_owned(),
+            uid: raw.metadata.uid.into_owned(),
+        })
+    }
+
+    fn whole(resource: &Resource, json: &[u8]) -> Result<Self, Unreadable> {
+        let mut value: Value = serde_json::from_slice(json).map_err(|_| Unreadable)?;
+        let object = value.as_object_mut().ok_or(Unreadable)?;
+        object.remove("status");
+        if resource.key() == "namespaces" {
+            // Nothing but the finalizer that the server itself puts there.
+            object.remove("spec");
+        }
+        object.insert("apiVersion".to_owned(), resource.api_version().into());
+        object.insert("kind".to_owned(), resource.kind.clone().into());
+        let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);
+        let metadata = metadata.ok_or(Unreadable)?;
+        let mut removed = BTreeMap::new();
+        for name in SERVER_OWNED {
+            removed.insert(name, metadata.remove(name).unwrap_or_default());
+        }
+        let owners = metadata.remove(OWNERS).unwrap_or_default();
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        let name = text(metadata.get("name")).ok_or(Unreadable)?;
+        let namespace = text(metadata.get("namespace"));
+        let mut attributes = Attributes::default();
+        // Beside the JSON, because they are compared by another rule.
+        if !is_empty(&owners) {
+            attributes.set(OWNERS, canonical(&owners));
+        }
+        if applied(&removed["managedFields"]) {
+            attributes.set(MANAGED_FIELDS, canonical(&removed["managedFields"]));
+        }
+        Ok(Self {
+            id: Id::new(resource, namespace.as_deref(), &name),
+            attributes,
+            resource_version: text(removed.get("resourceVersion")).unwrap_or_default(),
+            uid: text(removed.get("uid")).unwrap_or_default(),
+            data: Data::Json(Zeroizing::new(canonical(&value))),
+        })
+    }
+
+    /// How its entry begins.
+    pub(super) fn header(&self) -> Header {
+        let fields = match &self.data {
+            Data::Json(_) => None,
+            Data::Fields(fields) => {
+                let header = |(key, value): (&String, &Zeroizing<Vec<u8>>)| FieldHeader {
+                    key: Name::from(key.as_str()),
+                    length: value.len() as u64,
+                };
+                Some(fields.iter().map(header).collect())
+            }
+        };
+        Header {
+            name: self.id.entry(),
+            attributes: self.attributes.clone(),
+            fields,
+        }
+    }
+
+    /// The content of its entry.
+    pub(super) fn content(&self) -> Vec<u8> {
+        match &self.data {
+            Data::Json(json) => json.to_vec(),
+            Data::Fields(fields) => {
+                let mut content = Vec::with_capacity(fields.values().map(|it| it.len()).sum());
+                for value in fields.values() {
+                    content.extend_from_slice(value);
+                }
+                content
+            }
+        }
+    }
+
+    /// Its body as a catalog has it.
+    pub(super) fn body(&self) -> Body {
+        match &self.data {
+            Data::Json(json) => Body::Blob {
+                length: json.len() as u64,
+                digest: Digest::of(json),
+            },
+            Data::Fields(fields) => {
+                let field = |(key, value): (&String, &Zeroizing<Vec<u8>>)| Field {
+                    key: Name::from(key.as_str()),
+                    length: value.len() as u64,
+                    digest: Digest::of(value),
+                };
+                Body::Record {
+                    fields: fields.iter().map(field).collect(),
+                }
+            }
+        }
+    }
+}
+
+/// Whether somebody applied a part of it, and may be told of conflicts.
+fn applied(managed_fields: &Value) -> bool {
+    let managers = managed_fields.as_array().into_iter().flatten();
+    let mut operations = managers.map(|manager| &manager["operation"]);
+    operations.any(|operation| operation == "Apply")
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(map) => map.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    }
+}
+
+/// The one JSON text of a value: no spaces, keys ascending.
+pub(super) fn canonical(value: &Value) -> Vec<u8> {
+    let mut text = Vec::new();
+    write_canonical(value, &mut text);
+    text
+}
+
+fn write_canonical(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Object(map) => {
+            // Whatever order serde_json was built to keep.
+            let sorted: BTreeMap<&String, &Value> = map.iter().collect();
+            out.push(b'{');
+            for (at, (key, value)) in sorted.into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                write_canonical(&Value::from(key.as_str()), out);
+                out.push(b':');
+                write_canonical(value, out);
+            }
+            out.push(b'}');
+        }
+        Value::Array(list) => {
+            out.push(b'[');
+            for (at, value) in list.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                write_canonical(value, out);
+            }
+            out.push(b']');
+        }
+        value => serde_json::to_writer(out, value).expect("a value is JSON, and memory takes it"),
+    }
+}
+
+/// A JSON text that an attribute holds.
+pub(super) fn attribute(attributes: &Attributes, name: &str) -> Result<Value, serde_json::Error> {
+    match attributes.get(name) {
+        None => Ok(Value::Null),
+        Some(text) => serde_json::from_slice(text)
+            .map_err(|error| serde_json::Error::custom(format!("{name}: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn config_maps() -> Resource {
+        Resource {
+            plural: "configmaps".to_owned(),
+            kind: "ConfigMap".to_owned(),
+            ..Resource::secrets()
+        }
+    }
+
+    #[test]
+    fn a_secret_becomes_a_record_without_what_the_server_owns() {
+        let json = json!({
+            "metadata": {
+                "name": "s", "namespace": "n", "uid": "u", "resourceVersion": "7", "generation": 3,
+                "creationTimestamp": "2026-01-01T00:00:00Z", "labels": {"b": "2", "a": "1"},
+                "annotations": {}, "ownerReferences": [{"uid": "x", "kind": "K"}],
+                "managedFields": [{"manager": "kubectl", "operation": "Update"}],
+            },
+            "type": "Opaque",
+            "immutable": false,
+            "data": {"empty": "", "none": null, "raw": "/wA=", "a": "YQ=="},
+        });
+        let text = json.to_string();
+        let object = Object::parse(&Resource::secrets(), text.as_bytes()).expect("a secret");
+        assert_eq!(object.id.entry(), Name::from("secrets/n/s"));
+        let attributes: Vec<_> = object
+            .attributes
+            .iter()
+            .map(|(name, value)| (name, String::from_utf8_lossy(value).into_owned()))
+            .collect();
+        let expected = [
+            ("immutable", "false"),
+            ("labels", r#"{"a":"1","b":"2"}"#),
+            ("ownerReferences", r#"[{"kind":"K","uid":"x"}]"#),
+            ("type", "Opaque"),
+        ];
+        assert_eq!(
+            attributes,
+            expected.map(|(name, value)| (name, value.to_owned()))
+        );
+        assert_eq!(object.content(), b"a\xff\x00");
+        assert_eq!(object.resource_version, "7");
+        for bad in [
+            r#"{"metadata":{"name":"s"},"data":{"k":"not base64!"}}"#,
+            r#"{"metadata":{},"data":{}}"#,
+            r#"{"metadata":{"name":"s"},"data":{"k":1}}"#,
+            "[]",
+        ] {
+            assert!(Object::parse(&Resource::secrets(), bad.as_bytes()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_config_map_keeps_which_keys_are_binary() {
+        let json = json!({
+            "metadata": {"name": "c", "namespace": "n", "managedFields": [{"operation": "Apply"}]},
+            "data": {"text": "ü"},
+            "binaryData": {"raw": "/w=="},
+        });
+        let object = Object::parse(&config_maps(), json.to_string().as_bytes()).expect("a map");
+        assert_eq!(object.content(), [&b"\xff"[..], "ü".as_bytes()].concat());
+        assert_eq!(object.attributes.text(BINARY), Some(r#"["raw"]"#));
+        let fields = Some(r#"[{"operation":"Apply"}]"#);
+        assert_eq!(object.attributes.text(MANAGED_FIELDS), fields);
+    }
+
+    #[test]
+    fn other_kinds_are_json_in_one_form() {
+        let namespace = br#"{"status":{"phase":"Active"},"spec":{"finalizers":["kubernetes"]},
+            "metadata":{"uid":"u","name":"n","resourceVersion":"7","labels":{"b":"1","a":"\u00e4"}}}"#;
+        let object = Object::parse(&Resource::namespaces(), namespace).expect("a namespace");
+        let text = String::from_utf8(object.content()).expect("JSON");
+        let expected = r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"labels":{"a":"ä","b":"1"},"name":"n"}}"#;
+        assert_eq!(text, expected);
+        assert_eq!(
+            (object.uid.as_str(), object.resource_version.as_str()),
+            ("u", "7")
+        );
+    }
+}

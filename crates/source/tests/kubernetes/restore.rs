@@ -1,0 +1,280 @@
+//! A cluster that lost its namespaces gets them back, as kubectl sees them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use strongroom_source::kubernetes::{Kubernetes, manifest};
+use strongroom_source::suite::{Archive, plan};
+use strongroom_source::{Action, Conflict, Report, Source};
+use testkit::KubernetesOptions;
+
+use crate::capture::many;
+use crate::objects::{KINDS, KUBECTL_KINDS, create, everything, secret};
+use crate::{action, assert_same, capture, options, restore, seen, settings, source};
+
+const NAMESPACES: [&str; 2] = ["prod", "prod-b"];
+
+fn everything_of(cluster: &testkit::Kubernetes, namespaces: &[&str]) -> Kubernetes {
+    let mut options = options(cluster, namespaces);
+    options.resources = KINDS.map(str::to_owned).to_vec();
+    Kubernetes::new(options)
+}
+
+fn lose(cluster: &testkit::Kubernetes, namespace: &str) {
+    let patch = r#"{"metadata":{"finalizers":null}}"#;
+    cluster.ctl(&["patch", "secret", "decorated", "-n", namespace, "-p", patch]);
+    cluster.ctl(&["delete", "namespace", namespace]);
+}
+
+/// What the cluster's controllers have put into the token's Secret by now.
+fn token(cluster: &testkit::Kubernetes) -> String {
+    let path = "jsonpath={.data.token}";
+    let arguments = ["get", "secret", "robot-token", "-n", "prod", "-o", path];
+    cluster.try_ctl(&arguments, "").1
+}
+
+/// The cluster makes a token anew, and another one.
+fn without_token(mut objects: BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    let token = objects.get_mut("Secret/prod/robot-token");
+    let token = token.expect("it is there");
+    token["data"] = Value::Null;
+    let annotations = token["metadata"]["annotations"].as_object_mut();
+    let annotations = annotations.expect("it has some");
+    annotations.remove("kubernetes.io/service-account.uid");
+    objects
+}
+
+/// What was refused, but for what the controllers put into every namespace as soon as it is there.
+fn refused(report: &Report) -> Vec<String> {
+    let refused = report.failed.iter();
+    let refused = refused.map(|(name, reason)| format!("{name}: {reason}"));
+    let racing = |it: &String| it.contains("/default: ") || it.contains("/kube-root-ca.crt: ");
+    refused.filter(|it| !racing(it)).collect()
+}
+
+#[tokio::test]
+async fn namespaces_that_were_lost_come_back() {
+    let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions {
+        controllers: true,
+        ..KubernetesOptions::default()
+    }) else {
+        return;
+    };
+    let objects = NAMESPACES.iter().flat_map(|name| everything(name));
+    let mut objects: Vec<Value> = objects.collect();
+    let kind = "kubernetes.io/service-account-token";
+    let mut robot = secret("prod", "robot-token", kind, &[]);
+    robot["metadata"]["annotations"] =
+        json!({"kubernetes.io/service-account.name": "robot", "n": "1"});
+    objects.push(robot);
+    create(&cluster, &NAMESPACES, objects);
+    cluster.wait_until("a token is made", |it| token(it).starts_with("ZXl"));
+    let source = everything_of(&cluster, &NAMESPACES);
+    let archive = capture(&source).await;
+    let labels = || {
+        let path = "jsonpath={.metadata.labels}";
+        cluster.ctl(&["get", "namespaces", "prod", "-o", path])
+    };
+    let (before, labels_before) = (seen(&cluster, KUBECTL_KINDS, &NAMESPACES), labels());
+    let old = token(&cluster);
+    for namespace in NAMESPACES {
+        lose(&cluster, namespace);
+    }
+
+    let overwrite = settings(Conflict::Overwrite, &[]);
+    let (_, report) = restore(&source, &archive, &overwrite).await;
+    assert_eq!(refused(&report), Vec::<String>::new());
+    cluster.wait_until("another token is made", |it| token(it).starts_with("ZXl"));
+    assert_ne!(token(&cluster), old, "a token is the cluster's to make");
+    let after = seen(&cluster, KUBECTL_KINDS, &NAMESPACES);
+    assert_same(&without_token(before.clone()), &without_token(after));
+    assert_eq!(labels(), labels_before);
+    // Nothing is left to do, the token included.
+    let again = plan(&source, &archive, &settings(Conflict::Fail, &[])).await;
+    let left = again.steps.iter().filter(|it| it.action != Action::Same);
+    assert_eq!(left.collect::<Vec<_>>(), Vec::<&_>::new());
+
+    come_back_elsewhere(&cluster, &archive, before).await;
+}
+
+/// The same again, where nothing is.
+async fn come_back_elsewhere(
+    cluster: &testkit::Kubernetes,
+    archive: &Archive,
+    before: BTreeMap<String, Value>,
+) {
+    let source = everything_of(cluster, &NAMESPACES);
+    let archive = archive.only(|entry| entry.name.to_string().contains("/prod-b"));
+    let elsewhere = settings(Conflict::Fail, &[("map-namespace", "prod-b=stage")]);
+    let (_, report) = restore(&source, &archive, &elsewhere).await;
+    assert_eq!(refused(&report), Vec::<String>::new());
+    let moved = seen(cluster, KUBECTL_KINDS, &["stage"]);
+    let moved = moved.into_iter().map(|(name, mut object)| {
+        object["metadata"]["namespace"] = "prod-b".into();
+        (name.replace("/stage/", "/prod-b/"), object)
+    });
+    let expected = before.into_iter();
+    let expected = expected.filter(|(name, _)| name.contains("/prod-b/"));
+    assert_same(&expected.collect(), &moved.collect());
+    let path = "jsonpath={.metadata.labels.team}";
+    let team = cluster.ctl(&["get", "namespaces", "stage", "-o", path]);
+    assert_eq!(team, "a");
+}
+
+#[tokio::test]
+async fn owners_are_found_again_or_forgotten() {
+    let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions {
+        controllers: true,
+        ..KubernetesOptions::default()
+    }) else {
+        return;
+    };
+    let owner = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "a", "name": "owner"},
+    });
+    create(&cluster, &["a"], vec![owner.clone()]);
+    let on = |arguments: &[&str]| cluster.ctl(&[arguments, &["-n", "a"]].concat());
+    let uid = || {
+        on(&[
+            "get",
+            "configmap",
+            "owner",
+            "-o",
+            "jsonpath={.metadata.uid}",
+        ])
+    };
+    let mut owned = secret("a", "owned", "Opaque", &[("k", b"v")]);
+    let reference =
+        |uid: &str| json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid}]);
+    let old = uid();
+    owned["metadata"]["ownerReferences"] = reference(&old);
+    create(&cluster, &[], vec![owned]);
+    let source = source(&cluster, &["a"]);
+    let archive = capture(&source).await;
+    let archive = archive.only(|entry| entry.name.to_string() == "secrets/a/owned");
+    let owners = || {
+        let owners = on(&[
+            "get",
+            "secret",
+            "owned",
+            "-o",
+            "jsonpath={.metadata.ownerReferences}",
+        ]);
+        serde_json::from_str::<Value>(&owners).unwrap_or_default()
+    };
+
+    on(&["delete", "configmap", "owner"]);
+    cluster.wait_until("what it owned goes too", |it| {
+        !it.try_ctl(&["get", "secret", "owned", "-n", "a"], "").0
+    });
+    let (_, report) = restore(&source, &archive, &settings(Conflict::Fail, &[])).await;
+    assert_eq!(report.written, 1, "{report:?}");
+    assert!(
+        report.notes[0].contains("its owner ConfigMap owner is not there"),
+        "{report:?}"
+    );
+    assert_eq!(owners(), Value::Null);
+
+    create(&cluster, &[], vec![owner]);
+    on(&["delete", "secret", "owned"]);
+    let (_, report) = restore(&source, &archive, &settings(Conflict::Fail, &[])).await;
+    assert_eq!((report.written, &report.notes), (1, &vec![]));
+    assert_ne!(uid(), old);
+    assert_eq!(owners(), reference(&uid()));
+    let again = plan(&source, &archive, &settings(Conflict::Fail, &[])).await;
+    assert_eq!(*action(&again, "secrets/a/owned"), Action::Same);
+
+    on(&["delete", "secret", "owned"]);
+    let drop = settings(Conflict::Fail, &[("owners", "drop")]);
+    restore(&source, &archive, &drop).await;
+    assert_eq!(owners(), Value::Null);
+}
+
+/// Whoever applies fields from the server's side is told of a conflict if others hold them, and must not be after a restore.
+#[tokio::test]
+async fn those_who_apply_go_on_as_if_nothing_had_happened() {
+    let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions::default()) else {
+        return;
+    };
+    create(&cluster, &["a"], vec![]);
+    let apply = |value: &str| {
+        let object = secret("a", "applied", "Opaque", &[("k", value.as_bytes())]).to_string();
+        let arguments = ["apply", "--server-side", "--field-manager=helm", "-f", "-"];
+        cluster.ctl_with(&arguments, &object)
+    };
+    apply("1");
+    let source = source(&cluster, &["a"]);
+    let archive = capture(&source).await;
+    cluster.ctl(&["delete", "secret", "applied", "-n", "a"]);
+    let (_, report) = restore(&source, &archive, &settings(Conflict::Fail, &[])).await;
+    assert_eq!((report.written, &report.notes), (1, &vec![]));
+    archive.assert_equals(&capture(&source).await);
+    apply("2");
+    let (_, report) = restore(&source, &archive, &settings(Conflict::Overwrite, &[])).await;
+    assert_eq!((report.written, &report.notes), (1, &vec![]));
+    apply("3");
+}
+
+/// The server goes away in the middle, comes back, and what was not certain is looked at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_killed_and_comes_back_gets_everything() {
+    let Some(mut cluster) = testkit::Kubernetes::start(KubernetesOptions::default()) else {
+        return;
+    };
+    let archive = many(&["a"], 3000, 2000);
+    let mut patient = options(&cluster, &["a"]);
+    patient.namespace_objects = false;
+    patient.timeouts.answer = Duration::from_secs(20);
+    let restoring = tokio::spawn({
+        let (source, archive) = (Kubernetes::new(patient.clone()), archive.clone());
+        async move { restore(&source, &archive, &settings(Conflict::Fail, &[])).await }
+    });
+    tokio::task::block_in_place(|| {
+        cluster.wait_until("some are there", |it| {
+            let (_, said) = it.try_ctl(&["get", "secret", "s00300", "-n", "a"], "");
+            said.contains("Opaque")
+        });
+        assert!(!restoring.is_finished());
+        cluster.restart();
+    });
+    let (_, report) = restoring.await.expect("no panic");
+    assert_eq!((report.written, report.failed), (3000, vec![]));
+    archive.assert_equals(&capture(&Kubernetes::new(patient.clone())).await);
+
+    // One that does not come back ends it.
+    let source = Kubernetes::new(patient);
+    cluster.ctl(&["delete", "secret", "-n", "a", "s00001"]);
+    let options = settings(Conflict::Fail, &[]);
+    let plan = plan(&source, &archive, &options).await;
+    cluster.kill();
+    let mut contents = archive.written_by(&plan);
+    let error = source
+        .write(&plan, &mut contents, &options)
+        .await
+        .expect_err("it is gone");
+    assert_eq!(error.kind(), strongroom_source::ErrorKind::Unreachable);
+}
+
+#[tokio::test]
+async fn exported_manifests_are_what_kubectl_takes() {
+    let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions::default()) else {
+        return;
+    };
+    create(&cluster, &["prod"], everything("prod"));
+    let before = seen(&cluster, KUBECTL_KINDS, &["prod"]);
+    let archive = capture(&everything_of(&cluster, &["prod"])).await;
+    let mut manifests = String::new();
+    for name in archive
+        .names()
+        .filter(|name| name.to_string() != "namespaces/prod")
+    {
+        let (entry, content) = archive.get(name).expect("it is in it");
+        manifests.push_str(&manifest(entry, content).expect("a manifest"));
+    }
+    let patch = r#"{"metadata":{"finalizers":null}}"#;
+    cluster.ctl(&["patch", "secret", "decorated", "-n", "prod", "-p", patch]);
+    cluster.ctl(&["delete", KUBECTL_KINDS, "--all", "-n", "prod"]);
+    cluster.ctl_with(&["create", "-f", "-"], &manifests);
+    assert_same(&before, &seen(&cluster, KUBECTL_KINDS, &["prod"]));
+}

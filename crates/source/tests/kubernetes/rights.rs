@@ -1,0 +1,321 @@
+//! Users of few rights: what is missing is named, and what is named suffices.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+use strongroom_source::kubernetes::{Access, Kubernetes, Purpose, Subject, policy};
+use strongroom_source::suite::Archive;
+use strongroom_source::{Conflict, Error, ErrorKind};
+use testkit::KubernetesOptions;
+
+use crate::objects::{KINDS, create, everything, secret};
+use crate::{options, restore, settings};
+
+fn said(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        write!(text, ": {error}").expect("a String takes it");
+        cause = error.source();
+    }
+    text
+}
+
+#[tokio::test]
+async fn what_a_user_lacks_is_named() {
+    let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions {
+        users: vec!["nobody".to_owned()],
+        ..KubernetesOptions::default()
+    }) else {
+        return;
+    };
+    let objects = ["a", "b"].map(|n| secret(n, "s", "Opaque", &[("k", b"v")]));
+    create(&cluster, &["a", "b"], objects.to_vec());
+    let source = |namespaces: &[&str]| {
+        let mut options = options(&cluster, namespaces);
+        options.namespace_objects = false;
+        options.access = Access::Kubeconfig {
+            files: vec![cluster.kubeconfig("nobody")],
+            context: None,
+        };
+        Kubernetes::new(options)
+    };
+    let refused = |namespaces: &'static [&'static str]| {
+        let source = source(namespaces);
+        async move {
+            let error = Archive::collect(&source).await.err().expect("refused");
+            (error.kind(), said(&error))
+        }
+    };
+    let (kind, text) = refused(&[]).await;
+    assert_eq!(kind, ErrorKind::Denied);
+    let expected = "this user may not list secrets in all namespaces; a ClusterRole with \
+        {apiGroups: [\"\"], resources: [secrets], verbs: [list]} would allow it";
+    assert_eq!(text, expected);
+    let (_, text) = refused(&["a"]).await;
+    let rule =
+        "a Role in namespace a with {apiGroups: [\"\"], resources: [secrets], verbs: [list]}";
+    assert!(text.contains(rule), "{text}");
+    let (_, text) = refused(&["a*"]).await;
+    assert!(
+        text.contains("may not list namespaces; a ClusterRole"),
+        "{text}"
+    );
+
+    // With exactly that in one of two namespaces, the other is what is missing.
+    cluster.ctl(&[
+        "create",
+        "role",
+        "r",
+        "-n",
+        "a",
+        "--verb=list",
+        "--resource=secrets",
+    ]);
+    cluster.ctl(&[
+        "create",
+        "rolebinding",
+        "r",
+        "-n",
+        "a",
+        "--role=r",
+        "--user=nobody",
+    ]);
+    let (archive, _) = Archive::collect(&source(&["a"])).await.expect("a capture");
+    assert_eq!(archive.len(), 1);
+    let (archive, capture) = Archive::collect(&source(&["a", "b"]))
+        .await
+        .expect("a part");
+    assert_eq!(archive.len(), 1);
+    let incomplete = &capture.incomplete[0];
+    assert_eq!(incomplete.name.to_string(), "secrets/b/*");
+    assert!(
+        incomplete.reason.contains("a Role in namespace b"),
+        "{incomplete:?}"
+    );
+
+    let mut options = options(&cluster, &["a", "missing"]);
+    let error = Archive::collect(&Kubernetes::new(options.clone())).await;
+    let error = said(&error.err().expect("a namespace is missing"));
+    assert!(
+        error.contains("the namespace missing does not exist"),
+        "{error}"
+    );
+    options.resources = vec!["nonsense.example.com".to_owned()];
+    let error = Archive::collect(&Kubernetes::new(options)).await;
+    let error = said(&error.err().expect("a kind is missing"));
+    assert!(
+        error.contains("has no kind \"nonsense.example.com\""),
+        "{error}"
+    );
+}
+
+/// What `strongroom policy` prints is enough to capture and to restore, and less would not be.
+#[tokio::test]
+async fn the_printed_rights_suffice() {
+    let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions {
+        users: vec!["keeper".to_owned(), "restorer".to_owned()],
+        ..KubernetesOptions::default()
+    }) else {
+        return;
+    };
+    create(
+        &cluster,
+        &["a", "a-b"],
+        ["a", "a-b"].iter().flat_map(|n| everything(n)).collect(),
+    );
+    cluster.ctl(&["create", "secret", "generic", "mine", "-n", "kube-system"]);
+    let with = |user: &str, namespaces: &[&str]| {
+        let mut options = options(&cluster, namespaces);
+        options.resources = KINDS.map(str::to_owned).to_vec();
+        // As the printed rights cannot let anybody grant more than they have.
+        options.resources.retain(|kind| !kind.starts_with("roles."));
+        options.access = Access::Kubeconfig {
+            files: vec![cluster.kubeconfig(user)],
+            context: None,
+        };
+        options
+    };
+    let grant = |user: &str, namespaces: &[&str], purpose: Purpose| {
+        let text = policy(
+            &with(user, namespaces),
+            purpose,
+            &Subject::User(user.to_owned()),
+        );
+        cluster.ctl_with(&["apply", "-f", "-"], &text);
+    };
+    let can = |user: &str, what: &[&str]| {
+        let arguments = [&["auth", "can-i", "--as", user], what].concat();
+        cluster.try_ctl(&arguments, "").0
+    };
+
+    let named = &["a", "a-b"][..];
+    grant("keeper", named, Purpose::Backup);
+    let (archive, capture) = Archive::collect(&Kubernetes::new(with("keeper", named)))
+        .await
+        .expect("a capture");
+    assert_eq!(capture.incomplete, []);
+    assert!(archive.get(&"namespaces/a".into()).is_some());
+    assert!(!can("keeper", &["list", "secrets", "-n", "kube-system"]));
+    assert!(!can("keeper", &["get", "secrets", "-n", "a"]));
+    assert!(!can("keeper", &["update", "secrets", "-n", "a"]));
+
+    // By pattern, which needs more.
+    let refused = Archive::collect(&Kubernetes::new(with("keeper", &["a*"]))).await;
+    assert!(refused.is_err());
+    grant("keeper", &["a*"], Purpose::Backup);
+    let (again, _) = Archive::collect(&Kubernetes::new(with("keeper", &["a*"])))
+        .await
+        .expect("a capture");
+    archive.assert_equals(&again);
+
+    grant("restorer", named, Purpose::Restore);
+    for name in ["values", "immutable", "large"] {
+        cluster.ctl(&["delete", "secret", name, "-n", "a"]);
+    }
+    cluster.ctl(&["label", "namespace", "a", "team=b", "--overwrite"]);
+    let changed = secret("a", "immutable", "example.com/other", &[("k", b"v")]);
+    create(&cluster, &[], vec![changed]);
+    let source = Kubernetes::new(with("restorer", named));
+    let overwrite = settings(Conflict::Overwrite, &[("recreate", "true")]);
+    let (_, report) = restore(&source, &archive, &overwrite).await;
+    assert_eq!((report.written, report.failed), (4, vec![]));
+    let elsewhere = settings(Conflict::Fail, &[("map-namespace", "a=new")]);
+    let only_a = archive.only(|entry| entry.name.to_string().contains("/a/"));
+    let (_, report) = restore(&source, &only_a, &elsewhere).await;
+    assert_eq!(
+        (report.written, report.failed),
+        (only_a.len() as u64, vec![])
+    );
+}
+
+#[tokio::test]
+async fn what_leads_nowhere_is_said_so() {
+    let Some(mut cluster) = testkit::Kubernetes::start(KubernetesOptions::default()) else {
+        return;
+    };
+    let stranger = Kubernetes::new({
+        let mut options = options(&cluster, &[]);
+        options.access = Access::Kubeconfig {
+            files: vec![cluster.kubeconfig("stranger-with-a-secret-token")],
+            context: None,
+        };
+        options
+    });
+    let error = Archive::collect(&stranger).await.err().expect("refused");
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(
+        said(&error).contains("does not know who we are"),
+        "{}",
+        said(&error)
+    );
+    assert!(!said(&error).contains("secret-token"), "{}", said(&error));
+
+    let source = crate::source(&cluster, &[]);
+    cluster.kill();
+    let error = Archive::collect(&source).await.err().expect("it is down");
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    let (url, text) = (cluster.url(), said(&error));
+    assert!(
+        text.contains(&url) && text.contains("cannot be reached"),
+        "{text}"
+    );
+    for debris in ["{", "}", "Some(", "hyper", "Error"] {
+        assert!(
+            !text.contains(debris),
+            "no debug structure reaches the user: {text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_a_restore_will_need_is_named() {
+    let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions {
+        users: vec!["keeper".to_owned()],
+        ..KubernetesOptions::default()
+    }) else {
+        return;
+    };
+    let pod = json!({
+        "containers": [{"name": "c", "image": "i", "envFrom": [
+            {"secretRef": {"name": "taken"}}, {"secretRef": {"name": "left-out"}},
+        ]}],
+        "volumes": [{"name": "v", "secret": {"secretName": "missing"}}],
+    });
+    let labels = json!({"app": "x"});
+    let mut sealing = secret(
+        "sealing",
+        "key",
+        "kubernetes.io/tls",
+        &[("tls.crt", b"c"), ("tls.key", b"k")],
+    );
+    sealing["metadata"]["labels"] =
+        json!({"sealedsecrets.bitnami.com/sealed-secrets-key": "active"});
+    let objects = vec![
+        secret("a", "taken", "Opaque", &[]),
+        secret("a", "left-out", "Opaque", &[]),
+        sealing,
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "a", "name": "d"},
+            "spec": {
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": pod},
+            },
+        }),
+    ];
+    create(&cluster, &["a", "sealing"], objects);
+    let mut options = options(&cluster, &["a"]);
+    options.objects.exclude_names = vec!["left-*".to_owned()];
+    let findings = Kubernetes::new(options.clone())
+        .completeness()
+        .await
+        .expect("a report");
+    let messages: Vec<&str> = findings
+        .iter()
+        .map(|found| found.message.as_str())
+        .collect();
+    assert_eq!(
+        messages,
+        [
+            "deployments.apps/a/d refers to secrets/a/left-out, which the configuration leaves out",
+            "deployments.apps/a/d refers to secrets/a/missing, which does not exist",
+            "secrets/sealing/key opens what was sealed for this cluster (SealedSecrets), and is not captured",
+        ]
+    );
+
+    // Whoever may only read Secrets is told what stays unknown.
+    cluster.ctl(&[
+        "create",
+        "role",
+        "r",
+        "-n",
+        "a",
+        "--verb=list",
+        "--resource=secrets",
+    ]);
+    cluster.ctl(&[
+        "create",
+        "rolebinding",
+        "r",
+        "-n",
+        "a",
+        "--role=r",
+        "--user=keeper",
+    ]);
+    options.access = Access::Kubeconfig {
+        files: vec![cluster.kubeconfig("keeper")],
+        context: None,
+    };
+    let findings = Kubernetes::new(options)
+        .completeness()
+        .await
+        .expect("a report");
+    assert!(findings.iter().all(|found| !found.bad), "{findings:?}");
+    assert_eq!(findings.len(), 8, "{findings:?}");
+    assert!(
+        findings[0]
+            .message
+            .contains("what pods refer to is not known"),
+        "{findings:?}"
+    );
+}

@@ -1,0 +1,245 @@
+//! The commands that know Kubernetes, on a real API server: what one of them writes, another tool reads, and the other way round.
+
+use std::fs;
+use std::process::{Output, Stdio};
+
+use testkit::{Kubernetes, KubernetesOptions};
+
+use crate::scene::{Scene, text};
+
+const IDENTITY: [&str; 2] = ["--identity", "identity.txt"];
+
+const OBJECTS: &str = r#"
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {team: a}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: db, namespace: shop, annotations: {note: "two\nlines"}}
+stringData: {password: hunter2, empty: ""}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: tls, namespace: shop}
+type: kubernetes.io/tls
+data: {tls.crt: /wA=, tls.key: AP8=}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, namespace: shop}
+data: {text: "a: 1\n"}
+binaryData: {bytes: /wA=}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - {name: c, image: i, envFrom: [{secretRef: {name: db}}, {secretRef: {name: forgotten}}]}
+"#;
+
+fn scene() -> Option<(Kubernetes, Scene)> {
+    let cluster = Kubernetes::start(KubernetesOptions {
+        users: vec!["keeper".to_owned()],
+        ..KubernetesOptions::default()
+    })?;
+    cluster.ctl_with(&["apply", "-f", "-"], OBJECTS);
+    let scene = Scene::new(&source(&cluster, "admin", "[shop]"));
+    Some((cluster, scene))
+}
+
+fn source(cluster: &Kubernetes, user: &str, namespaces: &str) -> String {
+    let kubeconfig = cluster.kubeconfig(user);
+    format!(
+        "[{{kubernetes: {{kubeconfig: '{}', namespaces: {namespaces}, resources: [configmaps]}}}}]",
+        kubeconfig.display()
+    )
+}
+
+fn with_identity(scene: &Scene, arguments: &[&str]) -> Output {
+    scene.run(&[arguments, &IDENTITY].concat())
+}
+
+#[track_caller]
+fn ended(output: &Output, status: i32) -> (String, String) {
+    let (said, complained) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(status), "{said}\n{complained}");
+    (said, complained)
+}
+
+#[test]
+fn what_is_exported_is_applied_and_imported_again() {
+    let Some((cluster, scene)) = scene() else {
+        return;
+    };
+    scene.good(&["backup"]);
+    let export = with_identity(&scene, &["export", "prod"]);
+    let (manifests, _) = ended(&export, 0);
+    assert!(
+        manifests.contains("kind: Namespace") && manifests.contains("password: \"aHVudGVyMg==\"")
+    );
+    scene.write("shop.yaml", &manifests);
+    scene.good(&["import", "prod", "shop.yaml"]);
+    let same = with_identity(&scene, &["diff", "prod/1", "prod/2"]);
+    assert_eq!(ended(&same, 0).0, "");
+
+    // What kubectl prints of the same objects, in two files.
+    let list = |kinds: &str| cluster.ctl(&["get", kinds, "-n", "shop", "-o", "json"]);
+    scene.write("list.json", list("secrets,configmaps"));
+    scene.write(
+        "namespace.json",
+        cluster.ctl(&["get", "namespace", "shop", "-o", "json"]),
+    );
+    let mut command = scene.command(&["import", "prod", "namespace.json", "-", "--json"]);
+    command.stdin(Stdio::from(
+        fs::File::open(scene.path("list.json")).expect("a file"),
+    ));
+    let imported = command.output().expect("it runs");
+    assert!(ended(&imported, 0).0.contains(r#""snapshot":"prod/3""#));
+    let same = with_identity(&scene, &["diff", "prod/1", "prod/3"]);
+    assert_eq!(ended(&same, 0).0, "");
+
+    // It is restored like any other, and kubectl takes what was exported.
+    cluster.ctl(&["delete", "secret", "db", "-n", "shop"]);
+    ended(&with_identity(&scene, &["restore", "prod/3", "--yes"]), 0);
+    let password = [
+        "get",
+        "secret",
+        "db",
+        "-n",
+        "shop",
+        "-o",
+        "jsonpath={.data.password}",
+    ];
+    assert_eq!(cluster.ctl(&password), "aHVudGVyMg==");
+    cluster.ctl(&["delete", "secrets,configmaps", "--all", "-n", "shop"]);
+    cluster.ctl_with(&["apply", "-f", "-"], &manifests);
+    let live = with_identity(&scene, &["diff", "prod/1", "live"]);
+    let (rows, _) = ended(&live, 4);
+    // It notes in annotations what it applied.
+    let expected = [
+        "~ kubernetes:configmaps/shop/settings  (annotations)",
+        "~ kubernetes:namespaces/shop  (content)",
+        "~ kubernetes:secrets/shop/db  (annotations)",
+        "~ kubernetes:secrets/shop/tls  (annotations)",
+    ];
+    let unexpected: Vec<&str> = rows.lines().filter(|row| !expected.contains(row)).collect();
+    assert_eq!(unexpected, Vec::<&str>::new());
+}
+
+#[test]
+fn what_cannot_be_imported_takes_no_snapshot() {
+    let scene = Scene::new("[{kubernetes: {kubeconfig: none}}]");
+    scene.write("other", b"\xff");
+    scene.write("bad.yaml", "a: [hunter2");
+    scene.write("bad.json", "{\"a\": hunter2");
+    scene.write(
+        "not-base64.yaml",
+        "{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: n}, data: {k: hunter2!}}",
+    );
+    scene.write(
+        "nowhere.yaml",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n",
+    );
+    scene.write("none.yaml", "# nothing\n---\n");
+    for (arguments, status, words) in [
+        (&["prod", "missing"][..], 1, "read missing"),
+        (&["prod", "other"], 1, "other is not text"),
+        (&["prod", "bad.yaml"], 1, "bad.yaml:1:4: this is not YAML"),
+        (&["prod", "bad.json"], 1, "bad.json:1:7: this is not JSON"),
+        (
+            &["prod", "not-base64.yaml"],
+            1,
+            "Secret s cannot be understood",
+        ),
+        (
+            &["prod", "nowhere.yaml"],
+            1,
+            "Secret s names no namespace, and none is given",
+        ),
+        (&["prod", "none.yaml"], 1, "there is no manifest"),
+        (&["prud", "none.yaml"], 2, "did you mean `prod`?"),
+        (
+            &["prod", "none.yaml", "--source", "x"],
+            2,
+            "has no source x",
+        ),
+    ] {
+        let output = scene.run(&[&["import"], arguments].concat());
+        let (said, complained) = ended(&output, status);
+        assert_eq!(said, "");
+        assert!(complained.contains(words), "{complained}");
+        assert!(!complained.contains("hunter2"), "{complained}");
+    }
+    scene.good(&["import", "prod", "nowhere.yaml", "--namespace", "n"]);
+    scene.configure("[{files: {paths: [x]}}]");
+    let (_, complained) = ended(&scene.run(&["import", "prod", "nowhere.yaml"]), 2);
+    assert!(
+        complained.contains("no source of the kind kubernetes"),
+        "{complained}"
+    );
+    assert!(scene.good(&["snapshots"]).contains("prod/1"));
+}
+
+#[test]
+fn what_a_restore_would_lack_is_said() {
+    let Some((_cluster, scene)) = scene() else {
+        return;
+    };
+    let (said, _) = ended(&scene.run(&["check"]), 3);
+    let expected = "! prod kubernetes: deployments.apps/shop/web refers to secrets/shop/forgotten, which does not exist\n";
+    assert_eq!(said, expected);
+    let (said, _) = ended(&scene.run(&["check", "prod", "--json"]), 3);
+    assert!(
+        said.starts_with(r#"{"findings":[{"job":"prod","source":"kubernetes","bad":true,"#),
+        "{said}"
+    );
+    ended(&scene.run(&["check", "prud"]), 2);
+}
+
+#[test]
+fn the_rights_that_are_printed_are_enough() {
+    let Some((cluster, scene)) = scene() else {
+        return;
+    };
+    scene.configure(&source(&cluster, "keeper", "[shop]"));
+    let (_, complained) = ended(&scene.run(&["backup"]), 16);
+    let rule =
+        "a Role in namespace shop with {apiGroups: [\"\"], resources: [configmaps], verbs: [list]}";
+    assert!(complained.contains(rule), "{complained}");
+    let policy = |purpose| {
+        scene.good(&[
+            "policy",
+            "kubernetes",
+            "prod",
+            "--user",
+            "keeper",
+            "--purpose",
+            purpose,
+        ])
+    };
+    cluster.ctl_with(&["apply", "-f", "-"], &policy("backup"));
+    scene.good(&["backup"]);
+    cluster.ctl(&["delete", "secret", "db", "-n", "shop"]);
+    let restore = ["restore", "prod", "--yes"];
+    let (_, complained) = ended(&with_identity(&scene, &restore), 16);
+    assert!(
+        complained.contains("this user may not get configmaps"),
+        "{complained}"
+    );
+    cluster.ctl_with(&["apply", "-f", "-"], &policy("restore"));
+    ended(&with_identity(&scene, &restore), 0);
+    ended(
+        &scene.run(&["policy", "kubernetes", "prod", "--source", "x"]),
+        2,
+    );
+    ended(
+        &scene.run(&["policy", "kubernetes", "prod", "--service-account", "x"]),
+        2,
+    );
+}

@@ -1,0 +1,92 @@
+//! The whole drill on a real Kubernetes: thousands of Secrets, lost with their namespaces, come back as kubectl saw them. A script
+//! that has none of our code makes them and compares them (`cluster.py`).
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use testkit::{Kubernetes, KubernetesOptions, require_program};
+
+use crate::scene::Scene;
+
+const SECRETS: &str = "3000";
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proof/cluster.py");
+
+fn script(arguments: &[&str]) -> String {
+    let mut command = Command::new("python3");
+    let output = command.arg(SCRIPT).args(arguments).output();
+    let output = output.expect("python3 runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn shown(path: &Path) -> &str {
+    path.to_str().expect("a plain name")
+}
+
+#[test]
+fn a_cluster_that_lost_its_namespaces_gets_them_back() {
+    if !require_program("python3") {
+        return;
+    }
+    let Some(cluster) = Kubernetes::start(KubernetesOptions {
+        encryption: true,
+        controllers: true,
+        ..KubernetesOptions::default()
+    }) else {
+        return;
+    };
+    let scene = Scene::new();
+    let (url, authority) = (cluster.url(), shown(cluster.authority()));
+    let kubectl = cluster.kubectl().get_program().to_owned();
+    let kubectl = kubectl.to_str().expect("a plain name");
+    let admin = cluster.admin();
+    let see = |name: &str| {
+        let file = scene.path(name);
+        script(&["see", kubectl, shown(&admin), shown(&file)]);
+        shown(&file).to_owned()
+    };
+    script(&["seed", &url, authority, SECRETS]);
+    scene.configure(&format!(
+        "  prod:\n    sources:\n      - kubernetes:\n          kubeconfig: '{}'\n          exclude_namespaces: [default, 'kube-*']\n          \
+         resources: [configmaps, serviceaccounts, roles.rbac.authorization.k8s.io]\n",
+        shown(&admin)
+    ));
+    let before = see("before");
+    let taken = scene.run(&["backup", "--json"]).done().json();
+    assert_eq!(taken["jobs"][0]["partial"], false);
+    let again = scene.run(&["backup", "--json"]).done().json();
+    assert_eq!(again["jobs"][0]["unchanged"], true);
+    scene.read(&["verify", "--level", "full"]).done();
+
+    script(&["lose", &url, authority]);
+    scene.read(&["restore", "prod", "--yes"]).done();
+    let said = script(&["same", &before, &see("after")]);
+    assert!(said.starts_with("3016 objects"), "{said}");
+    let left = scene.read(&["restore", "prod", "--dry-run", "--json"]);
+    assert_eq!(changes(&left.done().json()), Vec::<String>::new());
+
+    let elsewhere = [
+        "restore",
+        "prod",
+        "--map-namespace",
+        "shop=copy",
+        "--only",
+        "*/shop/**",
+        "--only",
+        "namespaces/shop",
+        "--conflict",
+        "overwrite",
+        "--yes",
+    ];
+    scene.read(&elsewhere).done();
+    script(&["same", &before, &see("moved"), "shop=copy"]);
+}
+
+/// What a plan would write, or cannot.
+fn changes(restored: &Value) -> Vec<String> {
+    let steps = restored["plan"][0]["steps"].as_array();
+    let steps = steps.expect("a plan of one source").iter();
+    steps.map(Value::to_string).collect()
+}
