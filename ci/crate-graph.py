@@ -13,7 +13,8 @@ ARROWS = {
     "strongroom-source": {"strongroom-archive"},
     "strongroom-format": {"strongroom-archive"},
     "strongroom-repository": {"strongroom-archive", "strongroom-format"},
-    "strongroom": {"strongroom-archive", "strongroom-source", "strongroom-format", "strongroom-repository"},
+    "strongroom-foreign": {"strongroom-archive"},
+    "strongroom": {"strongroom-archive", "strongroom-source", "strongroom-format", "strongroom-repository", "strongroom-foreign"},
     "strongroom-testkit": set(),
 }
 # A crate's tests may also use the test servers, and the conformance suite that stands beside the source trait.

@@ -18,7 +18,7 @@ pub(crate) use arguments::{
     Keygen, Level, Man, Pattern, Pin, Prune, Restore, Show, Snapshots, Verify, Version,
 };
 pub(crate) use check::Check;
-pub(crate) use export::{Export, Format};
+pub(crate) use export::{Export, Format, Layout};
 pub(crate) use import::Import;
 pub(crate) use policy::{KubernetesPolicy, Policy, PolicyOf, Purpose};
 

@@ -198,7 +198,12 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
         Command::Import(import) => {
             output.answer(&commands::import::import(session, &import).await?)?;
         }
-        Command::Export(export) => commands::export::export(session, &export).await?,
+        Command::Export(export) => {
+            if let Some(exported) = commands::export::export(session, &export).await? {
+                output.answer(&exported)?;
+                exported.notes.iter().for_each(|note| output.note(note));
+            }
+        }
         Command::Check(check) => {
             let checked = commands::check::check(session, &check.jobs).await?;
             output.answer(&checked)?;

@@ -19,7 +19,7 @@ use crate::units::{Period, Size};
 /// What opening a repository can end with.
 const OPEN: [Exit; 3] = [Exit::NoRepository, Exit::Newer, Exit::Untrusted];
 /// And reading its contents.
-pub(super) const READ: [Exit; 5] = [
+const READ: [Exit; 5] = [
     Exit::Damage,
     Exit::NoRepository,
     Exit::NoIdentity,

@@ -1,25 +1,70 @@
 //! `export`: entries in the form that another tool reads.
 
+mod folder;
+
 use anyhow::Context as _;
+use archive::Entry;
+use foreign::datarobot::Gathering;
+use repository::Snapshot;
 use zeroize::Zeroizing;
 
-use crate::cli::{Export, Format};
+use crate::cli::{Export, Format, Layout};
 use crate::commands::get::refuse_screen;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::session::Session;
 
+pub(crate) use folder::Exported;
+
 /// The largest entry that can be an object of Kubernetes.
 const OBJECT_MAX: u64 = 16 << 20;
 
-/// Writes what matches, entry by entry. Each is written only after all of it was checked.
-pub(crate) async fn export(session: &Session, export: &Export) -> anyhow::Result<()> {
+/// Writes what matches: entry by entry to standard output, each only after all of it was checked, or the whole of a layout into a folder,
+/// of which this says what was made.
+pub(crate) async fn export(session: &Session, export: &Export) -> anyhow::Result<Option<Exported>> {
+    if let (Some(Layout::DataRobot), Some(folder)) = (export.layout, &export.folder) {
+        return data_robot(session, export, folder).await.map(Some);
+    }
     let Format::Yaml = export.format;
     refuse_screen(export.terminal)?;
     let repository = session.open().await?;
     let snapshot = session.snapshot(&repository, &export.snapshot).await?;
-    let mut written = 0_u64;
+    let written = each_object(&snapshot, export, |entry, content| {
+        let manifest = source::kubernetes::manifest(entry, content);
+        let manifest = manifest.with_context(|| format!("export from {}", snapshot.name()))?;
+        Output::raw(manifest.as_bytes())
+    });
+    refuse_none(&snapshot, written.await?)?;
+    Ok(None)
+}
+
+async fn data_robot(
+    session: &Session,
+    export: &Export,
+    folder: &std::path::Path,
+) -> anyhow::Result<Exported> {
+    folder::refuse_existing(folder)?;
+    let repository = session.open().await?;
+    let snapshot = session.snapshot(&repository, &export.snapshot).await?;
+    let mut gathering = Gathering::new(&export.release);
+    let gathered = each_object(&snapshot, export, |entry, content| {
+        Ok(gathering.add(entry, content)?)
+    });
+    refuse_none(&snapshot, gathered.await?)?;
+    let made = gathering.finish();
+    let made = made.with_context(|| format!("make DataRobot's folder from {}", snapshot.name()))?;
+    folder::write(folder, &made.files)?;
+    Ok(Exported::new(&snapshot, folder, made))
+}
+
+/// Hands `take` every object of Kubernetes that was chosen, with its content, and says how many there were.
+async fn each_object(
+    snapshot: &Snapshot,
+    export: &Export,
+    mut take: impl FnMut(&Entry, &[u8]) -> anyhow::Result<()>,
+) -> anyhow::Result<u64> {
+    let mut taken = 0;
     for (index, source) in snapshot.manifest().sources.iter().enumerate() {
         if source.kind != "kubernetes" {
             continue;
@@ -40,20 +85,20 @@ pub(crate) async fn export(session: &Session, export: &Export) -> anyhow::Result
             while let Some(piece) = reader.data().await? {
                 content.extend_from_slice(piece.as_bytes());
             }
-            let manifest = source::kubernetes::manifest(&entry, &content);
-            let manifest = manifest.with_context(|| format!("export from {}", snapshot.name()))?;
-            Output::raw(manifest.as_bytes())?;
-            written += 1;
+            take(&entry, &content)?;
+            taken += 1;
         }
     }
-    if written == 0 {
-        let message = format!(
-            "nothing in {} matches that Kubernetes would take",
-            snapshot.name()
-        );
-        return Err(Failure::new(Exit::Failure, message)
-            .hint(format!("strongroom show {}", snapshot.name()))
-            .into());
+    Ok(taken)
+}
+
+fn refuse_none(snapshot: &Snapshot, taken: u64) -> Result<(), Failure> {
+    if taken > 0 {
+        return Ok(());
     }
-    Ok(())
+    let message = format!(
+        "nothing in {} matches that Kubernetes would take",
+        snapshot.name()
+    );
+    Err(Failure::new(Exit::Failure, message).hint(format!("strongroom show {}", snapshot.name())))
 }

@@ -6,6 +6,7 @@ mod canary;
 mod cluster;
 mod concurrent;
 mod drill;
+mod helm;
 mod interrupted;
 mod kill;
 mod memory;

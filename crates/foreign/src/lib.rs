@@ -1,0 +1,17 @@
+//! Other tools' layouts: what strongroom has captured, in the folders and files in which somebody else's procedure expects it.
+//!
+//! Pure: entries come in, files with their relative paths come out. Who writes them, and where, is the program's business.
+
+mod error;
+
+pub mod datarobot;
+mod helm;
+
+pub use error::Error;
+
+use std::collections::BTreeMap;
+
+use zeroize::Zeroizing;
+
+/// Files by their paths below a folder, with `/` between the parts. Their contents may be secrets.
+pub type Files = BTreeMap<String, Zeroizing<Vec<u8>>>;
