@@ -6,6 +6,7 @@ use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 use super::options::{Access, Timeouts};
+use super::refusal::no_credentials;
 use crate::said::{innermost, words};
 use crate::{Error, ErrorKind};
 
@@ -33,10 +34,13 @@ pub(super) async fn connect(
     // We know better what may be asked twice.
     config.default_retry = false;
     let server = Name::from(config.cluster_url.to_string().trim_end_matches('/'));
+    // Programs that give credentials are run here, and what they print may be one.
     let client = kube::Client::try_from(config).map_err(|error| {
-        let cause = words(&innermost(&error));
-        let message = format!("the credentials for {server} cannot be used: {cause}");
-        Error::new(ErrorKind::Configuration, message)
+        no_credentials(&server, &error).unwrap_or_else(|| {
+            let cause = words(&innermost(&error));
+            let message = format!("the credentials for {server} cannot be used: {cause}");
+            Error::new(ErrorKind::Configuration, message)
+        })
     })?;
     Ok((client, server))
 }

@@ -195,14 +195,8 @@ pub(super) fn silent(server: &Name, after: Duration) -> Error {
 
 /// The connection could not be made or did not hold, or there was nothing to show who we are.
 pub(super) fn broken(server: &Name, error: &(dyn StdError + 'static)) -> Error {
-    if let Some(auth) = find::<AuthError>(error) {
-        return Error::new(
-            ErrorKind::Denied,
-            format!(
-                "the credentials for {server} cannot be had: {}",
-                plugin(auth)
-            ),
-        );
+    if let Some(denied) = no_credentials(server, error) {
+        return denied;
     }
     let cause = innermost(error);
     let (kind, what) = match tls(&cause) {
@@ -215,15 +209,27 @@ pub(super) fn broken(server: &Name, error: &(dyn StdError + 'static)) -> Error {
     Error::new(kind, format!("{server} {what}"))
 }
 
+/// There was nothing to show who we are, if that is what `error` says.
+pub(super) fn no_credentials(server: &Name, error: &(dyn StdError + 'static)) -> Option<Error> {
+    let auth = plugin(find::<AuthError>(error)?);
+    let message = format!("the credentials for {server} cannot be had: {auth}");
+    Some(Error::new(ErrorKind::Denied, message))
+}
+
 /// What went wrong with a plugin or a token, without what was printed, which may be a token.
 fn plugin(error: &AuthError) -> String {
     match error {
-        AuthError::AuthExecRun { cmd, out } => {
-            let said = out.status;
-            format!("{} failed ({said})", words(cmd))
+        // Neither what it printed nor its arguments.
+        AuthError::AuthExecRun { out, .. } => format!(
+            "the program that the kubeconfig names for them failed ({})",
+            out.status
+        ),
+        AuthError::AuthExecStart(cause) => {
+            format!("the program that the kubeconfig names for them cannot be run: {cause}")
         }
-        AuthError::AuthExecStart(cause) => format!("its program cannot be run: {cause}"),
-        AuthError::AuthExecParse(_) => "its program printed something else".to_owned(),
+        AuthError::AuthExecParse(_) => {
+            "the program that the kubeconfig names for them printed something else".to_owned()
+        }
         AuthError::ReadTokenFile(cause, path) => {
             format!("{} cannot be read: {cause}", words(&path.to_string_lossy()))
         }

@@ -228,6 +228,51 @@ async fn what_leads_nowhere_is_said_so() {
     }
 }
 
+/// Clouds' kubeconfigs name a program that prints a token. What it prints is nobody else's business.
+#[tokio::test]
+async fn a_program_gives_the_credentials_or_is_named() {
+    let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions::default()) else {
+        return;
+    };
+    create(&cluster, &["a"], vec![secret("a", "s", "Opaque", &[])]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let kubeconfig = std::fs::read_to_string(cluster.admin()).expect("a kubeconfig");
+    let source = |name: &str, script: &str| {
+        let exec = json!({"exec": {
+            "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never",
+            "command": "sh", "args": ["-c", script],
+        }});
+        let text = kubeconfig.replace("{token: 'admin'}", &exec.to_string());
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).expect("a file");
+        let mut options = options(&cluster, &["a"]);
+        options.access = Access::Kubeconfig {
+            files: vec![file],
+            context: None,
+        };
+        Kubernetes::new(options)
+    };
+    let credential = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "admin"},
+    });
+    let good = source("good", &format!("echo '{credential}'"));
+    let (archive, _) = Archive::collect(&good).await.expect("a capture");
+    assert!(archive.get(&"secrets/a/s".into()).is_some());
+    for (name, script) in [
+        ("failing", "echo hunter2; echo hunter2 >&2; exit 3"),
+        ("babbling", "echo hunter2"),
+    ] {
+        let error = Archive::collect(&source(name, script)).await;
+        let error = error.err().expect("no credentials");
+        let text = said(&error);
+        assert_eq!(error.kind(), ErrorKind::Denied, "{text}");
+        assert!(
+            text.contains("the credentials for") && !text.contains("hunter2"),
+            "{text}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn what_a_restore_will_need_is_named() {
     let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions {
