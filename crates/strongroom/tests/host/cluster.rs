@@ -133,6 +133,47 @@ fn what_is_exported_is_applied_and_imported_again() {
 }
 
 #[test]
+fn what_a_restore_overwrote_or_deleted_is_brought_back() {
+    let Some((cluster, scene)) = scene() else {
+        return;
+    };
+    scene.good(&["backup"]);
+    let restore = |snapshot: &str, more: &[&str]| {
+        let restore = ["restore", snapshot, "--yes", "--conflict", "overwrite"];
+        ended(&with_identity(&scene, &[&restore[..], more].concat()), 0).0
+    };
+    let password = |namespace: &str| {
+        let path = "jsonpath={.data.password}";
+        cluster.ctl(&["get", "secret", "db", "-n", namespace, "-o", path])
+    };
+    let change = |namespace: &str| {
+        let patch = r#"{"data":{"password":"dHdv"}}"#;
+        cluster.ctl(&["patch", "secret", "db", "-n", namespace, "-p", patch])
+    };
+    change("shop");
+    cluster.ctl(&["create", "secret", "generic", "surplus", "-n", "shop"]);
+    let printed = restore("prod", &["--prune-extra", "1"]);
+    assert!(
+        printed.contains("~ secrets/shop/db  (password)"),
+        "{printed}"
+    );
+    assert!(printed.contains("- secrets/shop/surplus"), "{printed}");
+    assert_eq!(password("shop"), "aHVudGVyMg==");
+    restore("prod.undo/1", &[]);
+    assert_eq!(password("shop"), "dHdv");
+    cluster.ctl(&["get", "secret", "surplus", "-n", "shop"]);
+
+    // Where it was put, and not where it had been.
+    let elsewhere = ["--map-namespace", "shop=copy", "--only", "secrets/shop/db"];
+    restore("prod", &elsewhere);
+    change("copy");
+    restore("prod", &elsewhere);
+    assert_eq!(password("copy"), "aHVudGVyMg==");
+    restore("prod.undo", &[]);
+    assert_eq!(password("copy"), "dHdv");
+}
+
+#[test]
 fn what_cannot_be_imported_takes_no_snapshot() {
     let scene = Scene::new("[{kubernetes: {kubeconfig: none}}]");
     scene.write("other", b"\xff");
