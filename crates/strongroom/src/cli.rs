@@ -20,7 +20,7 @@ pub(crate) use arguments::{
 pub(crate) use check::Check;
 pub(crate) use export::{Export, Format, Layout};
 pub(crate) use import::Import;
-pub(crate) use policy::{KubernetesPolicy, Policy, PolicyOf, Purpose};
+pub(crate) use policy::{BucketPolicy, KubernetesPolicy, Policy, PolicyOf, Purpose, Role};
 
 /// Disaster recovery for secrets: capture, seal, store, verify, restore.
 #[derive(Parser)]

@@ -42,12 +42,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use cli::{Cli, Command, Globals};
+use cli::{Cli, Command, Globals, PolicyOf};
 use commands::keygen::KeyKind;
 use config::Settings;
 use exit::Exit;
 use jiff::Timestamp;
 use output::Output;
+use repository::Service;
 use session::Session;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -91,10 +92,7 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
             Output::raw(config::schema::schema().as_bytes())?;
         }
         Command::Config(_) => output.answer(&commands::config::config(&settings(&globals)?))?,
-        Command::Policy(policy) => {
-            let text = commands::policy::policy(&settings(&globals)?, &policy)?;
-            Output::raw(text.as_bytes())?;
-        }
+        Command::Policy(policy) => print_policy(&settings(&globals)?, &policy.of, output)?,
         Command::Completions(completions) => {
             Output::raw(&commands::completions::completions(completions.shell))?;
         }
@@ -102,6 +100,21 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
         command => return in_repository(command, &Session::new(settings(&globals)?, output)?),
     }
     Ok(Exit::Ok)
+}
+
+fn print_policy(settings: &Settings, of: &PolicyOf, output: Output) -> anyhow::Result<()> {
+    let (service, wanted) = match of {
+        PolicyOf::Kubernetes(wanted) => {
+            let text = commands::policy::of_kubernetes(settings, wanted)?;
+            return Output::raw(text.as_bytes());
+        }
+        PolicyOf::S3(wanted) => (Service::S3, wanted),
+        PolicyOf::Gcs(wanted) => (Service::Gs, wanted),
+        PolicyOf::Azure(wanted) => (Service::Az, wanted),
+    };
+    let policy = commands::policy::bucket::policy(settings, service, wanted)?;
+    output.note(policy.advice());
+    output.answer(&policy)
 }
 
 /// What is in force, from the configuration and the command line.

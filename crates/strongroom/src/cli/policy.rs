@@ -11,6 +11,7 @@ use super::help::ending;
     &[
         "policy kubernetes prod | kubectl apply -f -",
         "policy kubernetes prod --purpose restore --user jane@example.com",
+        "policy s3 backup prod --repo s3://backups/prod",
     ],
     &[],
 ))]
@@ -23,6 +24,45 @@ pub(crate) struct Policy {
 #[derive(Subcommand)]
 pub(crate) enum PolicyOf {
     Kubernetes(KubernetesPolicy),
+    /// What a host may do in the repository's bucket, as a policy of Amazon's IAM
+    S3(BucketPolicy),
+    /// What a host may do in the repository's bucket, as bindings of Google's IAM
+    Gcs(BucketPolicy),
+    /// What a host may do in the repository's container, as a command that makes a shared access signature
+    Azure(BucketPolicy),
+}
+
+/// What a host may do in the repository's bucket, and no more
+#[derive(Args)]
+pub(crate) struct BucketPolicy {
+    /// What the host does.
+    #[arg(value_enum, value_name = "ROLE")]
+    pub(crate) role: Role,
+
+    /// For which job.
+    #[arg(value_name = "JOB")]
+    pub(crate) job: JobName,
+}
+
+/// What a host does with a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Takes backups, looks at them and verifies them; can neither overwrite nor delete.
+    Backup,
+    /// Restores, and saves what that overwrites.
+    Restore,
+    /// Prunes, pins and forgets.
+    Maintain,
+}
+
+impl Role {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Restore => "restore",
+            Self::Maintain => "maintain",
+        }
+    }
 }
 
 /// Roles and bindings for the Kubernetes sources of a job, as manifests

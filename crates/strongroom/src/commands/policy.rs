@@ -1,8 +1,10 @@
 //! `policy`: the rights that strongroom needs, for whoever grants them.
 
+pub(crate) mod bucket;
+
 use source::kubernetes::{self, Subject};
 
-use crate::cli::{KubernetesPolicy, Policy, PolicyOf, Purpose};
+use crate::cli::{KubernetesPolicy, Purpose};
 use crate::config::Settings;
 use crate::config::resolve::Kind;
 use crate::exit::Exit;
@@ -10,13 +12,10 @@ use crate::failure::Failure;
 use crate::names::nearest;
 
 /// The text of the rights, in the form in which they are granted.
-pub(crate) fn policy(settings: &Settings, policy: &Policy) -> anyhow::Result<String> {
-    match &policy.of {
-        PolicyOf::Kubernetes(policy) => Ok(of_kubernetes(settings, policy)?),
-    }
-}
-
-fn of_kubernetes(settings: &Settings, policy: &KubernetesPolicy) -> Result<String, Failure> {
+pub(crate) fn of_kubernetes(
+    settings: &Settings,
+    policy: &KubernetesPolicy,
+) -> Result<String, Failure> {
     let name = policy.job.as_str();
     let Some(job) = settings.jobs.get(&policy.job) else {
         let known = settings.jobs.keys().map(format::JobName::as_str);

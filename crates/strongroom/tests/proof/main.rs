@@ -11,6 +11,7 @@ mod interrupted;
 mod kill;
 mod memory;
 mod power;
+mod roles;
 mod stores;
 
 mod scene;

@@ -1,0 +1,184 @@
+//! Hosts with the rights that `policy` prints, on servers that enforce them: each can do its part, and whoever takes one over no more.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use testkit::{Azurite, Message, Proxy, S3, Treatment, Versitygw, VersitygwOptions, require};
+
+use crate::scene::Scene;
+use crate::tree::{assert_same, tree};
+
+const JOBS: &str = "  prod: {sources: [{files: {paths: [secrets]}}]}\n  other: {sources: [{files: {paths: [secrets]}}]}\n\
+    retention: {keep_last: 1, min_age: 0s, grace: 0s}\n";
+const MAINTAINER: &str = "maintainer_key: maintainer.key\n";
+
+#[test]
+fn versitygw_lets_each_host_do_its_part() {
+    let Some(release) = require("versitygw") else {
+        return;
+    };
+    let server = Versitygw::start(&release, VersitygwOptions::default());
+    server.s3().make_bucket("bucket");
+    // This server does not know the condition that Amazon's policy asks for: the proxy does.
+    let proxy = Proxy::start(&server.s3().address, refuse_unconditional);
+    let s3 = |user: &S3| {
+        let (id, secret, endpoint) = (&user.access_key, &user.secret_key, proxy.endpoint());
+        format!(
+            "{{url: 's3://bucket/r', endpoint: '{endpoint}', allow_http: true, access_key_id: {id}, \
+             secret_access_key: 'file:{secret}'}}"
+        )
+    };
+    let mut scene = scene();
+    let roles = ["backup", "restore", "maintain"];
+    let users = roles.map(|role| server.add_user(role));
+    for user in users.iter().chain([&server.s3()]) {
+        scene.write(&user.secret_key, &user.secret_key);
+    }
+    scene.place = s3(&server.s3());
+    scene.configure(JOBS);
+    scene.run(&["init"]).done();
+    let mut statements = Vec::new();
+    for role in roles {
+        let policy = scene.run(&["policy", "s3", role, "prod", "--json"]).done();
+        let policy = policy.json()["document"].clone();
+        statements.extend(for_versitygw(&policy, role));
+    }
+    let policy = json!({"Version": "2012-10-17", "Statement": statements});
+    server.s3().set_policy("bucket", &policy.to_string());
+
+    let places = users.each_ref().map(s3);
+    each_does_its_part(&mut scene, &places);
+
+    // Whoever has the key of the host that backs up, without strongroom.
+    let taken = S3 {
+        address: proxy.address().to_owned(),
+        ..users[0].clone()
+    };
+    let commits = server.s3().list("bucket", "r/prod/log/");
+    let commit = commits.first().expect("there is one");
+    assert_eq!(taken.put("bucket", commit, b"overwritten"), 403);
+    assert_eq!(taken.delete("bucket", commit), 403);
+    assert_eq!(
+        taken.put("bucket", "r/strongroom.json", b"overwritten"),
+        403
+    );
+    let condition = [("if-none-match", "*")];
+    let outside = taken.request(
+        "PUT",
+        "/bucket/r/other/log/000000000001",
+        "",
+        &condition,
+        b"new",
+    );
+    assert_eq!(outside.status(), 403, "another job's log");
+    assert!(taken.get("bucket", "r/other/log/000000000001").is_none());
+}
+
+/// The statements that a server understands, for one of its users.
+fn for_versitygw(policy: &Value, user: &str) -> Vec<Value> {
+    let statements = policy["Statement"].as_array().expect("a list").iter();
+    let mut allowing: Vec<Value> = statements
+        .filter(|statement| statement["Effect"] == "Allow")
+        .cloned()
+        .collect();
+    for statement in &mut allowing {
+        let fields = statement.as_object_mut().expect("an object");
+        fields.remove("Condition");
+        fields.remove("Sid");
+        fields.insert("Principal".to_owned(), json!({"AWS": [user]}));
+    }
+    allowing
+}
+
+/// What Amazon does by the policy's last statement. Root is not bound by policies.
+fn refuse_unconditional(request: &Message) -> Treatment {
+    let root = request
+        .header("authorization")
+        .is_some_and(|text| text.contains("Credential=root-access/"));
+    if root || request.method() != "PUT" || request.header("if-none-match").is_some() {
+        return Treatment::Passes;
+    }
+    let body = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+    let headers = [("content-type", "application/xml")];
+    Treatment::Answered(Message::new(
+        "HTTP/1.1 403 Forbidden",
+        &headers,
+        body.as_bytes(),
+    ))
+}
+
+#[test]
+fn azurite_lets_each_host_do_its_part() {
+    let Some(release) = require("azurite") else {
+        return;
+    };
+    let server = Azurite::start(&release);
+    server.make_container("bucket");
+    let place = |key: &str, name: &str| {
+        let (account, endpoint) = (server.account(), server.endpoint());
+        format!(
+            "{{url: 'az://bucket/r', endpoint: '{endpoint}', allow_http: true, account: {account}, {key}: 'file:{name}'}}"
+        )
+    };
+    let mut scene = scene();
+    scene.write("account.key", server.key());
+    scene.place = place("account_key", "account.key");
+    scene.configure(JOBS);
+    scene.run(&["init"]).done();
+    let places = ["backup", "restore", "maintain"].map(|role| {
+        let policy = scene.run(&["policy", "azure", role, "prod"]).done().text();
+        let (_, rest) = policy.split_once("--permissions ").expect("it says which");
+        let permissions = rest.split(' ').next().expect("they follow");
+        let name = format!("{role}.sas");
+        scene.write(&name, server.sas("bucket", permissions));
+        place("sas", &name)
+    });
+    each_does_its_part(&mut scene, &places);
+}
+
+fn scene() -> Scene {
+    let mut scene = Scene::bare();
+    scene.keys();
+    scene.key(&["keygen", "--writer", "--output", "maintainer.key"]);
+    scene.write("secrets/a", "first");
+    scene.write("secrets/b", "same");
+    scene
+}
+
+/// Who backs up, who restores, who prunes: each at his place.
+fn each_does_its_part(scene: &mut Scene, [backup, restore, maintain]: &[String; 3]) {
+    scene.place.clone_from(backup);
+    scene.configure(JOBS);
+    scene.run(&["backup", "prod"]).done();
+    scene.write("secrets/a", "second");
+    scene.run(&["backup", "prod"]).done();
+    let second = tree(&scene.path("secrets"));
+    scene.run(&["verify", "prod"]).done();
+    let doctor = scene.run(&["doctor", "--json"]).done().json();
+    let findings = doctor["findings"].as_array().expect("a list");
+    let rights = findings.iter().find(|found| found["check"] == "rights");
+    assert_eq!(rights.expect("it looked")["level"], "good", "{doctor}");
+    assert_eq!(doctor["left"].as_array().map(Vec::len), Some(1), "{doctor}");
+
+    scene.place.clone_from(restore);
+    scene.configure(JOBS);
+    scene
+        .read(&["restore", "prod", "--to", "out", "--yes"])
+        .done();
+    assert_same(&tree(&scene.restored("out", "secrets")), &second, "prod/2");
+    // What it overwrites is saved first, beside the job.
+    scene
+        .read(&["restore", "prod/1", "--conflict", "overwrite", "--yes"])
+        .done();
+    assert_eq!(fs::read(scene.path("secrets/a")).expect("a file"), b"first");
+    assert_eq!(scene.snapshots(), ["prod/1", "prod/2", "prod.undo/1"]);
+
+    scene.place.clone_from(maintain);
+    scene.configure(&format!("{JOBS}{MAINTAINER}"));
+    let pruned = scene.run(&["prune", "prod", "--json"]).done().json();
+    assert!(pruned["jobs"][0]["deleted"].as_u64() > Some(0), "{pruned}");
+    assert_eq!(scene.snapshots(), ["prod/2", "prod.undo/1"]);
+    scene.run(&["verify"]).done();
+    let doctor = scene.run(&["doctor", "--json"]).done().json();
+    assert_eq!(doctor["left"].as_array().map(Vec::len), Some(0), "{doctor}");
+}
