@@ -7,10 +7,11 @@ import tempfile
 
 import alternatives
 import compare
+import kubernetes
 import sets
 import simulate
 
-COMMANDS = {module.__name__: module for module in (compare, sets, alternatives, simulate)}
+COMMANDS = {module.__name__: module for module in (compare, sets, kubernetes, alternatives, simulate)}
 
 
 def main():
