@@ -50,7 +50,7 @@ def stored(runs, logged):  # the runs of a snapshot as they lie here; `name` is 
     check(here.get("before") is None or 0 < here["before"] < logged["number"], "it was taken before what cannot be there")
     check(len(here["runs"]) == len(runs) == len({run["run"] for run in here["runs"]}), "runs do not lie one by one")
     check(all(run.keys() <= {"run", "rotated"} for run in here["runs"]), "a field is unknown")
-    keys = [{"key": run["rotated"]["key"]} if run.get("rotated") else {} for run in here["runs"]]
+    keys = [{"key": it["key"], "key-pq": it.get("key-pq")} if (it := run.get("rotated")) else {} for run in here["runs"]]
     return [run | {"run": place["run"]} | key for run, place, key in zip(runs, here["runs"], keys)]
 def read_commit(path, repository, job):
     try:
@@ -102,17 +102,21 @@ def effects(valid, writers, maintainers):  # what the honoured commits of a job 
     for number, commit in kinds("snapshot"):
         appended = commit["appender"] in maintainers or trusted(commit["appender"], number)
         commit["trusted"] = trusted(commit["writer"], number) and appended
-        commit["runs"] = [run | {"object": "key"} | keys.get(run["run"], {}) for run in commit["runs"]]
+        rotated = lambda name: {"key-pq": None} | keys[name] if name in keys else {}
+        commit["runs"] = [run | {"object": "key"} | rotated(run["run"]) for run in commit["runs"]]
     return valid
 
 class Run:  # its data key, its manifest and its frames; `listed` is what the commit says of its objects, and where they lie
     def __init__(self, folder, repository, job, listed, identity):
         self.folder, self.place = folder / listed["run"], (b"strongroom v1" + bytes.fromhex(repository + listed["name"]), job.encode())
-        self.digests = {listed["object"]: listed["key"]["digest"], "manifest": listed["manifest"]["digest"]}
+        keys = {listed["object"]: listed["key"], listed["object"] + "-pq": listed.get("key-pq")}  # the second: post-quantum
+        keys = {name: object["digest"] for name, object in keys.items() if object}
+        self.digests = keys | {"manifest": listed["manifest"]["digest"]}
         self.digests |= {f"pack-{number:06}": digest for number, _, digest in listed["packs"]}
-        age = subprocess.run(["age", "-d", "-i", identity], input=self.object(listed["object"], 64 << 10), stdout=subprocess.PIPE)
-        check(age.returncode == 0 and len(age.stdout) == 32, f"{self.folder / listed['object']} does not open with this identity")
-        self.key, manifest = age.stdout, self.object("manifest", 256 << 20)
+        age = lambda name: subprocess.run(["age", "-d", "-i", identity], input=self.object(name, 64 << 10), stdout=subprocess.PIPE)
+        self.key = next((opened.stdout for opened in map(age, keys) if opened.returncode == 0), b"")
+        check(len(self.key) == 32, f"{self.folder / listed['object']} does not open with this identity")
+        manifest = self.object("manifest", 256 << 20)
         check(manifest[:40] == b"SRMANIF1" + self.derive("key commitment"), f"{self.folder / 'manifest'} is of another key")
         padded = Reader(self.open(manifest[40:], self.derive("manifest key"), 2, 0, 0))
         encoding, length = struct.unpack("<BQ", padded.take(9))

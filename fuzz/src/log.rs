@@ -310,6 +310,7 @@ fn snapshot(writer: WriterId, number: u64, repository: RepositoryId) -> Statemen
     let run = Run {
         run: RunId([number as u8; 16]),
         key: object,
+        key_pq: None,
         manifest: object,
         map: object,
         packs: Vec::new(),

@@ -83,7 +83,10 @@ fn key_object() -> &'static [u8] {
     static SEALED: OnceLock<Vec<u8>> = OnceLock::new();
     SEALED.get_or_init(|| {
         let recipients = Recipients::parse([RECIPIENT]).expect("a recipient");
-        data_key().seal_to(&recipients)
+        data_key()
+            .seal_to(&recipients)
+            .expect("no plugin is needed")
+            .key
     })
 }
 
@@ -290,6 +293,7 @@ impl Backup {
         let run = Run {
             run: RUN,
             key,
+            key_pq: None,
             manifest,
             map: object(b""),
             packs,

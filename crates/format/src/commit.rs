@@ -277,6 +277,7 @@ mod tests {
             runs: vec![Run {
                 run: RunId([2; 16]),
                 key: object,
+                key_pq: None,
                 manifest: object,
                 map: object,
                 packs: vec![],

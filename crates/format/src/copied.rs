@@ -3,7 +3,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::statement::{Object, Run, SnapshotStatement, check_recipients};
+use crate::statement::{Object, Run, SnapshotStatement, check_recipients, present};
 use crate::{RepositoryId, RunId, SMALL_OBJECT_MAX};
 
 /// Where a snapshot lies that was copied here from another repository.
@@ -36,6 +36,14 @@ pub struct StoredRun {
 pub struct Rotated {
     /// The object; it lies under the name of any key object that was not rotated since.
     pub key: Object,
+    /// The same for the post-quantum recipients, where there are others too.
+    #[serde(
+        rename = "key-pq",
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub key_pq: Option<Object>,
     /// Whom it is sealed to; at least one.
     pub recipients: Vec<String>,
 }
@@ -58,7 +66,8 @@ impl Copied {
         }
         for rotated in self.runs.iter().filter_map(|run| run.rotated.as_ref()) {
             check_recipients(&rotated.recipients)?;
-            if rotated.recipients.is_empty() || rotated.key.size > SMALL_OBJECT_MAX {
+            let mut keys = [Some(rotated.key), rotated.key_pq].into_iter().flatten();
+            if rotated.recipients.is_empty() || keys.any(|key| key.size > SMALL_OBJECT_MAX) {
                 return Err("a key object is absurd");
             }
         }
@@ -73,10 +82,15 @@ impl Copied {
     /// The runs of `statement` under the names and with the key objects that they have here.
     pub(crate) fn locate<'a>(&self, statement: &'a SnapshotStatement) -> Cow<'a, [Run]> {
         let runs = statement.runs.iter().zip(&self.runs);
-        let located = runs.map(|(run, stored)| Run {
-            run: stored.run,
-            key: stored.rotated.as_ref().map_or(run.key, |it| it.key),
-            ..run.clone()
+        let located = runs.map(|(run, stored)| {
+            let rotated = stored.rotated.as_ref();
+            let (key, key_pq) = rotated.map_or((run.key, run.key_pq), |it| (it.key, it.key_pq));
+            Run {
+                run: stored.run,
+                key,
+                key_pq,
+                ..run.clone()
+            }
         });
         Cow::Owned(located.collect())
     }

@@ -1,10 +1,13 @@
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 
-use age::secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
+use crate::identities::{Identities, IdentityError};
+use crate::plugin::PluginError;
+use crate::recipients::{Recipients, Wrapper};
 use crate::seal::{SealKey, derive};
-use crate::{RECIPIENT_MAX, RECIPIENTS_MAX, id};
+use crate::{SMALL_OBJECT_MAX, id};
 
 /// A run's data key: opens everything of that run. No `Debug`, `Display` or `Serialize`; wiped when dropped.
 pub struct DataKey(Zeroizing<[u8; 32]>);
@@ -20,34 +23,56 @@ impl DataKey {
         Self(bytes)
     }
 
-    /// The bytes of the run's key object: an age file for all `recipients`.
-    pub fn seal_to(&self, recipients: &Recipients) -> Vec<u8> {
-        let each = recipients
-            .parsed
-            .iter()
-            .map(|recipient| recipient as &dyn age::Recipient);
-        let encryptor = age::Encryptor::with_recipients(each)
-            .expect("there is at least one recipient, and all are of one kind");
+    /// The run's key objects: age files for all `recipients`.
+    ///
+    /// age lets post-quantum recipients not stand in one file with others, whose weakness would be that of all: where both are
+    /// there, there are two files.
+    pub fn seal_to(&self, recipients: &Recipients) -> Result<KeyObjects, SealError> {
+        let wrappers = recipients.wrappers();
+        match self.seal(&wrappers) {
+            Err(age::EncryptError::IncompatibleRecipients { .. }) => self.seal_apart(&wrappers),
+            sealed => Ok(KeyObjects {
+                key: checked(sealed?)?,
+                post_quantum: None,
+            }),
+        }
+    }
+
+    fn seal_apart(&self, wrappers: &[Wrapper]) -> Result<KeyObjects, SealError> {
+        let (mut others, mut post_quantum) = (Vec::new(), Vec::new());
+        for wrapper in wrappers {
+            let labels = wrapper.labels()?;
+            if labels.is_empty() {
+                others.push(wrapper);
+            } else if labels == BTreeSet::from([POST_QUANTUM.to_owned()]) {
+                post_quantum.push(wrapper);
+            } else {
+                return Err(SealError::Apart);
+            }
+        }
+        Ok(KeyObjects {
+            key: checked(self.seal(others)?)?,
+            post_quantum: Some(checked(self.seal(post_quantum)?)?),
+        })
+    }
+
+    fn seal<'a>(
+        &self,
+        wrappers: impl IntoIterator<Item = &'a Wrapper>,
+    ) -> Result<Vec<u8>, age::EncryptError> {
+        let each = wrappers.into_iter().map(Wrapper::as_age);
+        let encryptor = age::Encryptor::with_recipients(each)?;
         let mut object = Vec::with_capacity(512);
-        let mut writer = encryptor
-            .wrap_output(&mut object)
-            .expect("memory takes bytes");
-        writer.write_all(&*self.0).expect("memory takes bytes");
-        writer.finish().expect("memory takes bytes");
-        object
+        let mut writer = encryptor.wrap_output(&mut object)?;
+        writer.write_all(&*self.0)?;
+        writer.finish()?;
+        Ok(object)
     }
 
     /// Opens a key object.
     pub fn open_with(object: &[u8], identities: &Identities) -> Result<Self, IdentityError> {
-        let decryptor = age::Decryptor::new(object).map_err(|_| IdentityError::Damaged)?;
-        let each = identities
-            .0
-            .iter()
-            .map(|identity| &**identity as &dyn age::Identity);
-        let mut reader = decryptor.decrypt(each).map_err(|error| match error {
-            age::DecryptError::NoMatchingKeys => IdentityError::NoneOpens,
-            _ => IdentityError::Damaged,
-        })?;
+        let decryptor = age::Decryptor::new_buffered(object).map_err(|_| IdentityError::Damaged)?;
+        let mut reader = identities.open(decryptor)?;
         let mut key = Zeroizing::new([0; 32]);
         reader
             .read_exact(&mut *key)
@@ -75,123 +100,74 @@ impl DataKey {
     }
 }
 
-/// Why a key object does not give its data key.
+/// The label that post-quantum recipients carry.
+const POST_QUANTUM: &str = "postquantum";
+
+/// The key objects of a run, which hold the same data key.
+pub struct KeyObjects {
+    /// For all recipients, or for those that are not post-quantum where there are both.
+    pub key: Vec<u8>,
+    /// For the post-quantum ones, where there are both.
+    pub post_quantum: Option<Vec<u8>>,
+}
+
+/// Why a data key cannot be sealed to the recipients.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum IdentityError {
-    /// It is sealed to others.
-    #[error("none of the identities given opens it")]
-    NoneOpens,
-    /// It is not an age file, was cut or changed, or does not hold a data key.
-    #[error("the key object is damaged")]
-    Damaged,
-    /// The identity file is not one.
-    #[error("not an age identity file: {0}")]
-    NotIdentities(String),
+pub enum SealError {
+    /// A plugin was needed, and did not do it.
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
+    /// Some insist on standing apart, by a rule of their plugins that is not the one of post-quantum recipients.
+    #[error("a plugin does not let its recipients stand beside the others; configure them alone")]
+    Apart,
+    /// One is a passphrase: a plugin can make it look like a recipient.
+    #[error(
+        "a recipient is a passphrase, which this host would then hold: seal to public keys only"
+    )]
+    Passphrase,
+    /// The key object would exceed the limit of the format.
+    #[error("there are too many recipients: a key object has at most {SMALL_OBJECT_MAX} bytes")]
+    TooLong,
+    /// A plugin made something that cannot stand in an age file.
+    #[error("a plugin made something that cannot stand in an age file")]
+    Unusable,
 }
 
-/// The public keys that a run is sealed to: at least one.
-#[derive(Clone)]
-pub struct Recipients {
-    parsed: Vec<age::x25519::Recipient>,
-    texts: Vec<String>,
-}
-
-/// A recipient that is not one.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RecipientError {
-    /// It is an identity: the private key stands where the public one belongs. The text is not repeated.
-    #[error("a recipient is an identity (a private key): put its public key, age1…, here instead")]
-    Identity,
-    /// It does not parse.
-    #[error("{0:?} is not an age recipient (age1…)")]
-    NotOne(String),
-    /// There is none.
-    #[error("there is no recipient: nothing could ever be restored")]
-    None,
-    /// There are more than the format allows.
-    #[error("there are more than {RECIPIENTS_MAX} recipients")]
-    TooMany,
-}
-
-impl Recipients {
-    /// Parses `age1…` texts; the same one twice counts once.
-    pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, RecipientError> {
-        let mut recipients = Self {
-            parsed: Vec::new(),
-            texts: Vec::new(),
-        };
-        for text in texts {
-            let text = text.trim();
-            if recipients.texts.iter().any(|known| known == text) {
-                continue;
-            }
-            recipients.parsed.push(parse_recipient(text)?);
-            recipients.texts.push(text.to_owned());
-        }
-        match recipients.texts.len() {
-            0 => Err(RecipientError::None),
-            1..=RECIPIENTS_MAX => Ok(recipients),
-            _ => Err(RecipientError::TooMany),
+impl From<age::EncryptError> for SealError {
+    fn from(error: age::EncryptError) -> Self {
+        match error {
+            age::EncryptError::Io(error) => error
+                .downcast::<PluginError>()
+                .map_or(Self::Unusable, Self::Plugin),
+            age::EncryptError::IncompatibleRecipients { .. } => Self::Apart,
+            age::EncryptError::MixedRecipientAndPassphrase => Self::Passphrase,
+            _ => Self::Unusable,
         }
     }
-
-    /// Their texts, as given.
-    pub fn texts(&self) -> &[String] {
-        &self.texts
-    }
 }
 
-fn parse_recipient(text: &str) -> Result<age::x25519::Recipient, RecipientError> {
-    if text.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-") {
-        return Err(RecipientError::Identity);
+/// What plugins had a hand in is looked at before anything is sealed with its key.
+fn checked(object: Vec<u8>) -> Result<Vec<u8>, SealError> {
+    if object.len() as u64 > SMALL_OBJECT_MAX {
+        return Err(SealError::TooLong);
     }
-    let shown = || RecipientError::NotOne(text.chars().take(80).collect());
-    if text.len() > RECIPIENT_MAX {
-        return Err(shown());
+    let decryptor = age::Decryptor::new_buffered(&object[..]).map_err(|_| SealError::Unusable)?;
+    if decryptor.is_scrypt() {
+        return Err(SealError::Passphrase);
     }
-    text.parse().map_err(|_| shown())
-}
-
-/// The private keys that open runs. No `Debug`, `Display` or `Serialize`.
-pub struct Identities(Vec<Box<dyn age::Identity + Send + Sync>>);
-
-impl Identities {
-    /// None: nothing can be opened.
-    pub fn none() -> Self {
-        Self(Vec::new())
-    }
-
-    /// Adds those of one identity file, as `age-keygen` writes it. Lines of the file never enter an error.
-    pub fn add_file(&mut self, file: &[u8]) -> Result<(), IdentityError> {
-        let bad = |error: &dyn std::fmt::Display| IdentityError::NotIdentities(error.to_string());
-        let parsed = age::IdentityFile::from_buffer(file).map_err(|error| bad(&error))?;
-        let identities = parsed.into_identities().map_err(|error| bad(&error))?;
-        if identities.is_empty() {
-            return Err(bad(&"it holds no identity"));
-        }
-        self.0.extend(identities);
-        Ok(())
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-/// A new identity: the text of its secret key, and its recipient.
-pub fn generate_identity() -> (Zeroizing<String>, String) {
-    let identity = age::x25519::Identity::generate();
-    let secret: SecretString = identity.to_string();
-    (
-        Zeroizing::new(secret.expose_secret().to_owned()),
-        identity.to_public().to_string(),
-    )
+    Ok(object)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use age::secrecy::ExposeSecret as _;
+    use age_core::format::{FileKey, Stanza};
+
     use super::*;
+    use crate::generate_identity;
+    use crate::plugin::{PluginName, Plugins, Wrapped};
 
     fn identity() -> (Identities, Recipients) {
         let (secret, recipient) = generate_identity();
@@ -212,7 +188,10 @@ mod tests {
         let (stranger, _) = identity();
         let both = [&first_recipient, &second_recipient].map(|recipients| &*recipients.texts()[0]);
         let key = DataKey::random();
-        let object = key.seal_to(&Recipients::parse(both).expect("two recipients"));
+        let both = Recipients::parse(both).expect("two recipients");
+        let sealed = key.seal_to(&both).expect("no plugin is needed");
+        assert!(sealed.post_quantum.is_none());
+        let object = sealed.key;
 
         for identities in [&first, &second] {
             let opened = DataKey::open_with(&object, identities).expect("a recipient opens it");
@@ -237,7 +216,9 @@ mod tests {
     fn keys_of_another_length_are_refused() {
         let (identities, recipients) = identity();
         for length in [0, 31, 33] {
-            let object = age::encrypt(&recipients.parsed[0], &vec![1; length]).expect("encrypts");
+            let recipient: age::x25519::Recipient =
+                recipients.texts()[0].parse().expect("a recipient");
+            let object = age::encrypt(&recipient, &vec![1; length]).expect("encrypts");
             assert_eq!(
                 DataKey::open_with(&object, &identities).err(),
                 Some(IdentityError::Damaged)
@@ -245,32 +226,114 @@ mod tests {
         }
     }
 
-    #[test]
-    fn recipients_that_do_not_parse_are_named_but_secrets_are_not() {
-        let (secret, recipient) = generate_identity();
-        let error = |texts: &[&str]| Recipients::parse(texts.iter().copied()).err();
-        assert_eq!(error(&[]), Some(RecipientError::None));
-        assert_eq!(
-            error(&["age1oops"]),
-            Some(RecipientError::NotOne("age1oops".into()))
-        );
-        assert_eq!(error(&[&secret]), Some(RecipientError::Identity));
-        assert_eq!(
-            error(&[&secret.to_lowercase()]),
-            Some(RecipientError::Identity)
-        );
-        let twice = Recipients::parse([&*recipient, &*recipient]).expect("one recipient");
-        assert_eq!(twice.texts().len(), 1);
+    /// A plugin that hides nothing: its stanza holds the file key as it is.
+    struct Bare {
+        labels: &'static [&'static str],
+        works: bool,
+    }
 
+    impl Plugins for Bare {
+        fn wrap(
+            &self,
+            _: &PluginName,
+            recipients: &[String],
+            key: &FileKey,
+        ) -> Result<Wrapped, PluginError> {
+            let stanza = |recipient: &String| Stanza {
+                tag: "bare".to_owned(),
+                args: vec![recipient.clone()],
+                body: key.expose_secret().to_vec(),
+            };
+            Ok(Wrapped {
+                stanzas: recipients.iter().map(stanza).collect(),
+                labels: self
+                    .labels
+                    .iter()
+                    .map(|label| (*label).to_owned())
+                    .collect(),
+            })
+        }
+
+        fn unwrap(
+            &self,
+            _: &PluginName,
+            _: &[Zeroizing<String>],
+            stanzas: &[Stanza],
+        ) -> Result<Option<FileKey>, PluginError> {
+            if !self.works {
+                return Err(PluginError("it is broken".to_owned()));
+            }
+            let bare = stanzas.iter().find(|stanza| stanza.tag == "bare");
+            Ok(bare.map(|it| FileKey::new(Box::new(it.body[..].try_into().expect("a key")))))
+        }
+    }
+
+    fn of_plugin(prefix: &str) -> String {
+        let prefix = bech32::Hrp::parse(prefix).expect("a prefix");
+        age_core::primitives::bech32_encode(prefix, &[7; 32])
+    }
+
+    /// What sealing to an X25519 recipient and one of a plugin with these labels gives.
+    fn seal_beside(labels: &'static [&'static str]) -> Result<KeyObjects, SealError> {
+        let (_, x25519) = identity();
+        let texts = [&*x25519.texts()[0], &of_plugin("age1bare")];
+        let both = Recipients::parse(texts).expect("two recipients");
+        let works = true;
+        DataKey::random().seal_to(&both.with_plugins(Arc::new(Bare { labels, works })))
+    }
+
+    #[test]
+    fn labels_decide_who_stands_in_one_key_object() {
+        let together = seal_beside(&[]).map(|sealed| sealed.post_quantum.is_some());
+        assert_eq!(together, Ok(false));
+        let apart = seal_beside(&["postquantum"]).map(|sealed| sealed.post_quantum.is_some());
+        assert_eq!(apart, Ok(true));
+        for labels in [&["alone"][..], &["postquantum", "more"]] {
+            assert_eq!(seal_beside(labels).err(), Some(SealError::Apart));
+        }
+        assert_eq!(seal_beside(&["no label"]).err(), Some(SealError::Apart));
+    }
+
+    #[test]
+    fn what_a_plugin_makes_has_a_limit() {
+        let long = vec![0; SMALL_OBJECT_MAX as usize + 1];
+        assert_eq!(checked(long).err(), Some(SealError::TooLong));
+        assert_eq!(checked(vec![0; 100]).err(), Some(SealError::Unusable));
+    }
+
+    #[test]
+    fn a_plugin_that_fails_keeps_no_other_identity_from_opening() {
+        let (secret, x25519) = generate_identity();
+        let token = of_plugin("age-plugin-bare-").to_uppercase();
+        let sealed =
+            DataKey::random().seal_to(&Recipients::parse([&*x25519]).expect("a recipient"));
+        let object = sealed.expect("it is sealed").key;
+        let broken = || {
+            Arc::new(Bare {
+                labels: &[],
+                works: false,
+            })
+        };
+        let mut identities = Identities::none().with_plugins(broken());
+        identities.add_file(token.as_bytes()).expect("an identity");
+        let refused = DataKey::open_with(&object, &identities).err();
+        assert_eq!(
+            refused,
+            Some(IdentityError::Plugin(PluginError(
+                "it is broken".to_owned()
+            )))
+        );
+        identities.add_file(secret.as_bytes()).expect("an identity");
+        assert!(DataKey::open_with(&object, &identities).is_ok());
+        // Where no plugin can be run, it is named.
         let mut identities = Identities::none();
-        let file = format!("# comment\n{}x\n", &*secret);
-        let shown = identities
-            .add_file(file.as_bytes())
-            .expect_err("damaged")
-            .to_string();
-        assert!(
-            !shown.contains(&secret[20..40]) && shown.contains("line 2"),
-            "{shown}"
+        identities.add_file(token.as_bytes()).expect("an identity");
+        let refused = DataKey::open_with(&object, &identities)
+            .err()
+            .map(|it| it.to_string());
+        assert_eq!(
+            refused.as_deref(),
+            Some("age-plugin-bare is needed, and no plugin is run here")
         );
     }
 }

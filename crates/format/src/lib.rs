@@ -11,6 +11,12 @@ mod description;
 mod id;
 mod limits;
 
+mod plugin;
+mod recipients;
+
+mod identities;
+mod identity_file;
+
 mod data_key;
 mod writer_key;
 
@@ -30,14 +36,19 @@ mod commit;
 mod copied;
 mod statement;
 
+/// What a plugin wraps, and how what it wrapped stands in an age file.
+pub use age_core::format::{FileKey, Stanza};
 pub use commit::{Commit, CommitError, Log, Signed, Witness};
 pub use copied::{Copied, Rotated, StoredRun};
 pub use cut::{Cut, Cutter, Gear};
-pub use data_key::{
-    DataKey, Identities, IdentityError, RecipientError, Recipients, generate_identity,
-};
+pub use data_key::{DataKey, KeyObjects, SealError};
 pub use description::{Description, DescriptionError};
 pub use frame::{FrameError, open_frame, seal_frame, seal_padding};
+pub use identities::{Identities, IdentityError, generate_identity};
+pub use identity_file::{SealedIdentities, seal_identities};
+pub use plugin::{PluginError, PluginName, Plugins, Wrapped};
+pub use recipients::{RecipientError, Recipients};
+
 pub use id::{IdError, JobName, RepositoryId, RunId, WriterId};
 pub use limits::*;
 pub use manifest::{FrameRow, Group, Incomplete, Manifest, ManifestError, ManifestSource, Stream};
@@ -46,8 +57,8 @@ pub use padding::padme;
 pub use range::{Origin, Range, Ranges};
 pub use seal::{OpenError, Place};
 pub use statement::{
-    CommitRef, Condemned, DigestText, ForgetStatement, KeyName, KeyNameError, Object, Pack,
-    PinStatement, PruneStatement, RevokeStatement, RotateStatement, RotatedRun, Run,
+    CommitRef, Condemned, DigestText, ForgetStatement, KeyName, KeyNameError, KeyPair, Object,
+    Pack, PinStatement, PruneStatement, RevokeStatement, RotateStatement, RotatedRun, Run,
     SnapshotStatement, SourceTimes, Statement, pack_name,
 };
 pub use writer_key::{Tag, WriterKey, WriterKeyError};

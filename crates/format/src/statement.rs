@@ -13,12 +13,13 @@ mod revoke;
 mod rotate;
 
 pub use forget::ForgetStatement;
+pub(crate) use object::present;
 pub use object::{CommitRef, DigestText, Object};
 pub use pin::PinStatement;
 pub use prune::{Condemned, PruneStatement};
 pub use revoke::RevokeStatement;
 pub(crate) use rotate::check_recipients;
-pub use rotate::{KeyName, KeyNameError, RotateStatement, RotatedRun};
+pub use rotate::{KeyName, KeyNameError, KeyPair, RotateStatement, RotatedRun};
 pub use snapshot::{Pack, Run, SnapshotStatement, SourceTimes, pack_name};
 
 /// What a commit says, signed by its writer apart from the log, so that `copy` can carry it to another repository.

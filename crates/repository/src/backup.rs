@@ -4,9 +4,9 @@ use std::sync::Arc;
 use archive::Item;
 use bytes::Bytes;
 use format::{
-    CommitRef, DataKey, Incomplete, JobName, Manifest, ManifestSource, Map, MappedSource, Object,
-    Origin, Place, Range, Ranges, Recipients, Run, RunId, SOURCES_MAX, SnapshotStatement,
-    SourceTimes, Statement, WriterKey, seal_frame,
+    CommitRef, DataKey, Incomplete, JobName, KeyObjects, Manifest, ManifestSource, Map,
+    MappedSource, Object, Origin, Place, Range, Ranges, Recipients, Run, RunId, SOURCES_MAX,
+    SnapshotStatement, SourceTimes, Statement, WriterKey, seal_frame,
 };
 use futures::lock::Mutex;
 use futures::stream::FuturesOrdered;
@@ -47,6 +47,8 @@ pub struct Backup {
     compute: Compute,
     place: Place,
     key: Arc<DataKey>,
+    /// The key, sealed to the recipients.
+    key_objects: KeyObjects,
     base: Arc<Base>,
     view: View,
     packer: Mutex<Packer>,
@@ -110,6 +112,8 @@ pub struct Finished {
 
 impl Backup {
     /// Step 1 of docs/format/v1.md, "Commit rules": takes a view and chooses the base. Writes nothing.
+    ///
+    /// The data key is made and sealed now: that a recipient's plugin is missing must not show after hours of reading.
     pub async fn start(
         repository: &Repository,
         options: BackupOptions,
@@ -126,12 +130,15 @@ impl Backup {
             run: repository.rules.new_run(),
         };
         let packer = Packer::new(repository.store.clone(), place.clone(), compute.clone());
+        let key = Arc::new(DataKey::random());
+        let key_objects = seal_key(&key, &options, &compute).await?;
         Ok(Self {
             repository: repository.clone(),
             options,
             compute,
             place,
-            key: Arc::new(DataKey::random()),
+            key,
+            key_objects,
             base: Arc::new(base),
             view,
             packer: Mutex::new(packer),
@@ -300,7 +307,7 @@ impl Backup {
                     &self.repository,
                     &self.options,
                     &self.place,
-                    &self.key,
+                    (&self.key, self.key_objects),
                     &self.base,
                 )
                 .await?;
@@ -342,9 +349,24 @@ struct Sealed {
     bytes: Vec<u8>,
 }
 
+/// Elsewhere, for a plugin may run for it.
+async fn seal_key(
+    key: &Arc<DataKey>,
+    options: &BackupOptions,
+    compute: &Compute,
+) -> Result<KeyObjects, Error> {
+    let (key, recipients) = (Arc::clone(key), options.recipients.clone());
+    let sealed = compute.run(move || key.seal_to(&recipients)).await;
+    sealed.map_err(|cause| Error::Seal {
+        job: options.job.clone(),
+        cause,
+    })
+}
+
 fn added(run: &Run) -> u64 {
     let packs: u64 = run.packs.iter().map(|pack| pack.object.size).sum();
-    run.key.size + run.manifest.size + run.map.size + packs
+    let key_pq = run.key_pq.map_or(0, |key| key.size);
+    run.key.size + key_pq + run.manifest.size + run.map.size + packs
 }
 
 /// Manifest and map of a run, assembled from what its sources became.
@@ -411,14 +433,14 @@ impl Contents {
         }
     }
 
-    /// Uploads key, manifest and map; on return all of the run is durable. Returns the runs for the statement.
+    /// Uploads keys, manifest and map; on return all of the run is durable. Returns the runs for the statement.
     async fn upload(
         mut self,
         head: [u8; 32],
         repository: &Repository,
         options: &BackupOptions,
         place: &Place,
-        key: &DataKey,
+        (key, key_objects): (&DataKey, KeyObjects),
         base: &Base,
     ) -> Result<Vec<Run>, Error> {
         self.map.head = head;
@@ -440,14 +462,22 @@ impl Contents {
             create_new(&repository.store, &name, Bytes::from(bytes)).await?;
             Ok::<_, Error>(object)
         };
-        let (key, manifest, map) = futures::try_join!(
-            put("key", key.seal_to(&options.recipients)),
+        let put_second = async {
+            match key_objects.post_quantum {
+                Some(bytes) => put("key-pq", bytes).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let (key, key_pq, manifest, map) = futures::try_join!(
+            put("key", key_objects.key),
+            put_second,
             put("manifest", manifest),
             put("map", map),
         )?;
         let own = Run {
             run: place.run,
             key,
+            key_pq,
             manifest,
             map,
             packs: self.packs,

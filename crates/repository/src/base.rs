@@ -366,6 +366,7 @@ mod tests {
             Run {
                 run: origin(run).run,
                 key: object,
+                key_pq: None,
                 manifest: object,
                 map: object,
                 packs: packs.collect(),

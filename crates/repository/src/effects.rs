@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use format::{Commit, CommitRef, KeyName, Object, RunId, Statement, WriterId};
+use format::{Commit, CommitRef, KeyPair, RunId, Statement, WriterId};
 
 use crate::view::{Trust, reference};
 
@@ -38,10 +38,8 @@ pub struct Revocation {
 /// The key object that opens a run, in place of the one that its backup made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotation {
-    /// Its name within the run.
-    pub object: KeyName,
-    /// The object.
-    pub key: Object,
+    /// It, and a second one for post-quantum recipients where there are others too.
+    pub keys: KeyPair,
     /// Whom it is sealed to.
     pub recipients: Arc<[String]>,
     /// The commit that says so.
@@ -137,8 +135,7 @@ fn rotated(valid: &[Arc<Commit>], trust: &Trust) -> HashMap<RunId, Rotation> {
         let recipients: Arc<[String]> = rotate.recipients.as_slice().into();
         for run in &rotate.runs {
             let rotation = Rotation {
-                object: run.object,
-                key: run.key,
+                keys: run.keys(),
                 recipients: Arc::clone(&recipients),
                 by: reference(commit),
             };
@@ -168,8 +165,8 @@ fn names_snapshot(valid: &[Arc<Commit>], commit: &Commit, at: CommitRef) -> bool
 mod tests {
     use archive::Digest;
     use format::{
-        DigestText, ForgetStatement, JobName, Log, PinStatement, RepositoryId, RevokeStatement,
-        RotateStatement, RotatedRun, Run, SnapshotStatement, WriterKey,
+        DigestText, ForgetStatement, JobName, Log, Object, PinStatement, RepositoryId,
+        RevokeStatement, RotateStatement, RotatedRun, Run, SnapshotStatement, WriterKey,
     };
 
     use super::*;
@@ -267,6 +264,7 @@ mod tests {
             let run = Run {
                 run: RUN,
                 key: object(1),
+                key_pq: None,
                 manifest: object(1),
                 map: object(1),
                 packs: Vec::new(),
@@ -337,6 +335,7 @@ mod tests {
                 run: RUN,
                 object: object_name.parse().expect("a key object's name"),
                 key: object(size),
+                key_pq: None,
             }],
         })
     }
@@ -433,8 +432,8 @@ mod tests {
             .rotated
             .remove(&RUN)
             .expect("it was rotated");
-        assert_eq!(rotation.object.to_string(), "key-2");
-        assert_eq!((rotation.key, rotation.by), (object(3), last));
+        assert_eq!(rotation.keys.name.to_string(), "key-2");
+        assert_eq!((rotation.keys.key, rotation.by), (object(3), last));
         assert_eq!(&*rotation.recipients, ["age1new".to_owned()]);
     }
 }

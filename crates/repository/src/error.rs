@@ -2,7 +2,7 @@ use std::error::Error as StdError;
 use std::fmt::Display;
 
 use archive::WriterError;
-use format::{DescriptionError, JobName, WriterId};
+use format::{DescriptionError, JobName, PluginError, SealError, WriterId};
 
 use crate::store::StoreFailure;
 
@@ -61,6 +61,24 @@ pub enum Error {
         snapshot: String,
         /// Their public keys.
         recipients: String,
+    },
+    /// What would open the run needs a plugin, which did not do it.
+    #[error("{snapshot} cannot be opened")]
+    Plugin {
+        /// `JOB/NUMBER`.
+        snapshot: String,
+        /// The plugin, and what it did.
+        #[source]
+        cause: PluginError,
+    },
+    /// The data key of a new run cannot be sealed to the recipients.
+    #[error("the snapshot of {job} cannot be sealed to its recipients")]
+    Seal {
+        /// The job.
+        job: JobName,
+        /// Which of them, and why.
+        #[source]
+        cause: SealError,
     },
     /// The snapshot is signed by someone whom the reader does not trust.
     #[error("{snapshot} was written by {writer}, which is not a trusted writer")]

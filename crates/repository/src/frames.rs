@@ -3,8 +3,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use format::{
-    CHUNK_MAX, DataKey, FRAME_TARGET, FrameRow, Identities, IdentityError, KeyName, MANIFEST_MAX,
+    CHUNK_MAX, DataKey, FRAME_TARGET, FrameRow, Identities, IdentityError, KeyPair, MANIFEST_MAX,
     Manifest, Object, Pack, Place, Run, RunId, SMALL_OBJECT_MAX, open_frame, pack_name,
 };
 use futures::future::{BoxFuture, Shared};
@@ -69,14 +70,14 @@ pub(crate) struct Piece {
 }
 
 impl OpenRun {
-    /// Opens the manifest of a run, and the key object that opens it now, both checked against the commits' digests. `place` is
-    /// what the run was sealed for, `run` says where it lies.
+    /// Opens the manifest of a run, and one of the key objects that open it now, both checked against the commits' digests. `place`
+    /// is what the run was sealed for, `run` says where it lies.
     pub(crate) async fn open(
         repository: &Repository,
         place: Place,
         run: &Run,
-        (key_name, key): (KeyName, Object),
-        identities: &Identities,
+        keys: KeyPair,
+        opener: (&Arc<Identities>, &Compute),
         refused: &(dyn Fn(IdentityError, String) -> Error + Sync),
     ) -> Result<(Self, Manifest), Error> {
         let read = async |what: &str, limit, object: Object| {
@@ -94,12 +95,21 @@ impl OpenRun {
                 ))
             }
         };
-        let key_name = key_name.to_string();
-        let (key, manifest) = futures::try_join!(
-            read(&key_name, SMALL_OBJECT_MAX, key),
-            read("manifest", MANIFEST_MAX, run.manifest),
-        )?;
-        let key = DataKey::open_with(&key.1, identities).map_err(|error| refused(error, key.0))?;
+        let open_key = async {
+            let mut last = None;
+            for (name, object) in keys.objects() {
+                let (name, object) = read(&name, SMALL_OBJECT_MAX, object).await?;
+                match open_key(object, opener).await {
+                    // The second one is for post-quantum recipients.
+                    Err(IdentityError::NoneOpens) => last = Some(name),
+                    opened => return opened.map_err(|error| refused(error, name)),
+                }
+            }
+            let name = last.expect("there is a key object");
+            Err(refused(IdentityError::NoneOpens, name))
+        };
+        let (key, manifest) =
+            futures::try_join!(open_key, read("manifest", MANIFEST_MAX, run.manifest))?;
         let mut opened = Manifest::open(&manifest.1, &key, &place)
             .map_err(|error| Error::damaged(manifest.0, error))?;
         let tables = std::mem::take(&mut opened.stored)
@@ -156,6 +166,20 @@ impl OpenRun {
     fn frame(&self, stream: u32, frame: u64) -> &Frame {
         &self.tables[stream as usize].frames[frame as usize]
     }
+}
+
+/// Elsewhere if a plugin runs for it: that takes its time, and may wait for a person.
+async fn open_key(
+    object: Bytes,
+    (identities, compute): (&Arc<Identities>, &Compute),
+) -> Result<DataKey, IdentityError> {
+    if !identities.need_plugins() {
+        return DataKey::open_with(&object, identities);
+    }
+    let identities = Arc::clone(identities);
+    compute
+        .run(move || DataKey::open_with(&object, &identities))
+        .await
 }
 
 impl Table {

@@ -2,8 +2,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use format::{
-    CHUNK_MAX, CommitRef, GROUP_TARGET, Group, Identities, IdentityError, JobName, KeyName,
-    Manifest, Object, Origin, Place, Range, Run, RunId, SnapshotStatement, Stream,
+    CHUNK_MAX, CommitRef, GROUP_TARGET, Group, Identities, IdentityError, JobName, KeyPair,
+    Manifest, Origin, Place, Range, Run, RunId, SnapshotStatement, Stream,
 };
 use futures::future::try_join_all;
 
@@ -23,6 +23,7 @@ pub struct Snapshot {
     manifest: Manifest,
     identities: Arc<Identities>,
     runs: Mutex<HashMap<RunId, Arc<OpenRun>>>,
+    compute: Compute,
     frames: Frames,
     groups: Buffers,
 }
@@ -40,7 +41,8 @@ impl Snapshot {
         check_trust(&snapshot, trust)?;
         let stored = Stored::all(&snapshot);
         let first = &stored[0];
-        let opened = open_run(repository, &statement, snapshot.at, 0, first, &identities);
+        let opener = (&identities, &compute);
+        let opened = open_run(repository, &statement, snapshot.at, 0, first, opener);
         let (open, manifest) = opened.await?;
         if manifest.sources.len() != statement.sources.len() {
             let object = format!("{}/runs/{}/manifest", statement.job, first.run.run);
@@ -50,7 +52,7 @@ impl Snapshot {
             ));
         }
         let runs = Mutex::new(HashMap::from([(statement.runs[0].run, Arc::new(open))]));
-        let frames = Frames::new(repository.clone(), compute);
+        let frames = Frames::new(repository.clone(), compute.clone());
         Ok(Self {
             repository: repository.clone(),
             at: snapshot.at,
@@ -59,6 +61,7 @@ impl Snapshot {
             manifest,
             identities,
             runs,
+            compute,
             frames,
             groups: Buffers::up_to(GROUP_TARGET as usize + CHUNK_MAX),
         })
@@ -171,7 +174,7 @@ impl Snapshot {
             self.at,
             index,
             &self.stored[index],
-            &self.identities,
+            (&self.identities, &self.compute),
         )
         .await?;
         let open = Arc::new(open);
@@ -184,7 +187,7 @@ impl Snapshot {
 struct Stored {
     run: Run,
     /// What opens it now.
-    key: (KeyName, Object),
+    keys: KeyPair,
     recipients: Vec<String>,
 }
 
@@ -193,7 +196,7 @@ impl Stored {
         let runs = snapshot.runs();
         let stored = runs.iter().enumerate().map(|(index, run)| Self {
             run: run.clone(),
-            key: snapshot.key_of(run),
+            keys: snapshot.keys_of(run),
             recipients: snapshot.recipients(index).to_vec(),
         });
         stored.collect()
@@ -222,11 +225,11 @@ async fn open_run(
     at: CommitRef,
     index: usize,
     stored: &Stored,
-    identities: &Identities,
+    opener: (&Arc<Identities>, &Compute),
 ) -> Result<(OpenRun, Manifest), Error> {
     let Stored {
         run,
-        key,
+        keys,
         recipients,
     } = stored;
     let place = Place {
@@ -239,9 +242,13 @@ async fn open_run(
             snapshot: name(statement, at),
             recipients: recipients.join(", "),
         },
+        IdentityError::Plugin(cause) => Error::Plugin {
+            snapshot: name(statement, at),
+            cause,
+        },
         error => Error::damaged(object, error),
     };
-    OpenRun::open(repository, place, run, *key, identities, &refused).await
+    OpenRun::open(repository, place, run, *keys, opener, &refused).await
 }
 
 fn name(statement: &SnapshotStatement, at: CommitRef) -> String {

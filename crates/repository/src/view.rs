@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use archive::Digest;
 use format::{
-    Commit, CommitError, CommitRef, JobName, KeyName, Object, PruneStatement, Run, RunId,
+    Commit, CommitError, CommitRef, JobName, KeyPair, Object, PruneStatement, Run, RunId,
     SnapshotStatement, Statement, WriterId,
 };
 
@@ -96,9 +96,9 @@ impl<'a> Valid<'a> {
         self.commit.runs()
     }
 
-    /// The key object that opens one of its [runs](Self::runs) now, which may have been rotated.
-    pub fn key_of(&self, run: &Run) -> (KeyName, Object) {
-        self.view.key_of(run)
+    /// The key objects that open one of its [runs](Self::runs) now, which may have been rotated.
+    pub fn keys_of(&self, run: &Run) -> KeyPair {
+        self.view.keys_of(run)
     }
 
     /// Whom run number `index` is sealed to now.
@@ -115,12 +115,11 @@ impl<'a> Valid<'a> {
     }
 
     /// All objects that it needs, as (run, object name within the run, object), as they lie in this repository; of a rotated
-    /// run the key object that opens it now.
+    /// run the key objects that open it now.
     pub fn objects(&self) -> Vec<(RunId, String, Object)> {
         let mut all = Vec::new();
         for run in &*self.runs() {
-            let (name, key) = self.key_of(run);
-            let objects = run.objects_with(name, key);
+            let objects = run.objects(self.keys_of(run));
             all.extend(objects.map(|(name, object)| (run.run, name, object)));
         }
         all
@@ -257,12 +256,10 @@ impl View {
         self.effects.rotated.get(&run)
     }
 
-    /// The key object that opens `run`: the one that the last rotation names, or else the one that a snapshot lists.
-    pub(crate) fn key_of(&self, run: &Run) -> (KeyName, Object) {
-        match self.rotation(run.run) {
-            Some(rotation) => (rotation.object, rotation.key),
-            None => (KeyName::ORIGINAL, run.key),
-        }
+    /// The key objects that open `run`: those that the last rotation names, or else those that a snapshot lists.
+    pub(crate) fn keys_of(&self, run: &Run) -> KeyPair {
+        let rotation = self.rotation(run.run);
+        rotation.map_or_else(|| run.keys(), |rotation| rotation.keys)
     }
 
     /// The prune in force: it decides what below it is valid, and what may be deleted.
@@ -542,6 +539,7 @@ mod tests {
                 runs: vec![Run {
                     run,
                     key: object,
+                    key_pq: None,
                     manifest: object,
                     map: object,
                     packs: vec![],

@@ -62,6 +62,10 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) identity: Vec<PathBuf>,
 
+    /// Where the passphrase of an identity file is: file:PATH, env:NAME or command:PROGRAM ARGUMENT [default: it is asked for].
+    #[arg(long, global = true, value_name = "REFERENCE")]
+    pub(crate) identity_passphrase: Option<String>,
+
     /// The public key of a writer to trust, 64 hexadecimal digits; may be repeated.
     #[arg(long, global = true, value_name = "HEX")]
     pub(crate) trust_writer: Vec<String>,

@@ -87,8 +87,19 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(error) = cause.downcast_ref::<repository::Error>() {
         return of_repository(error.kind());
     }
+    if let Some(error) = cause.downcast_ref::<format::IdentityError>() {
+        return of_identity(error);
+    }
     let error = cause.downcast_ref::<std::io::Error>()?;
     (error.kind() == std::io::ErrorKind::PermissionDenied).then_some(Exit::Denied)
+}
+
+fn of_identity(error: &format::IdentityError) -> Option<Exit> {
+    use format::IdentityError as Kind;
+    match error {
+        Kind::NoneOpens | Kind::WrongPassphrase | Kind::Plugin(_) => Some(Exit::NoIdentity),
+        Kind::Damaged | Kind::NotIdentities(_) | Kind::TooMuchWork => None,
+    }
 }
 
 fn of_repository(error: &repository::Error) -> Option<Exit> {
@@ -102,7 +113,7 @@ fn of_repository(error: &repository::Error) -> Option<Exit> {
         Kind::NoRepository { .. } | Kind::Unusable { .. } => Some(Exit::NoRepository),
         Kind::Exists { .. } => Some(Exit::Conflict),
         Kind::Missing { .. } | Kind::Damaged { .. } | Kind::DamagedLog { .. } => Some(Exit::Damage),
-        Kind::NoIdentity { .. } => Some(Exit::NoIdentity),
+        Kind::NoIdentity { .. } | Kind::Plugin { .. } => Some(Exit::NoIdentity),
         Kind::Untrusted { .. }
         | Kind::UntrustedAppender { .. }
         | Kind::Revoked { .. }

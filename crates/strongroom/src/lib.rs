@@ -12,11 +12,13 @@ mod config;
 
 mod commands;
 
+mod plugins;
 mod processors;
 mod session;
 mod sources;
 mod stores;
 mod trust;
+mod unlock;
 mod wanted;
 
 mod captured;
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
             Output::new(std::env::args_os().any(|word| word == "--json"), false).usage(&error)
         }
     };
+    Output::leave_terminal();
     ExitCode::from(exit.code())
 }
 
@@ -84,7 +87,13 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
             } else {
                 KeyKind::Identity
             };
-            let key = commands::keygen::keygen(kind, &keygen.output, Timestamp::now())?;
+            let reference = config::resolve::passphrase_flag(&globals)?;
+            let asked = keygen
+                .passphrase
+                .then(|| unlock::new_passphrase(reference.as_ref(), output));
+            let passphrase = asked.transpose()?;
+            let now = Timestamp::now();
+            let key = commands::keygen::keygen(kind, passphrase, &keygen.output, now)?;
             output.note(key.advice());
             output.answer(&key)?;
         }

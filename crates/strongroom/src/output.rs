@@ -8,7 +8,10 @@
 //! 5. Names come from outside: they reach this module escaped (`archive::Name`), and whatever else holds control characters
 //!    is escaped here.
 //! 6. Values of secrets pass through [`Output::raw`] only, for the commands whose purpose it is (`get`, `cat`).
-//! 7. An error is printed once: `strongroom: ` and its chain joined by `: `, then `hint: ` and what to type next.
+//! 7. What a person types is read here, and what is secret of it is not echoed ([`Output::line`]).
+//! 8. An error is printed once: `strongroom: ` and its chain joined by `: `, then `hint: ` and what to type next.
+
+mod terminal;
 
 use std::fmt::{Display, Write as _};
 use std::io::{self, BufRead as _, BufWriter, IsTerminal, Read as _, Stdout, Write};
@@ -16,6 +19,7 @@ use std::io::{self, BufRead as _, BufWriter, IsTerminal, Read as _, Stdout, Writ
 use anyhow::Context as _;
 use clap::error::ErrorKind;
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::exit::{self, Exit};
 use crate::failure::hint_of;
@@ -133,6 +137,28 @@ impl Output {
             answer.trim().to_ascii_lowercase().as_str(),
             "y" | "yes"
         )))
+    }
+
+    /// Asks for a line, `hidden` if it is a secret. `None`: nobody is there to answer.
+    ///
+    /// Waits for as long as the person takes: not to be called where something else must go on.
+    pub(crate) fn line(
+        self,
+        prompt: &str,
+        hidden: bool,
+    ) -> anyhow::Result<Option<Zeroizing<String>>> {
+        if self.json() || !self.terminal || !io::stdin().is_terminal() {
+            return Ok(None);
+        }
+        talk(&escape(prompt));
+        let line = terminal::line(!hidden);
+        talk("\n");
+        line.map(Some)
+    }
+
+    /// Leaves the terminal as it was found, whatever was asked when the program had to end.
+    pub(crate) fn leave_terminal() {
+        terminal::restore();
     }
 
     /// One sentence of talk.

@@ -1,15 +1,13 @@
 //! What the commands share: the repository, what opens snapshots, and which one is meant.
 
-use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use format::{Identities, JobName};
 use jiff::Timestamp;
 use repository::{Compute, Repository, Snapshot, Store, Trust, Valid, View};
 use tokio::sync::watch;
-use zeroize::Zeroizing;
 
 use crate::config::{Place, Settings};
 use crate::exit::Exit;
@@ -18,9 +16,7 @@ use crate::names::{SnapshotName, Which, nearest};
 use crate::output::Output;
 use crate::processors;
 use crate::stores::{self, Forbearance};
-
-/// A key file or an identity file of this size is something else.
-const KEY_FILE_MAX: u64 = 64 * 1024;
+use crate::unlock::unlock;
 
 /// Program and version, as commits name them.
 pub(crate) const PROGRAM: &str = concat!("strongroom ", env!("CARGO_PKG_VERSION"));
@@ -83,15 +79,17 @@ impl Session {
         Repository::open(store).await.map_err(with_hint)
     }
 
-    /// What opens snapshots; at least one.
-    pub(crate) fn identities(&self) -> anyhow::Result<Arc<Identities>> {
-        let mut identities = Identities::none();
-        for setting in &self.settings.identities {
-            let path = &setting.value;
-            let named = || format!("read the identity {}", path.display());
-            let bytes = read_key_file(path).with_context(named)?;
-            identities.add_file(&bytes).with_context(named)?;
-        }
+    /// What opens snapshots; at least one. Somebody may have to type a passphrase, or touch a token.
+    pub(crate) async fn identities(&self) -> anyhow::Result<Arc<Identities>> {
+        let files = self.settings.identities.iter();
+        let files: Vec<PathBuf> = files.map(|setting| setting.value.clone()).collect();
+        let passphrase = self.settings.identity_passphrase.as_ref();
+        let passphrase = passphrase.map(|setting| setting.value.clone());
+        let output = self.output;
+        // Not on this thread: an interrupt must still be noticed.
+        let unlocked =
+            tokio::task::spawn_blocking(move || unlock(&files, passphrase.as_ref(), output));
+        let identities = unlocked.await.expect("unlocking does not panic")?;
         if identities.is_empty() {
             let failure = Failure::new(
                 Exit::NoIdentity,
@@ -129,7 +127,7 @@ impl Session {
         repository: &Repository,
         name: &SnapshotName,
     ) -> anyhow::Result<Snapshot> {
-        let identities = self.identities()?;
+        let identities = self.identities().await?;
         let mut trust = self.trust()?;
         let job = &name.job;
         self.jobs(repository, std::slice::from_ref(job)).await?;
@@ -210,18 +208,6 @@ pub(crate) fn choose<'a>(
 /// What a command ends with when somebody wanted it to.
 pub(crate) fn interrupted() -> Failure {
     Failure::new(Exit::Interrupted, "interrupted")
-}
-
-pub(crate) fn read_key_file(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
-    std::fs::File::open(path)?
-        .take(KEY_FILE_MAX + 1)
-        .read_to_end(&mut bytes)?;
-    ensure!(
-        bytes.len() as u64 <= KEY_FILE_MAX,
-        "it is longer than {KEY_FILE_MAX} bytes"
-    );
-    Ok(bytes)
 }
 
 /// The same, for an error of the library that came along with others.

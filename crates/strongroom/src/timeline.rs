@@ -28,8 +28,11 @@ pub(crate) struct Stop<'s> {
 }
 
 impl<'a> Timeline<'a> {
-    pub(crate) fn new(session: &'a Session, repository: &'a Repository) -> anyhow::Result<Self> {
-        let identities = session.identities()?;
+    pub(crate) async fn new(
+        session: &'a Session,
+        repository: &'a Repository,
+    ) -> anyhow::Result<Self> {
+        let identities = session.identities().await?;
         Ok(Self {
             session,
             repository,

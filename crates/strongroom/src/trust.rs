@@ -12,7 +12,8 @@ use crate::config::Setting;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::names::counted;
-use crate::session::{PROGRAM, Session, read_key_file};
+use crate::session::{PROGRAM, Session};
+use crate::unlock::read_key_file;
 
 impl Session {
     /// This host's writer key.

@@ -46,6 +46,38 @@ fn the_script_gives_back_every_byte() {
 }
 
 #[test]
+fn the_script_opens_the_key_object_of_post_quantum_recipients() {
+    let Some(mut scene) = Scene::new() else {
+        return;
+    };
+    let Some(age) = testkit::require("age-go") else {
+        return;
+    };
+    let keygen = age.program("age-keygen");
+    run(Command::new(keygen)
+        .args(["-pq", "-o", "pq.txt"])
+        .current_dir(scene.folder.path()));
+    let made = fs::read_to_string(scene.path("pq.txt")).expect("a file");
+    let recipient = made
+        .lines()
+        .find_map(|line| line.strip_prefix("# public key: "))
+        .expect("its recipient");
+    let configuration = fs::read_to_string(scene.path("strongroom.yaml")).expect("a file");
+    let configuration =
+        configuration.replace("recipients: [", &format!("recipients: [{recipient}, "));
+    fs::write(scene.path("strongroom.yaml"), configuration).expect("a file");
+    let mut path = age.program("").into_os_string();
+    path.push(":");
+    path.push(env::var_os("PATH").unwrap_or_default());
+    scene.programs = Some(path);
+    scene.back_up();
+    for identity in ["pq.txt", "identity.txt"] {
+        let written = scene.write_out("prod/1", identity, &scene.writer);
+        assert!(written.status.success(), "{}", text(&written.stderr));
+    }
+}
+
+#[test]
 fn the_script_refuses_what_is_not_to_be_trusted() {
     let Some(scene) = Scene::new() else { return };
     scene.back_up();
@@ -89,6 +121,8 @@ struct Scene {
     folder: tempfile::TempDir,
     python: OsString,
     writer: String,
+    /// In place of `PATH`.
+    programs: Option<OsString>,
 }
 
 impl Scene {
@@ -100,6 +134,7 @@ impl Scene {
             folder,
             python,
             writer: String::new(),
+            programs: None,
         };
         let recipient = run(scene
             .strongroom()
@@ -129,6 +164,7 @@ impl Scene {
         command
             .current_dir(self.folder.path())
             .env_remove("STRONGROOM_CONFIG");
+        command.envs(self.programs.iter().map(|path| ("PATH", path)));
         command
     }
 
@@ -151,6 +187,7 @@ impl Scene {
             .arg("repository")
             .args(arguments)
             .current_dir(self.folder.path())
+            .envs(self.programs.iter().map(|path| ("PATH", path)))
             .output()
             .expect("python runs")
     }

@@ -81,6 +81,7 @@ fn main_program(name: &str) -> &str {
         "etcd-debian" => "etcd",
         "azurite" => "azurite-blob",
         "kubernetes" => "kube-apiserver",
+        "age-go" => "age",
         name => name,
     }
 }

@@ -1,5 +1,5 @@
 use archive::Digest;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,6 +10,13 @@ pub struct Object {
     /// Of its bytes.
     #[serde(with = "digest_text")]
     pub digest: Digest,
+}
+
+/// A field that is there is not null: what means the same is written in one way.
+pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 /// A commit by number and digest.

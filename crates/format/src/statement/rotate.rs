@@ -3,6 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::object::present;
 use crate::{
     JobName, Object, RECIPIENT_MAX, RECIPIENTS_MAX, RepositoryId, RunId, SMALL_OBJECT_MAX, WriterId,
 };
@@ -37,6 +38,44 @@ pub struct RotatedRun {
     pub object: KeyName,
     /// The object.
     pub key: Object,
+    /// The same for the post-quantum recipients, where there are others too.
+    #[serde(
+        rename = "key-pq",
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub key_pq: Option<Object>,
+}
+
+impl RotatedRun {
+    /// The key objects that open the run.
+    pub fn keys(&self) -> KeyPair {
+        KeyPair {
+            name: self.object,
+            key: self.key,
+            key_pq: self.key_pq,
+        }
+    }
+}
+
+/// The key objects that open a run: one, and a second one for post-quantum recipients where there are others too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyPair {
+    /// The first one's name; the second one's is the same with `-pq` behind it.
+    pub name: KeyName,
+    /// The first one.
+    pub key: Object,
+    /// The second one.
+    pub key_pq: Option<Object>,
+}
+
+impl KeyPair {
+    /// One or both, by name.
+    pub fn objects(self) -> impl Iterator<Item = (String, Object)> {
+        let second = self.key_pq.map(|key| (self.name.post_quantum(), key));
+        std::iter::once((self.name.to_string(), self.key)).chain(second)
+    }
 }
 
 /// The name of a key object within its run: `key` as the backup made it, `key-1` and so on as rotations did.
@@ -51,6 +90,11 @@ impl KeyName {
     pub const ORIGINAL: Self = Self(0);
     /// The last one of a run.
     pub const LAST: Self = Self(999_999);
+
+    /// The name of the second object of that name, for post-quantum recipients.
+    pub fn post_quantum(self) -> String {
+        format!("{self}-pq")
+    }
 
     /// The name after this one; `None` after the last.
     pub fn next(self) -> Option<Self> {
@@ -115,7 +159,8 @@ impl RotateStatement {
         if self.runs.iter().any(|run| run.object == KeyName::ORIGINAL) {
             return Err("it names the key object of a backup");
         }
-        if self.runs.iter().any(|run| run.key.size > SMALL_OBJECT_MAX) {
+        let mut keys = self.runs.iter().flat_map(|run| run.keys().objects());
+        if keys.any(|(_, key)| key.size > SMALL_OBJECT_MAX) {
             return Err("a key object is too long");
         }
         Ok(())
@@ -154,6 +199,7 @@ mod tests {
             "keys",
             "Key-1",
             "key-1/..",
+            "key-1-pq",
             "map",
         ] {
             assert_eq!(bad.parse::<KeyName>(), Err(KeyNameError), "{bad}");

@@ -1,9 +1,10 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::object::present;
 use super::rotate::check_recipients;
 use crate::{
-    CommitRef, JobName, KeyName, Object, PACK_MAX, RUNS_MAX, RepositoryId, RunId, SOURCES_MAX,
-    WriterId,
+    CommitRef, JobName, KeyName, KeyPair, Object, PACK_MAX, RUNS_MAX, RepositoryId, RunId,
+    SOURCES_MAX, WriterId,
 };
 
 /// A snapshot and everything that it needs.
@@ -58,6 +59,14 @@ pub struct Run {
     pub run: RunId,
     /// Its data key for the recipients.
     pub key: Object,
+    /// Its data key for the post-quantum recipients, where there are others too.
+    #[serde(
+        rename = "key-pq",
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub key_pq: Option<Object>,
     /// Its manifest.
     pub manifest: Object,
     /// Its map.
@@ -98,25 +107,22 @@ impl<'de> Deserialize<'de> for Pack {
 }
 
 impl Run {
-    /// All its objects that the snapshot needs, by their names within the run.
-    pub fn objects(&self) -> impl Iterator<Item = (String, Object)> {
-        self.objects_with(KeyName::ORIGINAL, self.key)
+    /// The key objects that its backup made.
+    pub fn keys(&self) -> KeyPair {
+        KeyPair {
+            name: KeyName::ORIGINAL,
+            key: self.key,
+            key_pq: self.key_pq,
+        }
     }
 
-    /// The same, where another key object opens the run now.
-    pub fn objects_with(
-        &self,
-        name: KeyName,
-        key: Object,
-    ) -> impl Iterator<Item = (String, Object)> {
-        let fixed = [
-            (name.to_string(), key),
-            ("manifest".to_owned(), self.manifest),
-            ("map".to_owned(), self.map),
-        ];
+    /// All its objects that a snapshot needs, by their names within the run; `keys` are those that open it now.
+    pub fn objects(&self, keys: KeyPair) -> impl Iterator<Item = (String, Object)> {
+        let fixed = [("manifest", self.manifest), ("map", self.map)];
+        let fixed = fixed.map(|(name, object)| (name.to_owned(), object));
         let packs = self.packs.iter();
         let packs = packs.map(|pack| (pack_name(pack.number), pack.object));
-        fixed.into_iter().chain(packs)
+        keys.objects().chain(fixed).chain(packs)
     }
 }
 

@@ -173,18 +173,26 @@ fn object() -> impl Strategy<Value = Object> {
 
 fn run() -> impl Strategy<Value = Run> {
     let packs = btree_map(any::<u32>(), object(), 0..4);
-    (any::<[u8; 16]>(), object(), object(), object(), packs).prop_map(
-        |(run, key, manifest, map, packs)| Run {
+    let key_pq = proptest::option::of(object());
+    (
+        any::<[u8; 16]>(),
+        object(),
+        key_pq,
+        object(),
+        object(),
+        packs,
+    )
+        .prop_map(|(run, key, key_pq, manifest, map, packs)| Run {
             run: RunId(run),
             key,
+            key_pq,
             manifest,
             map,
             packs: packs
                 .into_iter()
                 .map(|(number, object)| Pack { number, object })
                 .collect(),
-        },
-    )
+        })
 }
 
 fn log(appender: WriterId) -> impl Strategy<Value = Log> {
@@ -328,15 +336,20 @@ fn maintenance(writer: WriterId) -> impl Strategy<Value = Statement> {
 }
 
 fn rotate(writer: WriterId) -> impl Strategy<Value = Statement> {
-    let key = (0..=format::SMALL_OBJECT_MAX, digest());
+    let key = || {
+        let object = (0..=format::SMALL_OBJECT_MAX, digest());
+        object.prop_map(|(size, digest)| Object { size, digest })
+    };
     let name = (1..=999_999_u32).prop_map(|number| format!("key-{number}"));
-    let runs = btree_map(any::<[u8; 16]>(), (name, key), 1..4);
+    let keys = (name, key(), proptest::option::of(key()));
+    let runs = btree_map(any::<[u8; 16]>(), keys, 1..4);
     (any::<[String; 2]>(), vec("age1[a-z0-9]{9}", 1..3), runs).prop_map(
         move |([program, started], recipients, runs)| {
-            let rotated = |(run, (name, (size, digest))): (_, (String, _))| RotatedRun {
+            let rotated = |(run, (name, key, key_pq)): (_, (String, _, _))| RotatedRun {
                 run: RunId(run),
                 object: name.parse().expect("a key object's name"),
-                key: Object { size, digest },
+                key,
+                key_pq,
             };
             Statement::Rotate(RotateStatement {
                 repository: REPOSITORY,
@@ -361,14 +374,16 @@ pub(crate) fn copy(
     writer: WriterId,
     appender: WriterId,
 ) -> impl Strategy<Value = (Statement, Log)> {
-    let key = (0..=format::SMALL_OBJECT_MAX, digest());
-    let rotated = prop::option::of((key, vec("age1[a-z0-9]{9}", 1..3)));
+    let key = || (0..=format::SMALL_OBJECT_MAX, digest());
+    let second = prop::option::of(key());
+    let rotated = prop::option::of((key(), second, vec("age1[a-z0-9]{9}", 1..3)));
     let stored = vec((any::<[u8; 16]>(), rotated), 3);
     let before = prop::option::of(1..NUMBER);
     let placed = (any::<[u8; 16]>(), stored, before);
     (snapshot(writer), log(appender), placed).prop_filter_map(
         "two runs lie in one place",
         |(mut statement, mut log, (made_for, stored, before))| {
+            let object = |(size, digest)| Object { size, digest };
             let Statement::Snapshot(snapshot) = &mut statement else {
                 return None;
             };
@@ -377,8 +392,9 @@ pub(crate) fn copy(
             let runs = stored.iter().take(snapshot.runs.len());
             let runs = runs.map(|(run, rotated)| StoredRun {
                 run: RunId(*run),
-                rotated: rotated.clone().map(|((size, digest), recipients)| Rotated {
-                    key: Object { size, digest },
+                rotated: rotated.clone().map(|(key, second, recipients)| Rotated {
+                    key: object(key),
+                    key_pq: second.map(object),
                     recipients,
                 }),
             });

@@ -301,6 +301,7 @@ pub(crate) fn cases() -> Vec<Case> {
         unknown,
         vec![format!("appender {}", id(&OTHER))],
     ));
+    cases.extend(second_keys());
     cases
 }
 
@@ -472,8 +473,19 @@ fn copies() -> Vec<Case> {
         r#","rotated":{{"key":{{"size":222,"digest":"{}"}},"recipients":["age1y"]}}"#,
         "b9".repeat(32)
     );
+    let second = rotated.replace(
+        r#","recipients""#,
+        &format!(
+            r#","key-pq":{{"size":2222,"digest":"{}"}},"recipients""#,
+            "ba".repeat(32)
+        ),
+    );
     let (rotated, mut told_rotated) = copy(&rotated);
     told_rotated[4] = format!("object {stored}/key 222 {}", "b9".repeat(32));
+    let (second, mut told_second) = copy(&second);
+    told_second[4].clone_from(&told_rotated[4]);
+    let told = format!("object {stored}/key-pq 2222 {}", "ba".repeat(32));
+    told_second.insert(5, told);
     let home = snapshot()
         .log(
             "02Z\"",
@@ -516,6 +528,13 @@ fn copies() -> Vec<Case> {
             "copied after its key was rotated: another key object than the statement's",
             rotated,
             told_rotated,
+        ),
+        case(
+            "copied-rotated-second-key",
+            "ok",
+            "copied after its key was rotated to post-quantum recipients and others",
+            second,
+            told_second,
         ),
         case(
             "copied-home",
@@ -1278,6 +1297,99 @@ fn places() -> Broken {
                 .statement(&repository, &"12".repeat(16))
                 .appended_by(OTHER)
                 .text(),
+        ),
+    ]
+}
+
+/// Key objects for post-quantum recipients, beside those of others.
+fn second_keys() -> Vec<Case> {
+    let with = |second: &str| {
+        let key = format!(
+            "\"key\":{{\"size\":200,\"digest\":\"{}\"}}",
+            "b0".repeat(32)
+        );
+        snapshot()
+            .statement(&key, &format!("{key},\"key-pq\":{second}"))
+            .text()
+    };
+    let object = format!("{{\"size\":2000,\"digest\":\"{}\"}}", "b3".repeat(32));
+    let good = with(&object);
+    let mut told = told_snapshot(&good, &SEED);
+    let run = hex::encode(HOME.run);
+    told.insert(4, format!("object {run}/key-pq 2000 {}", "b3".repeat(32)));
+    let mut cases = vec![case(
+        "second-key",
+        "ok",
+        "a second key object, for post-quantum recipients",
+        good,
+        told,
+    )];
+    for (name, comment, second) in [
+        (
+            "second-key-null",
+            "a second key object that is null",
+            "null",
+        ),
+        (
+            "second-key-text",
+            "a second key object that is a text",
+            "\"key-pq\"",
+        ),
+        (
+            "second-key-empty",
+            "a second key object without size and digest",
+            "{}",
+        ),
+    ] {
+        cases.push(case(name, "malformed", comment, with(second), Vec::new()));
+    }
+    let twice = with(&format!("{object},\"key-pq\":{object}"));
+    cases.push(case(
+        "second-key-twice",
+        "malformed",
+        "a second key object twice",
+        twice,
+        Vec::new(),
+    ));
+    cases.extend(rotated_second_keys());
+    cases
+}
+
+/// The same in a rotation.
+fn rotated_second_keys() -> Vec<Case> {
+    let first = format!("\"digest\":\"{}\"}}", "d0".repeat(32));
+    let with = |second: &str| {
+        let second = format!("{first},\"key-pq\":{second}");
+        rotate().statement(&first, &second).text()
+    };
+    let object = |size: u64| format!("{{\"size\":{size},\"digest\":\"{}\"}}", "d2".repeat(32));
+    let good = with(&object(2000));
+    let mut told = told(&good, &SEED);
+    told.extend([
+        format!("rotate by {}", id(&SEED)),
+        "recipient age1x".to_owned(),
+        format!("rotates {}/key-1 200 {}", "22".repeat(16), "d0".repeat(32)),
+        format!(
+            "rotates {}/key-1-pq 2000 {}",
+            "22".repeat(16),
+            "d2".repeat(32)
+        ),
+        format!("rotates {}/key-2 200 {}", "23".repeat(16), "d1".repeat(32)),
+    ]);
+    vec![
+        case(
+            "rotate-second-key",
+            "ok",
+            "a second key object, for post-quantum recipients",
+            good,
+            told,
+        ),
+        case(
+            "rotate-second-key-long",
+            "malformed",
+            "a second key object of more than 64 KiB",
+            with(&object(65537)),
+            Vec::new(),
         ),
     ]
 }

@@ -4,7 +4,7 @@ use archive::{Body, CatalogError, CatalogReader, Entry, Field, Name, get_varint}
 use format::{
     Commit, CommitError, CommitRef, Cut, Cutter, DataKey, Description, DescriptionError,
     FrameError, Identities, IdentityError, JobName, Manifest, ManifestError, Map, Place, Range,
-    RotatedRun, RunId, Statement, Stream, WriterKey, open_frame, padme, seal_frame,
+    RunId, Statement, Stream, WriterKey, open_frame, padme, seal_frame,
 };
 use zeroize::Zeroizing;
 
@@ -340,7 +340,7 @@ fn tell_commit(commit: &Commit) -> Vec<String> {
                 told.extend(copied.before.map(|before| format!("taken before {before}")));
             }
             for run in &*commit.runs() {
-                told.extend(run.objects().map(|(name, object)| {
+                told.extend(run.objects(run.keys()).map(|(name, object)| {
                     let (run, size) = (run.run, object.size);
                     format!("object {run}/{name} {size} {}", object.digest)
                 }));
@@ -394,9 +394,11 @@ fn tell_maintenance(statement: &Statement) -> Vec<String> {
         }
         Statement::Rotate(rotate) => {
             let recipients = rotate.recipients.iter();
-            let rotates = rotate.runs.iter().map(|rotated| {
-                let RotatedRun { run, object, key } = rotated;
-                format!("rotates {run}/{object} {} {}", key.size, key.digest)
+            let rotates = rotate.runs.iter().flat_map(|rotated| {
+                rotated.keys().objects().map(|(name, key)| {
+                    let run = rotated.run;
+                    format!("rotates {run}/{name} {} {}", key.size, key.digest)
+                })
             });
             [format!("rotate by {writer}")]
                 .into_iter()

@@ -307,7 +307,7 @@ impl Judge {
             let runs = commit.runs();
             let objects = runs
                 .iter()
-                .flat_map(|run| run.objects().map(|(name, object)| (run.run, name, object)));
+                .flat_map(|run| run.objects(run.keys()).map(|(name, object)| (run.run, name, object)));
             for (run, object, named) in objects {
                 let name = format!("prod/runs/{run}/{object}");
                 let stored = bucket.get(&name);

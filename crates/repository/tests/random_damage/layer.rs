@@ -30,7 +30,7 @@ const SAYS: [(&str, &str); 21] = [
     ("it is malformed", "shape"),
     ("sealed with another data key", "commitment"),
     ("none of the identities", "age"),
-    ("the key object is damaged", "age"),
+    ("it is not a sound age file", "age"),
     ("belongs here", "AEAD"),
     ("makes no sense", "manifest"),
     ("of the length that the manifest gives", "manifest"),

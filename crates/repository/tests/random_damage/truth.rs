@@ -92,7 +92,7 @@ fn names(commit: &Commit) -> Vec<String> {
 fn named(commit: &Commit) -> Vec<(String, Digest)> {
     let mut named = Vec::new();
     for run in &*commit.runs() {
-        let objects = run.objects();
+        let objects = run.objects(run.keys());
         named.extend(
             objects.map(|(object, written)| {
                 (format!("prod/runs/{}/{object}", run.run), written.digest)

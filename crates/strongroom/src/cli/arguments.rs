@@ -41,17 +41,27 @@ const LOOK: [Exit; 6] = [
 /// An identity is an age file. Print it, keep it offline: whoever has it reads every snapshot sealed to it, and without it
 /// nobody does. Its recipient, printed to standard output, goes into the configuration of the hosts that take backups.
 ///
+/// With --passphrase the file is protected as `age -p` does it: the passphrase is asked for whenever the file is used.
+///
 /// With --writer: the key with which a host signs its snapshots. It stays on that host; its public key, printed, is what
 /// others trust.
 #[derive(Args)]
 #[command(after_help = ending(
-    &["keygen --output identity.txt", "keygen --writer --output /etc/strongroom/writer.key"],
+    &[
+        "keygen --output identity.txt",
+        "keygen --passphrase --output identity.age",
+        "keygen --writer --output /etc/strongroom/writer.key",
+    ],
     &[Exit::Denied, Exit::Conflict],
 ))]
 pub(crate) struct Keygen {
     /// The file to make; one that exists is never overwritten.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: PathBuf,
+
+    /// Protect the identity with a passphrase.
+    #[arg(long, conflicts_with = "writer")]
+    pub(crate) passphrase: bool,
 
     /// Make a writer's key in place of an identity.
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use archive::{Item, Name};
@@ -17,6 +18,7 @@ use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::live::{content_bytes, read_while};
 use crate::names::{counted, nearest};
+use crate::plugins::Programs;
 use crate::progress::Progress;
 use crate::session::{PROGRAM, Session, with_hint};
 use crate::sources::{self, Secrets};
@@ -197,7 +199,7 @@ pub(crate) async fn take_snapshot(
     trust.writers.insert(writer.id());
     let options = BackupOptions {
         job: job.clone(),
-        recipients: Recipients::parse(recipients)?,
+        recipients: Recipients::parse(recipients)?.with_plugins(Arc::new(Programs::alone())),
         writer,
         trust,
         program: PROGRAM.to_owned(),

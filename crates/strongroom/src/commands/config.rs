@@ -52,6 +52,10 @@ pub(crate) fn config(settings: &Settings) -> InForce {
     );
     listing.list("identities", &settings.identities, |path| path_value(path));
     listing.retention("retention", &settings.retention);
+    let passphrase = settings.identity_passphrase.as_ref();
+    listing.optional("identity_passphrase", passphrase, |reference| {
+        json!(reference)
+    });
     for (name, job) in &settings.jobs {
         listing.job(&format!("jobs.{name}"), job);
     }

@@ -47,7 +47,7 @@ pub(crate) async fn find(
             job.map(std::slice::from_ref).unwrap_or_default(),
         )
         .await?;
-    let mut timeline = Timeline::new(session, &repository)?;
+    let mut timeline = Timeline::new(session, &repository).await?;
     let mut entries = Vec::new();
     for job in jobs {
         let mut found = Found::new();

@@ -73,7 +73,7 @@ pub(crate) async fn history(
         .await?;
     let name = EntryName::new(typed);
     let mut near = Near::new(typed);
-    let mut timeline = Timeline::new(session, &repository)?;
+    let mut timeline = Timeline::new(session, &repository).await?;
     let mut histories = Vec::new();
     for job in jobs {
         let mut lines = Lines::default();

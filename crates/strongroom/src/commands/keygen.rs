@@ -31,8 +31,14 @@ pub(crate) enum KeyKind {
     Writer,
 }
 
-/// Makes a key and the file for it, readable by its owner only. Never overwrites; a failure leaves no file.
-pub(crate) fn keygen(kind: KeyKind, file: &Path, now: Timestamp) -> anyhow::Result<NewKey> {
+/// Makes a key and the file for it, readable by its owner only; an identity is sealed with the passphrase, if there is one. Never
+/// overwrites; a failure leaves no file.
+pub(crate) fn keygen(
+    kind: KeyKind,
+    passphrase: Option<Zeroizing<String>>,
+    file: &Path,
+    now: Timestamp,
+) -> anyhow::Result<NewKey> {
     let created = now.round(jiff::Unit::Second)?.to_string();
     let (text, public) = match kind {
         KeyKind::Identity => {
@@ -48,7 +54,8 @@ pub(crate) fn keygen(kind: KeyKind, file: &Path, now: Timestamp) -> anyhow::Resu
             (key.to_file(&created), key.id().to_string())
         }
     };
-    write_new(file, text.as_bytes())?;
+    let sealed = passphrase.map(|it| format::seal_identities(text.as_bytes(), it));
+    write_new(file, sealed.as_deref().unwrap_or(text.as_bytes()))?;
     Ok(NewKey {
         kind,
         public,
@@ -130,6 +137,7 @@ mod tests {
     fn make(kind: KeyKind, file: &Path) -> anyhow::Result<NewKey> {
         keygen(
             kind,
+            None,
             file,
             Timestamp::from_second(1_790_000_000).expect("a time"),
         )
@@ -145,7 +153,8 @@ mod tests {
         identities
             .add_file(&std::fs::read(&file).expect("reads"))
             .expect("an identity file");
-        let object = format::DataKey::random().seal_to(&recipients);
+        let sealed = format::DataKey::random().seal_to(&recipients);
+        let object = sealed.expect("no plugin is needed").key;
         assert!(format::DataKey::open_with(&object, &identities).is_ok());
 
         let text = std::fs::read_to_string(&file).expect("text");

@@ -77,7 +77,7 @@ pub(crate) async fn verify(
     level: Level,
 ) -> anyhow::Result<Verified> {
     let identities = match level {
-        Level::Full => Some(session.identities()?),
+        Level::Full => Some(session.identities().await?),
         Level::Log | Level::Data => None,
     };
     let repository = session.open().await?;

@@ -48,6 +48,9 @@ pub(crate) struct File {
     /// Which snapshots `prune` keeps. Nothing is dropped without rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) retention: Option<At<Retention>>,
+    /// The passphrase of those that are protected by one, by reference. Otherwise it is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) identity_passphrase: Option<At<Reference>>,
     /// The jobs by name: 1 to 63 of a-z, 0-9, '-' and '_', starting with a letter or a digit.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) jobs: BTreeMap<String, At<Job>>,

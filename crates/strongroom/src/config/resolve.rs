@@ -45,6 +45,7 @@ pub(crate) struct Settings {
     pub(crate) identities: Vec<Setting<PathBuf>>,
     /// Of jobs that have no rules of their own.
     pub(crate) retention: Retention,
+    pub(crate) identity_passphrase: Option<Setting<Reference>>,
     pub(crate) jobs: BTreeMap<JobName, Job>,
     /// What the file says, to be kept in a snapshot: where it stood, then its keys and values. No secrets.
     pub(crate) configuration: String,
@@ -172,6 +173,10 @@ fn command_line(settings: &mut Settings, globals: &Globals) -> Result<(), Failur
             .map(|path| Setting::flag("--identity", path.clone()))
             .collect();
     }
+    if let Some(reference) = passphrase_flag(globals)? {
+        let setting = Setting::flag(PASSPHRASE_FLAG, reference);
+        settings.identity_passphrase = Some(setting);
+    }
     for (flag, keys, trusted) in [
         (
             "--trust-writer",
@@ -191,6 +196,17 @@ fn command_line(settings: &mut Settings, globals: &Globals) -> Result<(), Failur
         }
     }
     Ok(())
+}
+
+const PASSPHRASE_FLAG: &str = "--identity-passphrase";
+
+/// Where the command line says that the passphrase of an identity file is to be had.
+pub(crate) fn passphrase_flag(globals: &Globals) -> Result<Option<Reference>, Failure> {
+    let given = globals.identity_passphrase.as_deref();
+    given
+        .map(Reference::parse)
+        .transpose()
+        .map_err(|error| Failure::usage(format!("{PASSPHRASE_FLAG}: {error}")))
 }
 
 /// Turns what the file says into what it means; `path` is the file, for origins, errors and relative paths.
@@ -224,6 +240,9 @@ impl Resolver {
                 .map(|at| self.retention(at))
                 .transpose()?
                 .unwrap_or_default(),
+            identity_passphrase: file
+                .identity_passphrase
+                .map(|at| self.setting(&at, at.value.beside(&self.path))),
             jobs: file
                 .jobs
                 .into_iter()
@@ -491,12 +510,16 @@ fn check_path(path: &Path) -> Result<(), String> {
 fn recipient(text: &str) -> Result<String, String> {
     match Recipients::parse([text]) {
         Ok(recipients) => Ok(recipients.texts()[0].clone()),
-        Err(RecipientError::Identity) => Err("this is an identity, which must stay secret; write its recipient \
+        Err(RecipientError::Identity) => Err(
+            "this is an identity, which must stay secret; write its recipient \
             here, which starts with age1. Replace the identity if others can read this file"
-            .to_owned()),
-        Err(_) => Err("this is not a recipient: one starts with age1 and has 62 characters, as `strongroom keygen` \
-            prints it"
-            .to_owned()),
+                .to_owned(),
+        ),
+        Err(error @ RecipientError::Ssh) => Err(error.to_string()),
+        Err(_) => Err(
+            "this is not a recipient: one starts with age1, as `strongroom keygen` prints it"
+                .to_owned(),
+        ),
     }
 }
 

@@ -3,6 +3,8 @@
 //!
 //! The same search is shown to find them where they must be: in what was captured, printed and restored.
 
+mod keys;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -372,11 +374,17 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     fn new(scene: &'a Scene, programs: Option<&'a Path>) -> Self {
-        let search = secrets(scene);
+        Self {
+            programs,
+            ..Self::for_secrets(scene, secrets(scene))
+        }
+    }
+
+    fn for_secrets(scene: &'a Scene, search: Search) -> Self {
         Self {
             scene,
             search,
-            programs,
+            programs: None,
         }
     }
 
