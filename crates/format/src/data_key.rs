@@ -85,6 +85,11 @@ impl DataKey {
         }
     }
 
+    /// Whether both open the same run.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.commitment() == other.commitment()
+    }
+
     pub(crate) fn frame_key(&self, stream: u32, frame: u64) -> SealKey {
         let parts: [&[u8]; 3] = [&*self.0, &stream.to_le_bytes(), &frame.to_le_bytes()];
         derive("strongroom v1 frame key", &parts)

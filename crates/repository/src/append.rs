@@ -177,5 +177,7 @@ fn stands(view: &View, tail: u64, bases: &[CommitRef], runs: &[RunId], rules: &R
     let condemned = |run: &RunId| view.condemns_after(tail, *run);
     let condemned = rules.keep(Rule::RunStands) && runs.iter().any(condemned);
     let based = !rules.keep(Rule::BaseStands) || bases.iter().all(|base| view.holds(*base));
-    unbroken && !condemned && based
+    let rotated = |base: &CommitRef| view.rotates_after(tail, *base);
+    let rotated = rules.keep(Rule::KeysStand) && bases.iter().any(rotated);
+    unbroken && !condemned && based && !rotated
 }

@@ -18,7 +18,7 @@ use crate::lane::{Intake, OpenFrame, Taken, stored_tags};
 use crate::packer::{Packed, Packer, create_new};
 use crate::store::Name;
 use crate::view::{Trust, View};
-use crate::{Compute, Error, Repository};
+use crate::{Compute, Error, RecipientChange, Repository};
 
 /// Frames of one source that are compressed and sealed at the same time.
 const CONCURRENT_SEALS: usize = 4;
@@ -108,6 +108,8 @@ pub struct Finished {
     pub unchanged: bool,
     /// What its commit says.
     pub statement: SnapshotStatement,
+    /// It is sealed to others than the job's newest snapshot was when the backup began.
+    pub recipient_change: Option<RecipientChange>,
 }
 
 impl Backup {
@@ -314,6 +316,8 @@ impl Backup {
             statement.added = added(&statement.runs[0]);
             self.place.run
         };
+        let recipient_change =
+            RecipientChange::since_newest(&self.view, &self.options.trust, &statement.recipients);
         let ground = Ground {
             view: self.view,
             bases: self.base.at.into_iter().collect(),
@@ -335,6 +339,7 @@ impl Backup {
                 at,
                 unchanged,
                 statement,
+                recipient_change,
             })),
             Appended::StartOver => Outcome::StartOver,
         })

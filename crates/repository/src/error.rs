@@ -2,7 +2,7 @@ use std::error::Error as StdError;
 use std::fmt::Display;
 
 use archive::WriterError;
-use format::{DescriptionError, JobName, PluginError, SealError, WriterId};
+use format::{DescriptionError, JobName, PluginError, RecipientError, SealError, WriterId};
 
 use crate::store::StoreFailure;
 
@@ -79,6 +79,31 @@ pub enum Error {
         /// Which of them, and why.
         #[source]
         cause: SealError,
+    },
+    /// What runs are to be sealed to is no list of recipients.
+    #[error("{job} cannot be sealed to these recipients")]
+    Recipients {
+        /// The job.
+        job: JobName,
+        /// Which of them, and why.
+        #[source]
+        cause: RecipientError,
+    },
+    /// A rotation would leave a run without recipients.
+    #[error("{snapshot} would be sealed to nobody; nothing was changed")]
+    NobodyLeft {
+        /// `JOB/NUMBER`.
+        snapshot: String,
+    },
+    /// What a rotation seals must be opened again before what was there goes.
+    #[error(
+        "{snapshot} would be sealed to {recipients}, and none of the identities given can show that one of these opens it; it was left as it was"
+    )]
+    NotOpenedAgain {
+        /// `JOB/NUMBER`.
+        snapshot: String,
+        /// Their public keys.
+        recipients: String,
     },
     /// The snapshot is signed by someone whom the reader does not trust.
     #[error("{snapshot} was written by {writer}, which is not a trusted writer")]

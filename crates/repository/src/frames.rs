@@ -3,16 +3,16 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use format::{
-    CHUNK_MAX, DataKey, FRAME_TARGET, FrameRow, Identities, IdentityError, KeyPair, MANIFEST_MAX,
-    Manifest, Object, Pack, Place, Run, RunId, SMALL_OBJECT_MAX, open_frame, pack_name,
+    CHUNK_MAX, DataKey, FRAME_TARGET, FrameRow, IdentityError, KeyPair, MANIFEST_MAX, Manifest,
+    Pack, Place, Run, RunId, open_frame, pack_name,
 };
 use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt, TryFutureExt};
 
 use crate::buffers::{Buffer, Buffers};
 use crate::gathering::FrameOf;
+use crate::keys::{Opener, open_keys};
 use crate::store::Name;
 use crate::{Compute, Error, Repository};
 
@@ -77,39 +77,24 @@ impl OpenRun {
         place: Place,
         run: &Run,
         keys: KeyPair,
-        opener: (&Arc<Identities>, &Compute),
+        opener: Opener<'_>,
         refused: &(dyn Fn(IdentityError, String) -> Error + Sync),
     ) -> Result<(Self, Manifest), Error> {
-        let read = async |what: &str, limit, object: Object| {
-            let name = Name::in_run(&place.job, run.run, what);
-            let bytes = repository.store.read(&name, limit).await?;
+        let read = async {
+            let name = Name::in_run(&place.job, run.run, "manifest");
+            let bytes = repository.store.read(&name, MANIFEST_MAX).await?;
             let bytes = bytes.ok_or_else(|| Error::Missing {
                 object: name.to_string(),
             })?;
-            if archive::Digest::of(&bytes) == object.digest {
+            if archive::Digest::of(&bytes) == run.manifest.digest {
                 Ok((name.to_string(), bytes))
             } else {
-                Err(Error::damaged(
-                    name.to_string(),
-                    "it is not what the commit says",
-                ))
+                let detail = "it is not what the commit says";
+                Err(Error::damaged(name.to_string(), detail))
             }
         };
-        let open_key = async {
-            let mut last = None;
-            for (name, object) in keys.objects() {
-                let (name, object) = read(&name, SMALL_OBJECT_MAX, object).await?;
-                match open_key(object, opener).await {
-                    // The second one is for post-quantum recipients.
-                    Err(IdentityError::NoneOpens) => last = Some(name),
-                    opened => return opened.map_err(|error| refused(error, name)),
-                }
-            }
-            let name = last.expect("there is a key object");
-            Err(refused(IdentityError::NoneOpens, name))
-        };
-        let (key, manifest) =
-            futures::try_join!(open_key, read("manifest", MANIFEST_MAX, run.manifest))?;
+        let open_key = open_keys(repository, &place.job, run.run, keys, opener, refused);
+        let (key, manifest) = futures::try_join!(open_key, read)?;
         let mut opened = Manifest::open(&manifest.1, &key, &place)
             .map_err(|error| Error::damaged(manifest.0, error))?;
         let tables = std::mem::take(&mut opened.stored)
@@ -166,20 +151,6 @@ impl OpenRun {
     fn frame(&self, stream: u32, frame: u64) -> &Frame {
         &self.tables[stream as usize].frames[frame as usize]
     }
-}
-
-/// Elsewhere if a plugin runs for it: that takes its time, and may wait for a person.
-async fn open_key(
-    object: Bytes,
-    (identities, compute): (&Arc<Identities>, &Compute),
-) -> Result<DataKey, IdentityError> {
-    if !identities.need_plugins() {
-        return DataKey::open_with(&object, identities);
-    }
-    let identities = Arc::clone(identities);
-    compute
-        .run(move || DataKey::open_with(&object, &identities))
-        .await
 }
 
 impl Table {

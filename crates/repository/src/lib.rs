@@ -14,6 +14,7 @@ mod repository;
 
 mod effects;
 mod log;
+mod recipients;
 mod rules;
 mod view;
 
@@ -30,6 +31,7 @@ mod named;
 mod buffers;
 mod frames;
 mod gathering;
+mod keys;
 mod snapshot;
 
 mod reader;
@@ -37,6 +39,7 @@ mod reader;
 mod maintain;
 mod prune;
 mod retention;
+mod rotate;
 
 mod verify;
 
@@ -48,8 +51,10 @@ pub use error::Error;
 pub use maintain::Maintenance;
 pub use prune::{Plan, Prune, PruneOptions, Pruned};
 pub use reader::{EntryReader, Select};
+pub use recipients::RecipientChange;
 pub use repository::Repository;
 pub use retention::{Candidate, Period, Policy, Reason, Standing, Verdict, judge};
+pub use rotate::{Change, Rekeyed, Rotate};
 #[doc(hidden)]
 pub use rules::Rule;
 pub use snapshot::Snapshot;
@@ -59,4 +64,4 @@ pub use store::{
     SecretText, Service, Store, StoreFailure, StoreFailureKind, Timing, Wait, create_root,
 };
 pub use verify::{Damage, Level, Report, verify_job};
-pub use view::{Garbage, Trust, Valid, View};
+pub use view::{Garbage, Remembered, Trust, Valid, View};

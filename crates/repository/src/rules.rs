@@ -13,6 +13,8 @@ pub enum Rule {
     RunStands,
     /// Backup, 3: the base is still valid.
     BaseStands,
+    /// Backup, 3: no rotation above the first view names a run of the base.
+    KeysStand,
     /// Backup, 5: a commit counts only if a view that was taken after it was created holds it.
     SeenAgain,
     /// Prune: its commit stands directly above the view that it was planned from.

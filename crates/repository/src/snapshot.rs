@@ -10,6 +10,7 @@ use futures::future::try_join_all;
 use crate::buffers::{Buffer, Buffers};
 use crate::frames::{Frames, OpenRun};
 use crate::gathering::{Gathering, Window};
+use crate::keys::Opener;
 use crate::view::{Trust, Valid};
 use crate::{Compute, EntryReader, Error, Repository};
 
@@ -20,6 +21,8 @@ pub struct Snapshot {
     statement: SnapshotStatement,
     /// Its runs, in the statement's order.
     stored: Vec<Stored>,
+    /// Under which they are looked up again, where a rotation came in between.
+    trust: Trust,
     manifest: Manifest,
     identities: Arc<Identities>,
     runs: Mutex<HashMap<RunId, Arc<OpenRun>>>,
@@ -42,7 +45,7 @@ impl Snapshot {
         let stored = Stored::all(&snapshot);
         let first = &stored[0];
         let opener = (&identities, &compute);
-        let opened = open_run(repository, &statement, snapshot.at, 0, first, opener);
+        let opened = open_run(repository, &statement, snapshot.at, 0, first, opener, trust);
         let (open, manifest) = opened.await?;
         if manifest.sources.len() != statement.sources.len() {
             let object = format!("{}/runs/{}/manifest", statement.job, first.run.run);
@@ -58,6 +61,7 @@ impl Snapshot {
             at: snapshot.at,
             statement,
             stored,
+            trust: trust.clone(),
             manifest,
             identities,
             runs,
@@ -175,6 +179,7 @@ impl Snapshot {
             index,
             &self.stored[index],
             (&self.identities, &self.compute),
+            &self.trust,
         )
         .await?;
         let open = Arc::new(open);
@@ -219,13 +224,37 @@ fn check_trust(valid: &Valid<'_>, trust: &Trust) -> Result<(), Error> {
 }
 
 /// Opens run number `index` of a statement, which lies here as `stored`. What seals it are the names that it was made under.
+///
+/// A rotation may have put another key object in the place of the one that the reader's view names, and deleted that.
 async fn open_run(
     repository: &Repository,
     statement: &SnapshotStatement,
     at: CommitRef,
     index: usize,
     stored: &Stored,
-    opener: (&Arc<Identities>, &Compute),
+    opener: Opener<'_>,
+    trust: &Trust,
+) -> Result<(OpenRun, Manifest), Error> {
+    let opened = open_stored(repository, statement, at, index, stored, opener).await;
+    let Err(Error::Missing { .. }) = opened else {
+        return opened;
+    };
+    let view = repository.view(&statement.job, trust).await?;
+    let now = view.snapshot(at.number).filter(|valid| valid.at == at);
+    let now = now.map(|valid| Stored::all(&valid).swap_remove(index));
+    match now.filter(|now| now.keys != stored.keys) {
+        Some(now) => open_stored(repository, statement, at, index, &now, opener).await,
+        None => opened,
+    }
+}
+
+async fn open_stored(
+    repository: &Repository,
+    statement: &SnapshotStatement,
+    at: CommitRef,
+    index: usize,
+    stored: &Stored,
+    opener: Opener<'_>,
 ) -> Result<(OpenRun, Manifest), Error> {
     let Stored {
         run,

@@ -6,7 +6,7 @@ use futures::{StreamExt, stream};
 use crate::named::{Named, NamedObjects, named_objects};
 use crate::store::Name;
 use crate::view::{Trust, View};
-use crate::{Compute, Error, Repository};
+use crate::{Compute, Error, RecipientChange, Repository};
 
 /// Objects that are read at the same time.
 const CONCURRENT_READS: usize = 3;
@@ -38,6 +38,8 @@ pub struct Report {
     pub unnamed: (u64, u64),
     /// Snapshots whose writer or appender is not trusted, or was revoked, which no restore accepts.
     pub untrusted: Vec<u64>,
+    /// Of the others those that are sealed to others than the one before them, by number.
+    pub recipient_changes: Vec<(u64, RecipientChange)>,
 }
 
 /// One thing that is wrong.
@@ -78,7 +80,8 @@ pub async fn verify_job(
 }
 
 impl Report {
-    /// What is gone because a prune, in force since `before`, dropped its snapshots is not damaged.
+    /// What is gone because a prune, in force since `before`, dropped its snapshots is not damaged; nor is a key object in whose place a
+    /// rotation put another one.
     fn excuse_dropped(&mut self, before: &View, now: &View) {
         let in_force = now.in_force().map_or(0, |(at, _)| at.number);
         let dropped: BTreeSet<u64> = before
@@ -86,6 +89,9 @@ impl Report {
             .filter(|snapshot| snapshot.at.number < in_force && !now.holds(snapshot.at))
             .map(|snapshot| snapshot.at.number)
             .collect();
+        let (keys, keys_now) = (key_objects(before), key_objects(now));
+        let rotated = |object: &String| keys.contains(object) && !keys_now.contains(object);
+        self.damage.retain(|damage| !rotated(&damage.object));
         self.damage.retain_mut(|damage| {
             let dropped = |number: &u64| dropped.contains(number);
             let gone = !damage.snapshots.is_empty() && damage.snapshots.iter().all(dropped);
@@ -93,6 +99,19 @@ impl Report {
             !gone
         });
     }
+}
+
+/// The key objects that snapshots name, or rotations in their place.
+fn key_objects(view: &View) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for snapshot in view.snapshots() {
+        let job = &snapshot.statement.job;
+        for run in &*snapshot.runs() {
+            let keys = snapshot.keys_of(run).objects();
+            names.extend(keys.map(|(name, _)| Name::in_run(job, run.run, &name).to_string()));
+        }
+    }
+    names
 }
 
 fn judge_log(view: &View, job: &JobName, trust: &Trust) -> Report {
@@ -116,6 +135,7 @@ fn judge_log(view: &View, job: &JobName, trust: &Trust) -> Report {
         .filter(|snapshot| !trust.accepts(snapshot))
         .map(|snapshot| snapshot.at.number)
         .collect();
+    report.recipient_changes = RecipientChange::all(view, trust);
     report
 }
 

@@ -53,6 +53,21 @@ pub struct Garbage {
     pub damage: bool,
 }
 
+/// What became of a commit that was valid when somebody looked before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remembered {
+    /// It is still.
+    Valid,
+    /// A prune that the reader honours stands above it, and does not retain it.
+    Dropped,
+    /// It is there, and does not follow the commits below it any more: they are others.
+    Cut,
+    /// Another commit, or none that can be read, has its place: the log was forked, or damaged.
+    Another,
+    /// It is not there: the log was put back to an earlier state, or withheld.
+    Gone,
+}
+
 /// A valid snapshot, and what other commits of the log do to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Valid<'a> {
@@ -256,10 +271,33 @@ impl View {
         self.effects.rotated.get(&run)
     }
 
+    /// Whether a commit above `number` rotates a run of that snapshot: what opens the snapshot then opens nothing that is sealed to
+    /// those who could read it before.
+    pub(crate) fn rotates_after(&self, number: u64, snapshot: CommitRef) -> bool {
+        let found = self.snapshot(snapshot.number);
+        found.filter(|it| it.at == snapshot).is_some_and(|it| {
+            let runs = it.runs();
+            let mut rotations = runs.iter().filter_map(|run| self.rotation(run.run));
+            rotations.any(|rotation| rotation.by.number > number)
+        })
+    }
+
     /// The key objects that open `run`: those that the last rotation names, or else those that a snapshot lists.
     pub(crate) fn keys_of(&self, run: &Run) -> KeyPair {
         let rotation = self.rotation(run.run);
         rotation.map_or_else(|| run.keys(), |rotation| rotation.keys)
+    }
+
+    /// Who signed valid commits that are no snapshots, and how many each.
+    pub fn maintainers(&self) -> BTreeMap<WriterId, u64> {
+        let mut maintainers = BTreeMap::new();
+        for commit in &self.valid {
+            if !matches!(commit.statement, Statement::Snapshot(_)) {
+                let (.., maintainer) = commit.statement.made_for();
+                *maintainers.entry(maintainer).or_default() += 1;
+            }
+        }
+        maintainers
     }
 
     /// The prune in force: it decides what below it is valid, and what may be deleted.
@@ -329,6 +367,26 @@ impl View {
     /// Whether that very commit is valid.
     pub fn holds(&self, at: CommitRef) -> bool {
         self.valid.iter().any(|commit| reference(commit) == at)
+    }
+
+    /// What became of a commit that was valid once.
+    pub fn remembers(&self, at: CommitRef) -> Remembered {
+        let dropped = self
+            .in_force()
+            .is_some_and(|(prune, _)| prune.number > at.number);
+        match self.objects.get(&at.number) {
+            _ if self.holds(at) => Remembered::Valid,
+            Some(Ok(found)) if found.digest == at.digest => {
+                if dropped {
+                    Remembered::Dropped
+                } else {
+                    Remembered::Cut
+                }
+            }
+            _ if dropped => Remembered::Dropped,
+            Some(_) => Remembered::Another,
+            None => Remembered::Gone,
+        }
     }
 
     /// Whether every number from `after` + 1 to the tail holds an object, valid or not.

@@ -15,7 +15,8 @@ use crate::units::Rate;
 
 pub(crate) use arguments::{
     Backup, Cat, Completions, Config, Conflict, Diff, Doctor, Find, Forget, Get, History, Init,
-    Keygen, Level, Man, Pattern, Pin, Prune, Restore, Show, Snapshots, Verify, Version,
+    Keygen, Keys, Level, Man, Pattern, Pin, Prune, Restore, Revoke, Rotate, Show, Snapshots,
+    Verify, Version, Writer, WriterCommand,
 };
 pub(crate) use check::Check;
 pub(crate) use export::{Export, Format, Layout};
@@ -116,6 +117,9 @@ pub(crate) enum Command {
     Prune(Prune),
     Pin(Pin),
     Forget(Forget),
+    Keys(Keys),
+    Rotate(Rotate),
+    Writer(Writer),
     Doctor(Doctor),
     Config(Config),
     Policy(Policy),

@@ -27,3 +27,7 @@ pub(crate) mod restore;
 pub(crate) mod forget;
 pub(crate) mod pin;
 pub(crate) mod prune;
+
+pub(crate) mod keys;
+pub(crate) mod rotate;
+pub(crate) mod writer;

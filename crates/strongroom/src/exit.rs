@@ -113,12 +113,15 @@ fn of_repository(error: &repository::Error) -> Option<Exit> {
         Kind::NoRepository { .. } | Kind::Unusable { .. } => Some(Exit::NoRepository),
         Kind::Exists { .. } => Some(Exit::Conflict),
         Kind::Missing { .. } | Kind::Damaged { .. } | Kind::DamagedLog { .. } => Some(Exit::Damage),
-        Kind::NoIdentity { .. } | Kind::Plugin { .. } => Some(Exit::NoIdentity),
+        Kind::NoIdentity { .. } | Kind::NotOpenedAgain { .. } | Kind::Plugin { .. } => {
+            Some(Exit::NoIdentity)
+        }
         Kind::Untrusted { .. }
         | Kind::UntrustedAppender { .. }
         | Kind::Revoked { .. }
         | Kind::WriterRevoked { .. }
         | Kind::ForeignPrune { .. } => Some(Exit::Untrusted),
+        Kind::NobodyLeft { .. } | Kind::Recipients { .. } => Some(Exit::Usage),
         Kind::Contended { .. } | Kind::NotListed { .. } => Some(Exit::Contended),
         Kind::Store { source, .. } => of_store(source.kind()),
         _ => None,

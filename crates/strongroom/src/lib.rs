@@ -17,6 +17,7 @@ mod processors;
 mod session;
 mod sources;
 mod stores;
+mod tails;
 mod trust;
 mod unlock;
 mod wanted;
@@ -32,6 +33,7 @@ mod log;
 mod names;
 mod output;
 mod progress;
+mod recipients;
 mod units;
 
 mod exit;
@@ -44,7 +46,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use cli::{Cli, Command, Globals, PolicyOf};
+use cli::{Cli, Command, Globals, PolicyOf, WriterCommand};
 use commands::keygen::KeyKind;
 use config::Settings;
 use exit::Exit;
@@ -94,6 +96,14 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
             let passphrase = asked.transpose()?;
             let now = Timestamp::now();
             let key = commands::keygen::keygen(kind, passphrase, &keygen.output, now)?;
+            output.note(key.advice());
+            output.answer(&key)?;
+        }
+        Command::Writer(cli::Writer {
+            what: WriterCommand::New(new),
+        }) => {
+            let now = Timestamp::now();
+            let key = commands::keygen::keygen(KeyKind::Writer, None, &new.output, now)?;
             output.note(key.advice());
             output.answer(&key)?;
         }
@@ -173,6 +183,12 @@ async fn interruption() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Says what failed job by job; the first decides how the program ends.
+fn said(output: Output, failures: &[anyhow::Error]) -> Option<Exit> {
+    let exits: Vec<Exit> = failures.iter().map(|error| output.error(error)).collect();
+    exits.first().copied()
+}
+
 async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
     let output = &session.output;
     match command {
@@ -181,13 +197,7 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
             let taken =
                 commands::backup::backup(session, &backup.jobs, backup.allow_partial).await?;
             output.answer(&taken)?;
-            // Each is said; the first decides how the program ends.
-            let exits: Vec<Exit> = taken
-                .failures
-                .iter()
-                .map(|error| output.error(error))
-                .collect();
-            return Ok(exits.first().copied().unwrap_or_else(|| taken.exit()));
+            return Ok(said(*output, &taken.failures).unwrap_or_else(|| taken.exit()));
         }
         Command::Snapshots(snapshots) => {
             let list =
@@ -213,7 +223,7 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
             return commands::diff::diff(session, &diff.before, &diff.after).await;
         }
         Command::Verify(verify) => {
-            let verified = commands::verify::verify(session, &verify.jobs, verify.level).await?;
+            let verified = commands::verify::verify(session, &verify).await?;
             output.answer(&verified)?;
             return Ok(verified.exit());
         }
@@ -244,12 +254,7 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
             let pruned = commands::prune::prune(session, &prune, Timestamp::now()).await?;
             output.answer(&pruned)?;
             pruned.notes().iter().for_each(|note| output.note(note));
-            let exits: Vec<Exit> = pruned
-                .failures
-                .iter()
-                .map(|error| output.error(error))
-                .collect();
-            return Ok(exits.first().copied().unwrap_or(Exit::Ok));
+            return Ok(said(*output, &pruned.failures).unwrap_or(Exit::Ok));
         }
         Command::Doctor(_) => {
             let diagnosis = commands::doctor::doctor(session).await?;
@@ -260,6 +265,19 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
         Command::Forget(forget) => {
             output.answer(&commands::forget::forget(session, &forget).await?)?;
         }
+        Command::Keys(keys) => output.answer(&commands::keys::keys(session, &keys).await?)?,
+        Command::Rotate(rotate) => {
+            let rotated = commands::rotate::rotate(session, &rotate).await?;
+            output.answer(&rotated)?;
+            rotated.notes().iter().for_each(|note| output.note(note));
+            return Ok(said(*output, &rotated.failures).unwrap_or(Exit::Ok));
+        }
+        Command::Writer(writer) => match writer.what {
+            WriterCommand::Revoke(revoke) => {
+                output.answer(&commands::writer::revoke(session, &revoke).await?)?;
+            }
+            WriterCommand::New(_) => unreachable!("it needs no repository and was run before"),
+        },
         Command::Keygen(_)
         | Command::Config(_)
         | Command::Policy(_)

@@ -1,6 +1,6 @@
 //! What the commands share: the repository, what opens snapshots, and which one is meant.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -119,6 +119,23 @@ impl Session {
         } else {
             wanted.to_vec()
         })
+    }
+
+    /// The jobs named, each with what restores of it saved; or all.
+    pub(crate) async fn jobs_with_undo(
+        &self,
+        repository: &Repository,
+        wanted: &[JobName],
+    ) -> anyhow::Result<Vec<JobName>> {
+        let mut jobs = self.jobs(repository, wanted).await?;
+        if !wanted.is_empty() {
+            let known = repository.jobs().await?;
+            let undo = wanted.iter().map(JobName::undo);
+            jobs.extend(undo.filter(|undo| known.contains(undo)));
+            jobs.sort();
+            jobs.dedup();
+        }
+        Ok(jobs)
     }
 
     /// Opens the snapshot that `name` means.
@@ -247,6 +264,12 @@ pub(crate) fn with_hint(error: repository::Error) -> anyhow::Error {
             Failure::new(Exit::Untrusted, error.to_string()).hint(format!(
                 "if a host of yours copied it, --trust-writer {appender}"
             ))
+        }
+        repository::Error::NobodyLeft { .. } => Failure::usage(error.to_string())
+            .hint("--add RECIPIENT, whoever is to read it from now on"),
+        repository::Error::NotOpenedAgain { .. } => {
+            Failure::new(Exit::NoIdentity, error.to_string())
+                .hint("--identity FILE twice: one that opens what is there, and one of those who are to open it")
         }
         repository::Error::NoIdentity { .. } => Failure::new(Exit::NoIdentity, error.to_string())
             .hint("--identity FILE, with the identity of one of these"),

@@ -8,6 +8,7 @@
 pub mod dice;
 pub mod faults;
 pub mod maintenance;
+pub mod plugins;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

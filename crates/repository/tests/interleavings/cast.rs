@@ -8,10 +8,11 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use jiff::Timestamp;
 use repository::{
-    Backup, Compute, Error, Level, Maintenance, Outcome, Policy, Prune, PruneOptions, Pruned,
-    Repository, verify_job,
+    Backup, Change, Compute, Error, Level, Maintenance, Outcome, Policy, Prune, PruneOptions,
+    Pruned, Repository, Rotate, verify_job,
 };
 
+use crate::common::plugins::NoPlugins;
 use crate::common::{NOW, job, take};
 use crate::parking::ActorId;
 use crate::scene::{Capture, keys, restore, secrets, trust};
@@ -31,6 +32,8 @@ pub(crate) enum Role {
     Pin,
     /// Forgets the oldest snapshot.
     Forget,
+    /// Seals everything to other recipients.
+    Rotate,
     /// Restores the newest snapshot.
     Restore,
     /// Verifies the job.
@@ -81,6 +84,7 @@ impl Actor {
                 Role::Prune => self.prune().await,
                 Role::Pin => self.pin().await,
                 Role::Forget => self.forget().await,
+                Role::Rotate => self.rotate().await,
                 Role::Restore => self.restore().await,
                 Role::Verify => self.verify().await,
             };
@@ -166,6 +170,21 @@ impl Actor {
             Err(Error::NoSnapshot { .. }) => self.report(Report::Done("found it gone".to_owned())),
             Err(error) => return Err(error),
         }
+        Ok(())
+    }
+
+    async fn rotate(&self) -> Result<(), Error> {
+        let rotation = Rotate {
+            maintenance: maintenance(),
+            change: Change::To(keys().others.texts().to_vec()),
+            identities: Arc::clone(&keys().identities),
+            plugins: Arc::new(NoPlugins),
+            compute: Compute::inline(),
+        };
+        let now = || NOW.to_owned();
+        let done = rotation.carry_out(&self.repository, &now, &|| ()).await?;
+        let what = format!("rotated {} runs, {} deleted", done.rotated, done.deleted);
+        self.report(Report::Done(what));
         Ok(())
     }
 

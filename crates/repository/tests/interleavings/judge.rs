@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash};
 
-use format::{Commit, CommitRef, RepositoryId, RunId, Statement, WriterId};
+use format::{Commit, CommitRef, KeyName, RepositoryId, RotatedRun, RunId, Statement, WriterId};
 
 use crate::bucket::{Bucket, Change};
 use crate::common::job;
@@ -27,6 +27,8 @@ pub(crate) struct Judge {
     pinned: BTreeSet<CommitKey>,
     /// What prunes that were in force condemned: a run whole, or a pack of it.
     condemned: BTreeSet<(RunId, Option<u32>)>,
+    /// Key objects that rotations put in the place of a run's own, the last one of each run.
+    rotated: BTreeMap<RunId, RotatedRun>,
     /// Who made a run.
     owners: BTreeMap<RunId, ActorId>,
     /// Runs for which a commit was attempted.
@@ -58,6 +60,7 @@ impl Judge {
             dropped: BTreeSet::new(),
             pinned: BTreeSet::new(),
             condemned: BTreeSet::new(),
+            rotated: BTreeMap::new(),
             owners: BTreeMap::new(),
             attempted: BTreeSet::new(),
         };
@@ -157,7 +160,10 @@ impl Judge {
             self.read_commit(name, bucket);
             return self.take_view_and_compare();
         }
-        if again {
+        // Who does not know yet of a prune may write in a run that is gone, again if an answer was lost. No valid commit can name that,
+        // so that it does not matter when it is deleted.
+        let gone = run_of(name).is_some_and(|(run, _)| self.condemned.contains(&(run, None)));
+        if again && !gone {
             return Err(format!("{name} was created twice"));
         }
         Ok(())
@@ -188,7 +194,10 @@ impl Judge {
         let condemned = self.condemned.contains(&(run, None))
             || pack.is_some_and(|pack| self.condemned.contains(&(run, Some(pack))));
         let own = self.owners.get(&run) == Some(&actor) && !self.attempted.contains(&run);
-        if condemned || own {
+        let rotated = self.rotated.get(&run).map(|rotated| rotated.object);
+        let key = object.parse::<KeyName>().ok();
+        let replaced = key.zip(rotated).is_some_and(|(key, now)| key < now);
+        if condemned || own || replaced {
             Ok(())
         } else {
             refused("which no prune that was in force condemns")
@@ -283,10 +292,25 @@ impl Judge {
             }
         }
         self.condemned.extend(condemned);
+        self.rotated = self.rotations(&valid);
         for at in &valid {
             self.expected.entry(key(*at)).or_insert("was valid");
         }
         self.valid = valid;
+    }
+
+    fn rotations(&self, valid: &[CommitRef]) -> BTreeMap<RunId, RotatedRun> {
+        let mut rotated = BTreeMap::new();
+        let commits = valid.iter().filter_map(|at| self.log[&at.number].as_ref());
+        for commit in commits {
+            let by = [commit.statement.made_for().2, commit.log.appender];
+            if let Statement::Rotate(rotate) = &commit.statement
+                && by.iter().all(|it| self.maintainers.contains(it))
+            {
+                rotated.extend(rotate.runs.iter().map(|run| (run.run, *run)));
+            }
+        }
+        rotated
     }
 
     fn in_force(&self) -> Option<&Commit> {
@@ -305,9 +329,12 @@ impl Judge {
                 continue;
             };
             let runs = commit.runs();
-            let objects = runs
-                .iter()
-                .flat_map(|run| run.objects(run.keys()).map(|(name, object)| (run.run, name, object)));
+            let objects = runs.iter().flat_map(|run| {
+                let rotated = self.rotated.get(&run.run);
+                let keys = rotated.map_or_else(|| run.keys(), RotatedRun::keys);
+                run.objects(keys)
+                    .map(|(name, object)| (run.run, name, object))
+            });
             for (run, object, named) in objects {
                 let name = format!("prod/runs/{run}/{object}");
                 let stored = bucket.get(&name);
@@ -334,6 +361,7 @@ impl Judge {
         self.expected.len().hash(hasher);
         self.dropped.len().hash(hasher);
         self.condemned.hash(hasher);
+        self.rotated.len().hash(hasher);
         self.attempted.hash(hasher);
     }
 }

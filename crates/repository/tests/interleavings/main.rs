@@ -182,6 +182,20 @@ fn pins_and_forgets_by_dice() {
     by_dice("pins", &scenario(&cast, 1, 1), 1_000);
 }
 
+/// A rotation, and what others do beside it.
+#[test]
+fn a_rotation_by_dice() {
+    let cast = beside_backups(&[Role::Rotate]);
+    by_dice("a rotation", &scenario(&cast, 0, 0), 300);
+    let cast = [
+        Role::BackUp(by(0, 13)),
+        Role::Rotate,
+        Role::Rotate,
+        Role::Prune,
+    ];
+    by_dice("two rotations, faults", &scenario(&cast, 2, 2), 700);
+}
+
 /// Whoever reads beside a prune takes what it deletes for damage in no case.
 #[test]
 fn readers_beside_a_prune_by_dice() {
@@ -189,6 +203,13 @@ fn readers_beside_a_prune_by_dice() {
     by_dice("a restore", &scenario(&cast, 0, 0), 1_000);
     let cast = [Role::BackUp(by(0, 13)), Role::Verify, Role::Prune];
     by_dice("verify", &scenario(&cast, 0, 0), 1_000);
+    for (name, reader) in [
+        ("rotate, restore", Role::Restore),
+        ("rotate, verify", Role::Verify),
+    ] {
+        let cast = [Role::BackUp(by(0, 13)), reader, Role::Rotate];
+        by_dice(name, &scenario(&cast, 0, 0), 200);
+    }
 }
 
 #[test]
@@ -203,6 +224,8 @@ fn a_rule_that_is_left_out_is_noticed() {
         Rule::SeenAgain,
         Rule::DirectlyAbove,
     ];
+    let rotated = self::scenario(&[Role::BackUp(by(0, 2)), Role::Rotate], 0, 0);
+    is_noticed(&rotated, Break::Rule(Rule::KeysStand), 100);
     for rule in rules {
         is_noticed(&scenario, Break::Rule(rule), 1_000);
     }

@@ -18,22 +18,33 @@ use crate::parking::{Handle, Lot, Manner};
 pub(crate) struct Keys {
     pub(crate) writers: [Arc<WriterKey>; 2],
     pub(crate) maintainer: Arc<WriterKey>,
-    identities: Arc<Identities>,
+    /// Of all recipients.
+    pub(crate) identities: Arc<Identities>,
+    /// Whom backups seal to.
     recipients: Recipients,
+    /// Whom a rotation seals to.
+    pub(crate) others: Recipients,
 }
 
 pub(crate) fn keys() -> &'static Keys {
     static KEYS: OnceLock<Keys> = OnceLock::new();
     KEYS.get_or_init(|| {
-        let (secret, recipient) = generate_identity();
+        let people = [0, 1].map(|_| generate_identity());
         let mut identities = Identities::none();
-        let added = identities.add_file(secret.as_bytes());
-        added.expect("our own identity");
+        for (secret, _) in &people {
+            let added = identities.add_file(secret.as_bytes());
+            added.expect("our own identity");
+        }
+        let [recipients, others] = [0, 1].map(|it: usize| {
+            let recipient = people[it].1.as_str();
+            Recipients::parse([recipient]).expect("our own recipient")
+        });
         Keys {
             writers: [1, 2].map(|number| Arc::new(writer(number))),
             maintainer: Arc::new(writer(3)),
             identities: Arc::new(identities),
-            recipients: Recipients::parse([recipient.as_str()]).expect("our own recipient"),
+            recipients,
+            others,
         }
     })
 }

@@ -355,7 +355,26 @@ impl Schedule {
         if let Some(actor) = self.living().next() {
             return Err(format!("{} waits for ever", name(actor)));
         }
-        self.restore_all()
+        self.restore_all()?;
+        self.opens_for_one()
+    }
+
+    /// Where nothing went wrong, no snapshot is left half rotated: whoever can open a part of it can open all of it.
+    fn opens_for_one(&self) -> Verdict {
+        if self.actors.iter().any(|actor| actor.excused) {
+            return Ok(());
+        }
+        let view = at_once(self.repository.view(&job(), &trust()));
+        let view = view.map_err(|error| format!("a reader fails: {error}"))?;
+        for snapshot in view.snapshots() {
+            let first = snapshot.recipients(0);
+            let mut runs = 0..snapshot.statement.runs.len();
+            if runs.any(|run| snapshot.recipients(run) != first) {
+                let number = snapshot.at.number;
+                return Err(format!("snapshot {number} opens for nobody alone"));
+            }
+        }
+        Ok(())
     }
 
     /// After that: the next backup works, and nothing counts as damaged.

@@ -5,9 +5,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, ValueEnum};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use format::JobName;
+use format::{JobName, WriterId};
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::help::ending;
@@ -342,13 +342,124 @@ pub(crate) struct Forget {
     pub(crate) snapshots: Vec<SnapshotName>,
 }
 
+/// List who can read and who may write: recipients, writers, maintainers
+///
+/// Per job and snapshot, as the log says it now, rotations and revocations counted in. Needs no identity.
+#[derive(Args)]
+#[command(after_help = ending(&["keys", "keys prod --json"], &OPEN))]
+pub(crate) struct Keys {
+    /// Only these jobs.
+    #[arg(value_name = "JOB")]
+    pub(crate) jobs: Vec<JobName>,
+}
+
+/// Seal what is stored to other recipients
+///
+/// Each run gets a new key object, which is opened again before the old one goes; no data is read or written. Whoever kept an old key
+/// object and its identity can still read that run. Without --add and --remove the recipients become those of the configuration.
+///
+/// Needs a maintainer's key, and an identity that opens what is there; if that one is among those who go, also one of those who
+/// stay or come. Cut short, it goes on where it was when it is run again.
+#[derive(Args)]
+#[command(after_help = ending(
+    &[
+        "rotate --identity old.txt --identity new.txt",
+        "rotate prod --add age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p --identity identity.txt",
+    ],
+    &[Exit::Damage, Exit::NoRepository, Exit::NoIdentity, Exit::Untrusted, Exit::Newer, Exit::Denied, Exit::Contended],
+))]
+pub(crate) struct Rotate {
+    /// Only these jobs.
+    #[arg(value_name = "JOB")]
+    pub(crate) jobs: Vec<JobName>,
+
+    /// Who is to read it from now on, too; may be repeated.
+    #[arg(long, value_name = "RECIPIENT", value_parser = recipient)]
+    pub(crate) add: Vec<String>,
+
+    /// Who is not to read it any more; may be repeated.
+    #[arg(long, value_name = "RECIPIENT")]
+    pub(crate) remove: Vec<String>,
+
+    /// Only say what would be done.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+fn recipient(text: &str) -> Result<String, format::RecipientError> {
+    format::Recipients::parse([text]).map(|one| one.texts()[0].clone())
+}
+
+/// Make the key of a writer, or revoke one
+#[derive(Args)]
+#[command(after_help = ending(
+    &[
+        "writer new --output /etc/strongroom/writer.key",
+        "writer revoke d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+    ],
+    &[Exit::NoRepository, Exit::Untrusted, Exit::Newer, Exit::Denied, Exit::Conflict, Exit::Contended],
+))]
+pub(crate) struct Writer {
+    #[command(subcommand)]
+    pub(crate) what: WriterCommand,
+}
+
+/// What is done with a writer's key.
+#[derive(Subcommand)]
+pub(crate) enum WriterCommand {
+    New(NewWriter),
+    Revoke(Revoke),
+}
+
+/// Make the key with which a host signs its snapshots
+///
+/// The same as `keygen --writer`. It stays on that host; its public key, printed, is what others trust.
+#[derive(Args)]
+#[command(after_help = ending(
+    &["writer new --output /etc/strongroom/writer.key"],
+    &[Exit::Denied, Exit::Conflict],
+))]
+pub(crate) struct NewWriter {
+    /// The file to make; one that exists is never overwritten.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+}
+
+/// Let nobody trust what a writer signs from now on
+///
+/// For a host that was taken over, or is gone. What it signs after the newest commit that a job has now counts for nobody; with --after
+/// that begins earlier. The next backups by others store again what only it had stored. Nothing takes that back. Needs a maintainer's
+/// key.
+#[derive(Args)]
+#[command(after_help = ending(
+    &["writer revoke d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"],
+    &[Exit::NoRepository, Exit::Untrusted, Exit::Newer, Exit::Denied, Exit::Contended],
+))]
+pub(crate) struct Revoke {
+    /// The writer's public key, 64 hexadecimal digits.
+    #[arg(value_name = "PUBLIC-KEY")]
+    pub(crate) writer: WriterId,
+
+    /// Only in these jobs, not in all of the repository.
+    #[arg(value_name = "JOB")]
+    pub(crate) jobs: Vec<JobName>,
+
+    /// The last snapshot of its job that still counts, or JOB/0 for none; once for each job that is revoked.
+    #[arg(long, value_name = "JOB/NUMBER")]
+    pub(crate) after: Vec<SnapshotName>,
+}
+
 /// Check that what is stored is whole and authentic
 ///
 /// Levels: `log` checks the chain of commits and their signatures, `data` also the digest of every object that a snapshot
 /// needs, `full` also opens and checks every entry. The first two need no identity.
 #[derive(Args)]
 #[command(after_help = ending(
-    &["verify", "verify prod --level full --identity identity.txt"],
+    &[
+        "verify",
+        "verify prod --level full --identity identity.txt",
+        "verify --since seen --remember seen",
+    ],
     &[Exit::Partial, Exit::Damage, Exit::NoRepository, Exit::NoIdentity, Exit::Untrusted, Exit::Newer],
 ))]
 pub(crate) struct Verify {
@@ -359,6 +470,15 @@ pub(crate) struct Verify {
     /// How deep to look.
     #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
     pub(crate) level: Level,
+
+    /// Also check that nothing disappeared since then: a file that --remember made, or a line of it. Says it when a log was put back to
+    /// an earlier state, or another commit stands where one was.
+    #[arg(long, value_name = "FILE or LINE")]
+    pub(crate) since: Option<String>,
+
+    /// Remember the newest commit of each job in this file, if no damage was found. Keep it elsewhere than the repository.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) remember: Option<PathBuf>,
 }
 
 /// Try out the store, and say what is wrong and what to do

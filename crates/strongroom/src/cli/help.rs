@@ -26,6 +26,9 @@ Usage: strongroom COMMAND [OPTIONS]
   Keep      prune        delete the snapshots that no rule keeps
             pin          keep a snapshot, whatever the rules say
             forget       mark snapshots for the next prune
+  Keys      keys         list who can read and who may write
+            rotate       seal what is stored to other recipients
+            writer       make the key of a writer, or revoke one
   Set up    doctor       try out the store, and say what is wrong
             config       print what is in force, and where it comes from
             policy       print the rights that strongroom needs

@@ -20,6 +20,7 @@ use crate::live::{content_bytes, read_while};
 use crate::names::{counted, nearest};
 use crate::plugins::Programs;
 use crate::progress::Progress;
+use crate::recipients::RecipientsChanged;
 use crate::session::{PROGRAM, Session, with_hint};
 use crate::sources::{self, Secrets};
 use crate::units::{Size, now};
@@ -60,6 +61,9 @@ pub(crate) struct Taken {
     pub(crate) bytes: u64,
     pub(crate) added: u64,
     pub(crate) incomplete: Vec<Missing>,
+    /// Where it is sealed to others than the snapshot before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) recipients_changed: Option<RecipientsChanged>,
 }
 
 /// An entry that could not be captured.
@@ -356,6 +360,10 @@ fn taken(job: &JobName, finished: &Finished, incomplete: Vec<Missing>) -> Taken 
         bytes: statement.bytes,
         added: statement.added,
         incomplete,
+        recipients_changed: finished
+            .recipient_change
+            .as_ref()
+            .map(RecipientsChanged::of),
     }
 }
 
@@ -375,6 +383,12 @@ impl fmt::Display for Taken {
             write!(f, ", {} stored", Size(self.added))?;
         }
         writeln!(f, "{}", if self.partial { ", PARTIAL" } else { "" })?;
+        if let Some(changed) = &self.recipients_changed {
+            writeln!(
+                f,
+                "  sealed to others than the snapshot before it: {changed}"
+            )?;
+        }
         self.incomplete
             .iter()
             .try_for_each(|missing| writeln!(f, "  missing: {missing}"))

@@ -84,7 +84,7 @@ pub(crate) async fn prune(
         jobs: Vec::new(),
         failures: Vec::new(),
     };
-    for job in jobs(session, &repository, &asked.jobs).await? {
+    for job in session.jobs_with_undo(&repository, &asked.jobs).await? {
         match prune_job(session, &repository, &job, &maintainer, asked, at).await {
             Ok(pruned) => prunes.jobs.push(Job::Pruned(Box::new(pruned))),
             Err(error) => {
@@ -99,23 +99,6 @@ pub(crate) async fn prune(
         }
     }
     Ok(prunes)
-}
-
-/// The jobs named, each with what restores of it saved; or all.
-async fn jobs(
-    session: &Session,
-    repository: &Repository,
-    wanted: &[JobName],
-) -> anyhow::Result<Vec<JobName>> {
-    let mut jobs = session.jobs(repository, wanted).await?;
-    if !wanted.is_empty() {
-        let known = repository.jobs().await?;
-        let undo = wanted.iter().map(JobName::undo);
-        jobs.extend(undo.filter(|undo| known.contains(undo)));
-        jobs.sort();
-        jobs.dedup();
-    }
-    Ok(jobs)
 }
 
 async fn prune_job(

@@ -1,20 +1,23 @@
 //! `verify`: is what is stored whole and authentic, and would a restore work?
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use format::{Identities, JobName};
-use repository::{Damage, Repository, Snapshot, Trust, View, verify_job};
+use format::{CommitRef, Identities, JobName};
+use repository::{Damage, Remembered, Repository, Snapshot, Trust, View, verify_job};
 use serde::Serialize;
 
 use crate::captured::Whole;
-use crate::cli::Level;
+use crate::cli::{self, Level};
 use crate::exit::{self, Exit};
+use crate::failure::Failure;
 use crate::names::counted;
 use crate::progress::Progress;
+use crate::recipients::RecipientsChanged;
 use crate::session::Session;
 use crate::sources::{Secrets, build};
+use crate::tails::{self, Tails};
 use crate::units::Size;
 use crate::wanted::Wanted;
 
@@ -26,9 +29,11 @@ pub(crate) struct Verified {
     jobs: Vec<JobVerified>,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct JobVerified {
     job: String,
+    /// The newest commit, as `--since` takes it.
+    tail: Option<String>,
     snapshots: u64,
     objects: u64,
     bytes: u64,
@@ -41,8 +46,33 @@ struct JobVerified {
     unnamed_bytes: u64,
     /// Snapshots whose writer or appender is not trusted; no restore accepts them.
     untrusted: Vec<String>,
+    /// Snapshots that are sealed to others than the one before them: somebody should have meant that.
+    recipients_changed: Vec<RecipientsRow>,
     /// Snapshots that none of the identities opens, so that their contents were not looked at.
     unopened: Vec<String>,
+}
+
+impl JobVerified {
+    /// Somebody remembers a job that is not there.
+    fn lost(job: &JobName) -> Self {
+        let damage = DamageRow {
+            object: format!("{job}/log"),
+            what: "there was a log when it was remembered, and there is none".to_owned(),
+            snapshots: Vec::new(),
+        };
+        Self {
+            job: job.to_string(),
+            damage: vec![damage],
+            ..Self::default()
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct RecipientsRow {
+    snapshot: String,
+    #[serde(flatten)]
+    changed: RecipientsChanged,
 }
 
 #[derive(Serialize)]
@@ -71,19 +101,49 @@ impl Verified {
 }
 
 /// Verifies the jobs named, or all.
-pub(crate) async fn verify(
-    session: &Session,
-    wanted: &[JobName],
-    level: Level,
-) -> anyhow::Result<Verified> {
+pub(crate) async fn verify(session: &Session, asked: &cli::Verify) -> anyhow::Result<Verified> {
+    let level = asked.level;
+    let since = asked.since.as_deref().map(Tails::given).transpose()?;
     let identities = match level {
         Level::Full => Some(session.identities().await?),
         Level::Log | Level::Data => None,
     };
     let repository = session.open().await?;
+    let id = repository.id();
+    let since = since.as_ref().map(|since| since.of(id)).unwrap_or_default();
+    if asked.since.is_some() && since.is_empty() {
+        let failure = Failure::usage(format!("nothing is remembered of the repository {id}"));
+        return Err(failure
+            .hint("without --since, `verify --remember FILE` begins to remember it")
+            .into());
+    }
+    let known = session.jobs(&repository, &asked.jobs).await?;
     let mut jobs = Vec::new();
-    for job in session.jobs(&repository, wanted).await? {
-        jobs.push(verify_one(session, &repository, &job, level, identities.as_ref()).await?);
+    let mut tails = Tails::default();
+    for job in &known {
+        let before = since.get(job).copied();
+        let verified = verify_one(
+            session,
+            &repository,
+            job,
+            level,
+            identities.as_ref(),
+            before,
+        );
+        let (verified, tail) = verified.await?;
+        if let Some(tail) = tail {
+            tails.insert(id, job, tail);
+        }
+        jobs.push(verified);
+    }
+    let wanted = |job: &JobName| asked.jobs.is_empty() || asked.jobs.contains(job);
+    let lost = since
+        .keys()
+        .filter(|job| wanted(job) && !known.contains(job));
+    jobs.extend(lost.map(|job| JobVerified::lost(job)));
+    let sound = jobs.iter().all(|job| job.damage.is_empty());
+    if let (Some(file), true) = (&asked.remember, sound) {
+        tails.remember(file)?;
     }
     let level = match level {
         Level::Log => "log",
@@ -103,7 +163,8 @@ async fn verify_one(
     job: &JobName,
     level: Level,
     identities: Option<&Arc<Identities>>,
-) -> anyhow::Result<JobVerified> {
+    before: Option<CommitRef>,
+) -> anyhow::Result<(JobVerified, Option<CommitRef>)> {
     let mut trust = session.trust()?;
     let view = session.view(repository, job, &mut trust).await?;
     let stored = match level {
@@ -126,9 +187,14 @@ async fn verify_one(
         None => Full::default(),
     };
     report.damage.extend(full.damage);
+    report
+        .damage
+        .extend(before.and_then(|at| disappeared(job, &view, at)));
+    let tail = view.head();
     let name = |number: &u64| format!("{job}/{number}");
-    Ok(JobVerified {
+    let verified = JobVerified {
         job: job.to_string(),
+        tail: tail.map(|tail| tails::line(repository.id(), job, tail)),
         snapshots: report.snapshots,
         objects: report.objects,
         bytes: report.bytes,
@@ -138,6 +204,14 @@ async fn verify_one(
         unnamed_objects: report.unnamed.0,
         unnamed_bytes: report.unnamed.1,
         untrusted: report.untrusted.iter().map(name).collect(),
+        recipients_changed: report
+            .recipient_changes
+            .iter()
+            .map(|(number, change)| RecipientsRow {
+                snapshot: name(number),
+                changed: RecipientsChanged::of(change),
+            })
+            .collect(),
         damage: report
             .damage
             .iter()
@@ -147,6 +221,24 @@ async fn verify_one(
                 snapshots: damage.snapshots.iter().map(name).collect(),
             })
             .collect(),
+    };
+    Ok((verified, tail))
+}
+
+/// What is wrong if a commit that somebody remembers is not where it was.
+fn disappeared(job: &JobName, view: &View, at: CommitRef) -> Option<Damage> {
+    let what = match view.remembers(at) {
+        Remembered::Valid | Remembered::Dropped => return None,
+        Remembered::Cut => "commits below it are not those that were there when it was remembered",
+        Remembered::Another => "another one was there when it was remembered: the log was forked",
+        Remembered::Gone => {
+            "it was there when it was remembered, and is gone: the log was put back to an earlier state, or is withheld"
+        }
+    };
+    Some(Damage {
+        object: format!("{job}/log/{:012}", at.number),
+        what: what.to_owned(),
+        snapshots: BTreeSet::new(),
     })
 }
 
@@ -281,12 +373,16 @@ impl fmt::Display for Verified {
                 )?;
             }
             for row in &job.damage {
+                write!(f, "  {}: {}", row.object, row.what)?;
+                if !row.snapshots.is_empty() {
+                    write!(f, " (needed by {})", row.snapshots.join(", "))?;
+                }
+                writeln!(f)?;
+            }
+            for RecipientsRow { snapshot, changed } in &job.recipients_changed {
                 writeln!(
                     f,
-                    "  {}: {} (needed by {})",
-                    row.object,
-                    row.what,
-                    row.snapshots.join(", ")
+                    "  {snapshot}: sealed to others than the snapshot before it: {changed}"
                 )?;
             }
             for snapshot in &job.unopened {

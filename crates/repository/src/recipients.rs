@@ -1,0 +1,72 @@
+use std::collections::HashSet;
+
+use crate::view::{Trust, Valid, View};
+
+/// How the recipients of a snapshot differ from those of the one before it: the sign of a key that was swapped on a host that takes
+/// backups, if nobody meant it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecipientChange {
+    /// Who reads it and did not read the one before.
+    pub came: Vec<String>,
+    /// Who read the one before and does not read it.
+    pub went: Vec<String>,
+}
+
+impl RecipientChange {
+    /// `None`: a snapshot to `recipients` is sealed as `before` was when it was made, or is now.
+    pub(crate) fn after(before: &Valid<'_>, recipients: &[String]) -> Option<Self> {
+        let made = Self::between(&before.statement.recipients, recipients)?;
+        let rotated = Self::between(before.recipients(0), recipients);
+        rotated.map(|_| made)
+    }
+
+    /// How `recipients` differ from those of the newest snapshot that a reader accepts.
+    pub(crate) fn since_newest(view: &View, trust: &Trust, recipients: &[String]) -> Option<Self> {
+        let newest = view.snapshots().rev().find(|it| trust.accepts(it))?;
+        Self::after(&newest, recipients)
+    }
+
+    fn between(before: &[String], now: &[String]) -> Option<Self> {
+        let change = Self {
+            came: missing(now, before),
+            went: missing(before, now),
+        };
+        (!change.came.is_empty() || !change.went.is_empty()).then_some(change)
+    }
+
+    /// Of the snapshots that a reader accepts, those that differ from the one before, by number.
+    pub(crate) fn all(view: &View, trust: &Trust) -> Vec<(u64, Self)> {
+        let mut changes = Vec::new();
+        let mut before: Option<Valid<'_>> = None;
+        for snapshot in view.snapshots().filter(|it| trust.accepts(it)) {
+            let now = &snapshot.statement.recipients;
+            let change = before.and_then(|before| Self::after(&before, now));
+            changes.extend(change.map(|change| (snapshot.at.number, change)));
+            before = Some(snapshot);
+        }
+        changes
+    }
+}
+
+fn missing(of: &[String], from: &[String]) -> Vec<String> {
+    let from: HashSet<&String> = from.iter().collect();
+    let missing = of.iter().filter(|text| !from.contains(text));
+    missing.cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_does_not_matter() {
+        let texts = |all: &[&str]| all.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        let [ab, ba, bc] = [["a", "b"], ["b", "a"], ["b", "c"]].map(|it| texts(&it));
+        assert_eq!(RecipientChange::between(&ab, &ba), None);
+        let change = RecipientChange {
+            came: texts(&["c"]),
+            went: texts(&["a"]),
+        };
+        assert_eq!(RecipientChange::between(&ab, &bc), Some(change));
+    }
+}

@@ -1,0 +1,226 @@
+//! A rotation seals what is stored to other recipients, whatever stops it, and without a moment in which nobody can read.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use common::faults::{Mortal, Stop};
+use common::maintenance::Maintained;
+use common::plugins::NoPlugins;
+use common::{NOW, Secrets, World, dump, job, noise, read};
+use format::{Identities, Recipients, generate_identity};
+use object_store::memory::InMemory;
+use repository::{
+    Change, Compute, Error, Level, Rekeyed, Repository, Rotate, Snapshot, verify_job,
+};
+use zeroize::Zeroizing;
+
+/// Somebody who can open what is sealed to `recipient`.
+struct Person {
+    secret: Zeroizing<String>,
+    recipient: String,
+}
+
+impl Person {
+    fn new() -> Self {
+        let (secret, recipient) = generate_identity();
+        Self { secret, recipient }
+    }
+}
+
+fn identities(people: &[&Person]) -> Arc<Identities> {
+    let mut identities = Identities::none();
+    for person in people {
+        let added = identities.add_file(person.secret.as_bytes());
+        added.expect("our own identity");
+    }
+    Arc::new(identities)
+}
+
+/// Snapshots 1 to 3, which share chunks, sealed to the old person.
+struct Scene {
+    job: Maintained,
+    old: Person,
+    new: Person,
+}
+
+fn secrets(seed: u64) -> Secrets {
+    let entry = |i: u64| (format!("entry/{i}"), noise(9000, i));
+    (seed..seed + 4).map(entry).collect()
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let (old, new) = (Person::new(), Person::new());
+        let mut world = World::on(Arc::new(InMemory::new())).await;
+        world.identities = identities(&[&old]);
+        world.recipients = Recipients::parse([&*old.recipient]).expect("a recipient");
+        let scene = Maintained::of(world);
+        for seed in 1..=3 {
+            scene.back_up(&secrets(seed)).await;
+        }
+        Self {
+            job: scene,
+            old,
+            new,
+        }
+    }
+
+    fn rotation(&self, people: &[&Person], change: Change) -> Rotate {
+        Rotate {
+            maintenance: self.job.maintenance(),
+            change,
+            identities: identities(people),
+            plugins: Arc::new(NoPlugins),
+            compute: Compute::inline(),
+        }
+    }
+
+    /// From the old person to the new one.
+    async fn rotate(&self, repository: &Repository) -> Result<Rekeyed, Error> {
+        let change = Change::To(vec![self.new.recipient.clone()]);
+        let rotation = self.rotation(&[&self.old, &self.new], change);
+        rotation
+            .carry_out(repository, &|| NOW.to_owned(), &|| ())
+            .await
+    }
+
+    async fn read_as(&self, number: u64, people: &[&Person]) -> Result<Secrets, Error> {
+        let view = self.job.view().await;
+        let valid = view.snapshot(number).expect("it is there");
+        let (repository, trust) = (&self.job.world.repository, self.job.trust());
+        let (who, compute) = (identities(people), Compute::inline());
+        let snapshot = Snapshot::open(repository, valid, who, &trust, compute).await?;
+        read(&snapshot, 0).await
+    }
+
+    /// The names of all key objects.
+    async fn keys(&self) -> BTreeSet<String> {
+        let objects = dump(&*self.job.world.store).await.into_keys();
+        let keys = objects.filter(|name| name.contains("/key"));
+        keys.collect()
+    }
+
+    async fn assert_whole(&self) {
+        let (trust, compute) = (self.job.trust(), Compute::inline());
+        let repository = &self.job.world.repository;
+        let report = verify_job(repository, &job(), &trust, Level::Data, &compute, &|_| ()).await;
+        let report = report.expect("the store answers");
+        assert_eq!(report.damage, []);
+    }
+
+    /// Only the new person reads, and one key object of each run is left.
+    async fn assert_rotated(&self) {
+        for number in 1..=3 {
+            let read = self.read_as(number, &[&self.new]).await;
+            assert_eq!(read.expect("it is sealed to this one"), secrets(number));
+            let refused = self.read_as(number, &[&self.old]).await;
+            assert!(matches!(refused, Err(Error::NoIdentity { .. })));
+        }
+        let keys = self.keys().await;
+        let runs: BTreeSet<&str> = keys
+            .iter()
+            .filter_map(|name| name.rsplit_once('/'))
+            .map(|(run, _)| run)
+            .collect();
+        assert_eq!((keys.len(), runs.len()), (3, 3), "{keys:?}");
+        self.assert_whole().await;
+    }
+}
+
+#[tokio::test]
+async fn those_who_go_read_no_more_and_those_who_come_read_all() {
+    let scene = Scene::new().await;
+    let repository = &scene.job.world.repository;
+    let change = Change::To(vec![scene.new.recipient.clone()]);
+    let planned = scene.rotation(&[], change).plan(repository).await;
+    assert_eq!(planned.expect("a plan").rotated, 3);
+
+    let done = scene.rotate(repository).await.expect("it is rotated");
+    assert_eq!((done.rotated, done.already, done.deleted), (3, 0, 3));
+    assert_eq!(done.commits.len(), 1);
+    scene.assert_rotated().await;
+
+    // Again: nothing is to be done, and nothing is written.
+    let before = dump(&*scene.job.world.store).await;
+    let again = scene.rotate(repository).await.expect("it is");
+    assert_eq!((again.rotated, again.already, again.deleted), (0, 3, 0));
+    assert_eq!(dump(&*scene.job.world.store).await, before);
+
+    // The next backup, still to the old one, builds on nothing that it could not read.
+    let next = scene.job.back_up(&secrets(4)).await.number;
+    let read = scene.read_as(next, &[&scene.old]).await;
+    assert_eq!(read.expect("it is sealed to this one"), secrets(4));
+}
+
+#[tokio::test]
+async fn one_more_reads_beside_the_other() {
+    let scene = Scene::new().await;
+    let repository = &scene.job.world.repository;
+    let add = vec![scene.new.recipient.clone()];
+    let remove = Vec::new();
+    let rotation = scene.rotation(&[&scene.old], Change::By { add, remove });
+    let done = rotation.carry_out(repository, &|| NOW.to_owned(), &|| ());
+    assert_eq!(done.await.expect("it is rotated").rotated, 3);
+    for person in [&scene.old, &scene.new] {
+        let read = scene.read_as(2, &[person]).await;
+        assert_eq!(read.expect("it is sealed to both"), secrets(2));
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_can_open_again_stays_as_it_was() {
+    let scene = Scene::new().await;
+    let repository = &scene.job.world.repository;
+    let before = dump(&*scene.job.world.store).await;
+    let to = Change::To(vec![scene.new.recipient.clone()]);
+    let nobody = Change::By {
+        add: Vec::new(),
+        remove: vec![scene.old.recipient.clone()],
+    };
+    let refused = async |people: &[&Person], change: &Change| {
+        let rotation = scene.rotation(people, change.clone());
+        let now = || NOW.to_owned();
+        let refused = rotation.carry_out(repository, &now, &|| ()).await;
+        assert_eq!(dump(&*scene.job.world.store).await, before);
+        refused.expect_err("it is refused")
+    };
+    let error = refused(&[&scene.old], &to).await;
+    assert!(matches!(error, Error::NotOpenedAgain { .. }), "{error}");
+    let error = refused(&[&scene.new], &to).await;
+    assert!(matches!(error, Error::NoIdentity { .. }), "{error}");
+    let error = refused(&[&scene.old], &nobody).await;
+    assert!(matches!(error, Error::NobodyLeft { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_stop_at_any_store_operation_leaves_all_readable_and_the_next_one_finishes() {
+    let mut operations = 0;
+    loop {
+        let mut died = false;
+        for stop in [Stop::Before, Stop::After] {
+            let scene = Scene::new().await;
+            let world = &scene.job.world;
+            let mortal = Mortal::new(Arc::clone(&world.store), operations, stop);
+            let result = match world.through(mortal.clone()).await {
+                Ok(repository) => scene.rotate(&repository).await.map(drop),
+                Err(error) => Err(error),
+            };
+            died = mortal.died();
+            assert_eq!(result.is_err(), died, "operation {operations}, {stop:?}");
+            for number in 1..=3 {
+                let read = scene.read_as(number, &[&scene.old, &scene.new]).await;
+                assert_eq!(read.expect("one of them opens it"), secrets(number));
+            }
+            scene.assert_whole().await;
+            scene.rotate(&world.repository).await.expect("it finishes");
+            scene.assert_rotated().await;
+        }
+        if !died {
+            break;
+        }
+        operations += 1;
+    }
+    assert!(operations > 15, "{operations} operations");
+}

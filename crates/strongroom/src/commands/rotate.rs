@@ -1,0 +1,193 @@
+//! `rotate`: the data keys of all runs, sealed to other recipients.
+
+use std::fmt;
+use std::sync::Arc;
+
+use format::{Identities, JobName, WriterKey};
+use repository::{Change, Rekeyed, Repository, Rotate};
+use serde::Serialize;
+
+use crate::cli;
+use crate::exit;
+use crate::names::counted;
+use crate::plugins::Programs;
+use crate::session::{Session, with_hint};
+use crate::units::now;
+
+/// What `rotate` did, or would do, job by job. A job that failed does not keep the others from being rotated.
+#[derive(Serialize)]
+pub(crate) struct Rotations {
+    dry_run: bool,
+    jobs: Vec<Job>,
+    #[serde(skip)]
+    pub(crate) failures: Vec<anyhow::Error>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Job {
+    Rotated(JobRotated),
+    Failed {
+        job: String,
+        error: String,
+        exit_code: u8,
+    },
+}
+
+#[derive(Serialize)]
+struct JobRotated {
+    job: String,
+    /// Runs that were sealed anew, or would be.
+    runs: u64,
+    /// Runs that were sealed to these recipients already.
+    already: u64,
+    /// Runs that only snapshots name which are not trusted.
+    untrusted: u64,
+    commits: Vec<String>,
+    /// Old key objects that were deleted.
+    deleted: u64,
+}
+
+/// Rotates the jobs that are asked for.
+pub(crate) async fn rotate(session: &Session, asked: &cli::Rotate) -> anyhow::Result<Rotations> {
+    let maintainer = session.maintainer()?;
+    let change = change(session, asked);
+    let repository = session.open().await?;
+    let jobs = session.jobs_with_undo(&repository, &asked.jobs).await?;
+    let identities = session.identities().await?;
+    let mut rotations = Rotations {
+        dry_run: asked.dry_run,
+        jobs: Vec::new(),
+        failures: Vec::new(),
+    };
+    for job in jobs {
+        let rotate = job_rotation(session, &job, &maintainer, &change, &identities)?;
+        match rotate_job(&repository, &rotate, asked.dry_run).await {
+            Ok(rekeyed) => rotations
+                .jobs
+                .push(Job::Rotated(JobRotated::of(&job, &rekeyed))),
+            Err(error) => {
+                let error = error.context(format!("rotate {job}"));
+                rotations.jobs.push(Job::Failed {
+                    job: job.to_string(),
+                    exit_code: exit::of(&error).code(),
+                    error: crate::output::chain(&error),
+                });
+                rotations.failures.push(error);
+            }
+        }
+    }
+    Ok(rotations)
+}
+
+/// Where neither flag is given, the configuration says who the recipients are.
+fn change(session: &Session, asked: &cli::Rotate) -> Change {
+    if asked.add.is_empty() && asked.remove.is_empty() {
+        let configured = session.settings.recipients.iter();
+        return Change::To(configured.map(|setting| setting.value.clone()).collect());
+    }
+    Change::By {
+        add: asked.add.clone(),
+        remove: asked.remove.clone(),
+    }
+}
+
+fn job_rotation(
+    session: &Session,
+    job: &JobName,
+    maintainer: &Arc<WriterKey>,
+    change: &Change,
+    identities: &Arc<Identities>,
+) -> anyhow::Result<Rotate> {
+    Ok(Rotate {
+        maintenance: session.maintenance(job, Arc::clone(maintainer))?,
+        change: change.clone(),
+        identities: Arc::clone(identities),
+        plugins: Arc::new(Programs::alone()),
+        compute: session.compute.clone(),
+    })
+}
+
+async fn rotate_job(
+    repository: &Repository,
+    rotate: &Rotate,
+    dry_run: bool,
+) -> anyhow::Result<Rekeyed> {
+    let rekeyed = if dry_run {
+        rotate.plan(repository).await
+    } else {
+        rotate.carry_out(repository, &now, &|| ()).await
+    };
+    rekeyed.map_err(with_hint)
+}
+
+impl JobRotated {
+    fn of(job: &JobName, rekeyed: &Rekeyed) -> Self {
+        let commits = rekeyed.commits.iter();
+        Self {
+            job: job.to_string(),
+            runs: rekeyed.rotated,
+            already: rekeyed.already,
+            untrusted: rekeyed.untrusted,
+            commits: commits.map(|at| format!("{job}/{}", at.number)).collect(),
+            deleted: rekeyed.deleted,
+        }
+    }
+}
+
+impl Rotations {
+    /// What a person should know beside it.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let done = self.jobs.iter().filter_map(|job| match job {
+            Job::Rotated(job) => Some(job),
+            Job::Failed { .. } => None,
+        });
+        for job in done.clone().filter(|job| job.untrusted > 0) {
+            notes.push(format!(
+                "{}: {} only in snapshots of writers that are not trusted, and left as they were",
+                job.job,
+                counted(job.untrusted, "run is named", "runs are named")
+            ));
+        }
+        if done.map(|job| job.runs).sum::<u64>() > 0 {
+            notes.push(
+                "whoever kept an old key object, and has an identity that opens it, can still read what it belongs to: to shut them \
+                 out for good, take a new snapshot (one to other recipients gets a new key), then forget and prune the old ones"
+                    .to_owned(),
+            );
+        }
+        notes
+    }
+}
+
+impl fmt::Display for Rotations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for job in &self.jobs {
+            if let Job::Rotated(job) = job {
+                job.write(f, self.dry_run)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl JobRotated {
+    fn write(&self, f: &mut fmt::Formatter<'_>, dry_run: bool) -> fmt::Result {
+        let runs = counted(self.runs, "run", "runs");
+        let what = if dry_run { "would be sealed" } else { "sealed" };
+        write!(
+            f,
+            "{}: {runs} {what} anew, {} already",
+            self.job, self.already
+        )?;
+        if self.deleted > 0 {
+            let old = counted(self.deleted, "old key object", "old key objects");
+            write!(f, ", {old} deleted")?;
+        }
+        if !self.commits.is_empty() {
+            write!(f, " (commit {})", self.commits.join(", "))?;
+        }
+        writeln!(f)
+    }
+}

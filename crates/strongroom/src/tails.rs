@@ -1,0 +1,159 @@
+//! What somebody remembers of the logs of a repository: their newest commits. A repository cannot show by itself that it was put back
+//! to what it was last week; somebody who remembers can.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+use format::{CommitRef, JobName, RepositoryId};
+
+/// A file of remembered tails of this size is something else.
+const FILE_MAX: u64 = 1 << 20;
+
+/// The newest valid commit of each job of a repository, as lines `REPOSITORY JOB/NUMBER DIGEST`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tails {
+    of: BTreeMap<(RepositoryId, JobName), CommitRef>,
+}
+
+impl Tails {
+    /// From the text of a line, or from a file of such lines.
+    pub(crate) fn given(text: &str) -> anyhow::Result<Self> {
+        if text.split_ascii_whitespace().count() == 3 {
+            return Self::parse(text);
+        }
+        Self::read(Path::new(text)).with_context(|| format!("read the remembered commits {text}"))
+    }
+
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let mut text = String::new();
+        File::open(path)?
+            .take(FILE_MAX + 1)
+            .read_to_string(&mut text)?;
+        ensure!(
+            text.len() as u64 <= FILE_MAX,
+            "it is longer than {FILE_MAX} bytes"
+        );
+        Self::parse(&text)
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let mut tails = Self::default();
+        for (at, line) in text.lines().enumerate() {
+            if line.trim().is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let Some((repository, job, tail)) = parse_line(line) else {
+                bail!("line {} is not `REPOSITORY JOB/NUMBER DIGEST`", at + 1);
+            };
+            tails.of.insert((repository, job), tail);
+        }
+        Ok(tails)
+    }
+
+    /// What is remembered of the jobs of one repository.
+    pub(crate) fn of(&self, repository: RepositoryId) -> BTreeMap<&JobName, CommitRef> {
+        let mine = self.of.iter().filter(|((id, _), _)| *id == repository);
+        mine.map(|((_, job), tail)| (job, *tail)).collect()
+    }
+
+    /// Adds these to what `path` remembers of other jobs and repositories. The file is exchanged as a whole, durably, or stays as it is.
+    pub(crate) fn remember(self, path: &Path) -> anyhow::Result<()> {
+        let name = || format!("remember the commits in {}", path.display());
+        let mut all = match Self::read(path) {
+            Ok(known) => known,
+            Err(error) if is_absent(&error) => Self::default(),
+            Err(error) => return Err(error.context(name())),
+        };
+        all.of.extend(self.of);
+        all.write(path).with_context(name)
+    }
+
+    fn write(&self, path: &Path) -> anyhow::Result<()> {
+        let text: String = self
+            .of
+            .iter()
+            .map(|((repository, job), tail)| line(*repository, job, *tail) + "\n")
+            .collect();
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        let beside = PathBuf::from(beside);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+        Ok(())
+    }
+
+    pub(crate) fn insert(&mut self, repository: RepositoryId, job: &JobName, tail: CommitRef) {
+        self.of.insert((repository, job.clone()), tail);
+    }
+}
+
+/// As it is printed, and read again.
+pub(crate) fn line(repository: RepositoryId, job: &JobName, tail: CommitRef) -> String {
+    format!("{repository} {job}/{} {}", tail.number, tail.digest)
+}
+
+fn parse_line(line: &str) -> Option<(RepositoryId, JobName, CommitRef)> {
+    let mut words = line.split_ascii_whitespace();
+    let repository = words.next()?.parse().ok()?;
+    let (job, number) = words.next()?.split_once('/')?;
+    let tail = CommitRef {
+        number: number.parse().ok()?,
+        digest: words.next()?.parse().ok()?,
+    };
+    let job = job.parse().ok()?;
+    words.next().is_none().then_some((repository, job, tail))
+}
+
+fn is_absent(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == ErrorKind::NotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tail(number: u64) -> CommitRef {
+        CommitRef {
+            number,
+            digest: archive::Digest::of(&number.to_le_bytes()),
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_read_again_and_others_stay() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("tails");
+        let [ours, theirs] = [RepositoryId([1; 16]), RepositoryId([2; 16])];
+        let [prod, test]: [JobName; 2] = ["prod", "test"].map(|it| it.parse().expect("a job"));
+        for (repository, job, number) in [(ours, &prod, 1), (theirs, &prod, 2), (ours, &prod, 3)] {
+            let mut tails = Tails::default();
+            tails.insert(repository, job, tail(number));
+            tails.remember(&file).expect("it is written");
+        }
+        let read = Tails::given(file.to_str().expect("a plain name")).expect("it is read");
+        assert_eq!(read.of(ours), BTreeMap::from([(&prod, tail(3))]));
+        assert_eq!(read.of(theirs), BTreeMap::from([(&prod, tail(2))]));
+
+        let printed = line(ours, &test, tail(7));
+        let given = Tails::given(&printed).expect("a line");
+        assert_eq!(given.of(ours), BTreeMap::from([(&test, tail(7))]));
+        std::fs::write(&file, "nonsense\n").expect("written");
+        assert!(Tails::given(file.to_str().expect("a plain name")).is_err());
+        let refused = Tails::default().remember(&file);
+        assert!(refused.is_err(), "what is not ours is not overwritten");
+    }
+}
