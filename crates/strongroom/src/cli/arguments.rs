@@ -428,8 +428,8 @@ pub(crate) struct NewWriter {
 /// Let nobody trust what a writer signs from now on
 ///
 /// For a host that was taken over, or is gone. What it signs after the newest commit that a job has now counts for nobody; with --after
-/// that begins earlier. The next backups by others store again what only it had stored. Nothing takes that back. Needs a maintainer's
-/// key.
+/// that begins earlier. No other host's snapshot builds on what it stored; its own next one, by a new key, is a full one. Nothing takes
+/// that back. Needs a maintainer's key.
 #[derive(Args)]
 #[command(after_help = ending(
     &["writer revoke d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"],
