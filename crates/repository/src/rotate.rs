@@ -29,6 +29,8 @@ const AT_ONCE: usize = 256;
 const CONCURRENT: usize = 8;
 /// How often the log may move on under a commit.
 const ATTEMPTS: usize = 32;
+/// Names of key objects that are tried while others take them.
+const NAMES: usize = 1000;
 /// How often backups to the old recipients may come in between.
 const ROUNDS: usize = 8;
 
@@ -123,11 +125,23 @@ impl Rotate {
         let standing = standing(&view);
         // What a rotation that was cut short left may be sealed to somebody who is not to read the run: it goes when a later name is in
         // force.
-        let left = listed.iter().filter_map(|meta| {
-            let (run, name) = key_object(job, meta)?;
-            (name > standing.get(&run)?.name).then_some(run)
-        });
-        Plan::of(&view, job, trust, &self.change, &left.collect())
+        let mut left: HashMap<RunId, KeyName> = HashMap::new();
+        let mut found = |run: RunId, name: KeyName| {
+            if standing.get(&run).is_some_and(|keys| name > keys.name) {
+                let last = left.entry(run).or_insert(name);
+                *last = name.max(*last);
+            }
+        };
+        for (run, name) in listed.iter().filter_map(|meta| key_object(job, meta)) {
+            found(run, name);
+        }
+        for run in standing.keys() {
+            let drafts = repository.store.drafts(&Name::run(job, *run))?;
+            for name in drafts.iter().filter_map(|name| key_name(name)) {
+                found(*run, name);
+            }
+        }
+        Plan::of(&view, job, trust, &self.change, &left)
     }
 
     /// The same for what came in between. Key objects that nobody names may now be those of another rotation that is under way: two that
@@ -135,7 +149,7 @@ impl Rotate {
     async fn look_again(&self, repository: &Repository) -> Result<Plan, Error> {
         let Maintenance { job, trust, .. } = &self.maintenance;
         let view = repository.view(job, trust).await?;
-        Plan::of(&view, job, trust, &self.change, &HashSet::new())
+        Plan::of(&view, job, trust, &self.change, &HashMap::new())
     }
 
     fn recipients(&self, texts: &[String]) -> Result<Recipients, Error> {
@@ -264,7 +278,7 @@ impl Rotate {
         .await
     }
 
-    /// Stores key objects under the first name after the present one that nobody took, and reads them back.
+    /// Stores key objects under a later name than any that was there, and reads them back.
     ///
     /// They are never deleted as long as no later name is in force, not even if nobody comes to name them: the name would be given
     /// again, and the delete may come late.
@@ -283,10 +297,14 @@ impl Rotate {
             key: object(&key),
             key_pq: second.as_ref().map(object),
         };
-        loop {
-            keys.name = keys.name.next().ok_or_else(|| Error::Limit {
-                what: format!("the number of rotations of {}", task.snapshot),
-            })?;
+        let mut last = task.after;
+        for _ in 0..NAMES {
+            // Whoever can create objects can take the last name; those before it are tried then.
+            let Some(next) = last.next().or_else(|| task.keys.name.next()) else {
+                break;
+            };
+            last = next;
+            keys.name = next;
             let contents = std::iter::once(&key).chain(&second);
             let mut taken = false;
             for ((name, _), bytes) in keys.objects().zip(contents) {
@@ -298,6 +316,9 @@ impl Rotate {
                 return Ok(keys);
             }
         }
+        Err(Error::Limit {
+            what: format!("the number of rotations of {}", task.snapshot),
+        })
     }
 
     async fn read_back(
@@ -400,7 +421,15 @@ impl Rotate {
             let (run, name) = key_object(job, &meta)?;
             (name < view.rotation(run)?.keys.name).then_some(meta.location)
         });
-        self.delete(repository, superseded.collect()).await
+        let mut deleted = self.delete(repository, superseded.collect()).await?;
+        // Of a name that is in force, or before that, a draft is nobody's any more, and may hold what was just deleted.
+        for (run, keys) in standing(&view) {
+            let dead = |name: &str| key_name(name).is_some_and(|name| name <= keys.name);
+            deleted += repository
+                .store
+                .remove_drafts(&Name::run(job, run), &dead)?;
+        }
+        Ok(deleted)
     }
 
     fn paths(&self, run: RunId, keys: KeyPair) -> impl Iterator<Item = Path> {
@@ -430,8 +459,11 @@ fn standing(view: &View) -> HashMap<RunId, KeyPair> {
 /// The run of a key object, and its name, or that of the first one beside it.
 fn key_object(job: &JobName, meta: &ObjectMeta) -> Option<(RunId, KeyName)> {
     let (run, name) = Name::run_object(job, meta)?;
-    let name = name.strip_suffix("-pq").unwrap_or(&name);
-    Some((run, name.parse().ok()?))
+    Some((run, key_name(&name)?))
+}
+
+fn key_name(object: &str) -> Option<KeyName> {
+    object.strip_suffix("-pq").unwrap_or(object).parse().ok()
 }
 
 fn object(bytes: &Bytes) -> Object {

@@ -293,6 +293,31 @@ impl Store {
         }
     }
 
+    /// The names of objects of a run that somebody began to write and left under another name, where a store does that.
+    pub(crate) fn drafts(&self, run: &Name) -> Result<Vec<String>, Error> {
+        let drafts = self
+            .folders
+            .as_ref()
+            .map(|it| it.drafts(run.0.as_ref().as_ref()));
+        let drafts = drafts
+            .transpose()
+            .map_err(|source| self.failed_locally("list", run, source));
+        Ok(drafts?.unwrap_or_default())
+    }
+
+    /// Deletes those whose object's name is `dead`; how many.
+    pub(crate) fn remove_drafts(
+        &self,
+        run: &Name,
+        dead: &dyn Fn(&str) -> bool,
+    ) -> Result<u64, Error> {
+        let folders = self.folders.as_ref();
+        let removed = folders.map(|it| it.remove_drafts(run.0.as_ref().as_ref(), dead));
+        let removed = removed.transpose();
+        let removed = removed.map_err(|source| self.failed_locally("delete from", run, source));
+        Ok(removed?.unwrap_or_default())
+    }
+
     /// All objects below a folder, in no order.
     pub(crate) async fn list(&self, folder: &Name) -> Result<Vec<ObjectMeta>, Error> {
         let listed = self.inner.list(Some(&folder.0)).try_collect().await;
@@ -330,6 +355,19 @@ impl Store {
             store: "LocalFileSystem",
             source: source.into(),
         })
+    }
+
+    fn failed_locally(
+        &self,
+        operation: &'static str,
+        name: &Name,
+        source: std::io::Error,
+    ) -> Error {
+        let source = StoreError::Generic {
+            store: "LocalFileSystem",
+            source: source.into(),
+        };
+        self.failed(operation, name, source)
     }
 
     fn failed(&self, operation: &'static str, name: &Name, source: StoreError) -> Error {

@@ -10,9 +10,10 @@ use common::maintenance::Maintained;
 use common::plugins::NoPlugins;
 use common::{NOW, Secrets, World, dump, job, noise, read};
 use format::{Identities, Recipients, generate_identity};
+use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use repository::{
-    Change, Compute, Error, Level, Rekeyed, Repository, Rotate, Snapshot, verify_job,
+    Change, Compute, Error, Level, Rekeyed, Repository, Rotate, Snapshot, Store, verify_job,
 };
 use zeroize::Zeroizing;
 
@@ -52,8 +53,19 @@ fn secrets(seed: u64) -> Secrets {
 
 impl Scene {
     async fn new() -> Self {
+        Self::new_in(None).await
+    }
+
+    /// In a directory, or in memory.
+    async fn new_in(folder: Option<&std::path::Path>) -> Self {
         let (old, new) = (Person::new(), Person::new());
         let mut world = World::on(Arc::new(InMemory::new())).await;
+        if let Some(folder) = folder {
+            let store = Store::local(folder, false).expect("a folder");
+            let made = Repository::create(store, NOW.to_owned()).await;
+            world.repository = made.expect("it is empty");
+            world.store = Arc::new(LocalFileSystem::new_with_prefix(folder).expect("a folder"));
+        }
         world.identities = identities(&[&old]);
         world.recipients = Recipients::parse([&*old.recipient]).expect("a recipient");
         let scene = Maintained::of(world);
@@ -192,6 +204,41 @@ async fn what_nobody_can_open_again_stays_as_it_was() {
     assert!(matches!(error, Error::NoIdentity { .. }), "{error}");
     let error = refused(&[&scene.old], &nobody).await;
     assert!(matches!(error, Error::NobodyLeft { .. }), "{error}");
+}
+
+/// A directory's store writes `key-1` as `key-1#1` first. Whoever is killed then leaves a key object that no list shows.
+#[tokio::test]
+async fn drafts_of_key_objects_go_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scene = Scene::new_in(Some(folder.path())).await;
+    let repository = &scene.job.world.repository;
+    let runs = folder.path().join("prod/runs");
+    let names = || {
+        let runs = std::fs::read_dir(&runs).expect("runs");
+        let files =
+            runs.flat_map(|run| std::fs::read_dir(run.expect("a run").path()).expect("files"));
+        let names = files.map(|file| {
+            file.expect("a file")
+                .file_name()
+                .into_string()
+                .expect("text")
+        });
+        names
+            .filter(|name| name.starts_with("key"))
+            .collect::<BTreeSet<_>>()
+    };
+    for run in std::fs::read_dir(&runs).expect("runs") {
+        let run = run.expect("a run").path();
+        for draft in ["key#1", "key-1#2", "key-3#1", "key-3-pq#1"] {
+            std::fs::copy(run.join("key"), run.join(draft)).expect("a draft");
+        }
+    }
+    scene.rotate(repository).await.expect("it is rotated");
+    assert_eq!(names(), ["key-4".to_owned()].into());
+    let add_nothing = Change::To(vec![scene.new.recipient.clone()]);
+    let nothing = scene.rotation(&[], add_nothing).plan(repository).await;
+    assert_eq!(nothing.expect("a plan").rotated, 0);
+    scene.assert_rotated().await;
 }
 
 #[tokio::test]

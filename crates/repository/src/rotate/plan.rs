@@ -1,6 +1,6 @@
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use format::{IdentityError, JobName, KeyPair, RunId};
+use format::{IdentityError, JobName, KeyName, KeyPair, RunId};
 
 use crate::Error;
 use crate::view::{Trust, View};
@@ -40,6 +40,8 @@ pub(super) struct Task {
     pub(super) run: RunId,
     /// What opens it now.
     pub(super) keys: KeyPair,
+    /// The last name of a key object that is there, named by a commit or not.
+    pub(super) after: KeyName,
     /// Whom that is sealed to.
     pub(super) recipients: Vec<String>,
     /// The newest snapshot that needs it, for messages.
@@ -78,13 +80,13 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Runs in `left` have key objects that nobody names, and are sealed anew whatever their recipients are.
+    /// Runs in `left` have key objects that nobody names, up to that name, and are sealed anew whatever their recipients are.
     pub(super) fn of(
         view: &View,
         job: &JobName,
         trust: &Trust,
         change: &Change,
-        left: &HashSet<RunId>,
+        left: &HashMap<RunId, KeyName>,
     ) -> Result<Self, Error> {
         let mut plan = Self::default();
         let mut seen = HashSet::new();
@@ -99,13 +101,15 @@ impl Plan {
                 if wanted.is_empty() {
                     return Err(Error::NobodyLeft { snapshot: name });
                 }
-                if same(&wanted, recipients) && !left.contains(&run.run) {
+                if same(&wanted, recipients) && !left.contains_key(&run.run) {
                     plan.already += 1;
                     continue;
                 }
+                let keys = snapshot.keys_of(run);
                 plan.tasks.entry(wanted).or_default().push(Task {
                     run: run.run,
-                    keys: snapshot.keys_of(run),
+                    keys,
+                    after: left.get(&run.run).copied().unwrap_or(keys.name),
                     recipients: recipients.to_vec(),
                     snapshot: name,
                 });

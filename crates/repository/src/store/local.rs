@@ -75,12 +75,61 @@ impl Folders {
         Ok(())
     }
 
-    /// Removes a folder that is empty, for good: nothing will ever be stored in it again.
+    /// Removes a folder in which there are no objects any more, for good: nothing will ever be stored in it again.
     pub(crate) fn remove(&self, folder: &Path) {
-        if let Err(error) = std::fs::remove_dir(self.root.join(folder)) {
+        let removed = self
+            .remove_drafts(folder, &|_| true)
+            .and_then(|_| std::fs::remove_dir(self.root.join(folder)));
+        if let Err(error) = removed {
             tracing::debug!(folder = %folder.display(), %error, "a folder stays");
         }
     }
+
+    /// The names that drafts in a folder were to get. An object is written as a draft (`key-1` as `key-1#1`), which gets the object's
+    /// name as a second one and loses its own; whoever is killed before that leaves it, and the store's lists do not show it. None if
+    /// the folder is not there.
+    pub(crate) fn drafts(&self, folder: &Path) -> Result<Vec<String>> {
+        let entries = match std::fs::read_dir(self.root.join(folder)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry?.file_name();
+            let name = name.to_str().and_then(drafted);
+            names.extend(name.map(str::to_owned));
+        }
+        Ok(names)
+    }
+
+    /// Deletes the drafts whose object's name is `dead`, durably; how many. Whoever is writing one of them now fails.
+    pub(crate) fn remove_drafts(&self, folder: &Path, dead: &dyn Fn(&str) -> bool) -> Result<u64> {
+        if !self.drafts(folder)?.iter().any(|name| dead(name)) {
+            return Ok(0);
+        }
+        let path = self.root.join(folder);
+        let mut removed = 0;
+        for entry in std::fs::read_dir(&path)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name.to_str().and_then(drafted).is_some_and(dead) {
+                match std::fs::remove_file(entry.path()) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                    _ => removed += 1,
+                }
+            }
+        }
+        sync(&path)?;
+        Ok(removed)
+    }
+}
+
+/// The name that a draft was to get; `None`: it is none (`apache/arrow-rs-object-store:src/local.rs`, `staged_upload_path`).
+fn drafted(name: &str) -> Option<&str> {
+    let (name, number) = name.rsplit_once('#')?;
+    let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    is_number.then_some(name)
 }
 
 /// Makes a folder for a repository, and those above it that are missing, open to nobody else; on return all their names are

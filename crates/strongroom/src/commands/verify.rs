@@ -369,7 +369,7 @@ impl fmt::Display for Verified {
                 let size = Size(job.unnamed_bytes);
                 writeln!(
                     f,
-                    "  {unnamed} to no snapshot ({size}): left by an interrupted backup, or one is running; harmless"
+                    "  {unnamed} to no snapshot ({size}): left by what was interrupted, or is running; harmless"
                 )?;
             }
             for row in &job.damage {
