@@ -182,7 +182,8 @@ impl Rotate {
                     resealed => resealed.map(Some),
                 }
             })
-            .buffer_unordered(CONCURRENT)
+            // In order, so that of several failures the same one is said each time.
+            .buffered(CONCURRENT)
             .try_collect()
             .await?;
         let resealed: Vec<Resealed<'_>> = resealed.into_iter().flatten().collect();
