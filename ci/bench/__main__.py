@@ -9,8 +9,9 @@ import alternatives
 import compare
 import sets
 import simulate
+import stores
 
-COMMANDS = {module.__name__: module for module in (compare, sets, alternatives, simulate)}
+COMMANDS = {module.__name__: module for module in (compare, sets, stores, alternatives, simulate)}
 
 
 def main():
