@@ -68,28 +68,28 @@ fn seal_message(
     message
 }
 
-/// Opens a frame whose chunks have `length` bytes in all, as the frame table says.
+/// Opens a frame whose chunks have `length` bytes in all, as the frame table says, into `plain`.
+///
+/// What is in `sealed` and `plain` afterwards is meaningless, except for `plain` on success: both are meant to be used again, for
+/// memory that is asked for anew costs as much as the work that is done in it.
 pub fn open_frame(
     key: &DataKey,
     place: &Place,
     stream: u32,
     frame: u64,
-    mut sealed: Vec<u8>,
+    sealed: &mut [u8],
     length: usize,
-) -> Result<Vec<u8>, FrameError> {
+    plain: &mut Vec<u8>,
+) -> Result<(), FrameError> {
     if length > FRAME_MAX {
         return Err(FrameError::Contents);
     }
-    open(
-        &key.frame_key(stream, frame),
-        place,
-        Kind::Frame { stream, frame },
-        &mut sealed,
-    )?;
-    let (&encoding, data) = sealed.split_first().ok_or(FrameError::Contents)?;
-    let plain = decode(encoding, data, length)?;
+    let kind = Kind::Frame { stream, frame };
+    let message = open(&key.frame_key(stream, frame), place, kind, sealed)?;
+    let (&encoding, data) = message.split_first().ok_or(FrameError::Contents)?;
+    decode(encoding, data, length, plain)?;
     if plain.len() == length {
-        Ok(plain)
+        Ok(())
     } else {
         Err(FrameError::Contents)
     }
@@ -143,10 +143,19 @@ impl Compressor {
     }
 }
 
-/// Undoes [`encode`], for at most `limit` decoded bytes.
-pub(crate) fn decode(encoding: u8, data: &[u8], limit: usize) -> Result<Vec<u8>, FrameError> {
+/// Undoes [`encode`] into `plain`, for at most `limit` decoded bytes.
+pub(crate) fn decode(
+    encoding: u8,
+    data: &[u8],
+    limit: usize,
+    plain: &mut Vec<u8>,
+) -> Result<(), FrameError> {
+    plain.clear();
     match encoding {
-        STORED if data.len() <= limit => Ok(data.to_vec()),
+        STORED if data.len() <= limit => {
+            plain.extend_from_slice(data);
+            Ok(())
+        }
         ZSTD => {
             // The frame header's own size bounds the allocation: a small object cannot ask for the whole limit.
             let size = zstd::zstd_safe::get_frame_content_size(data)
@@ -156,13 +165,15 @@ pub(crate) fn decode(encoding: u8, data: &[u8], limit: usize) -> Result<Vec<u8>,
             if size > limit || !is_one_zstd_frame(data) {
                 return Err(FrameError::Contents);
             }
+            plain.reserve_exact(size);
             DECOMPRESSOR.with_borrow_mut(|slot| {
                 let decompressor = slot.get_or_insert_with(|| {
                     zstd::bulk::Decompressor::new().expect("memory for a zstd context")
                 });
-                decompressor
-                    .decompress(data, size)
-                    .map_err(|_| FrameError::Contents)
+                match decompressor.decompress_to_buffer(data, plain) {
+                    Ok(decoded) if decoded == size => Ok(()),
+                    _ => Err(FrameError::Contents),
+                }
             })
         }
         _ => Err(FrameError::Contents),
@@ -198,7 +209,11 @@ mod tests {
             (Vec::new(), true),
         ] {
             let sealed = seal_frame(&key, &place(), 3, 4, &plain, compress);
-            let opened = |length| open_frame(&key, &place(), 3, 4, sealed.clone(), length);
+            let opened = |length| {
+                let mut opened = b"left over".to_vec();
+                let (sealed, place) = (&mut sealed.clone(), place());
+                open_frame(&key, &place, 3, 4, sealed, length, &mut opened).map(|()| opened)
+            };
             assert_eq!(opened(plain.len()), Ok(plain.clone()));
             assert_eq!(opened(plain.len() + 1), Err(FrameError::Contents));
             assert_eq!(opened(FRAME_MAX + 1), Err(FrameError::Contents));
@@ -227,7 +242,10 @@ mod tests {
     #[test]
     fn a_zstd_bomb_is_refused_by_its_header() {
         let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 19).expect("zstd compresses zeros");
-        assert_eq!(decode(ZSTD, &bomb, 1000), Err(FrameError::Contents));
-        assert_eq!(decode(9, b"", 10), Err(FrameError::Contents));
+        let mut plain = Vec::new();
+        let refused = Err(FrameError::Contents);
+        assert_eq!(decode(ZSTD, &bomb, 1000, &mut plain), refused);
+        assert_eq!(plain.capacity(), 0, "nothing was allocated for it");
+        assert_eq!(decode(9, b"", 10, &mut plain), refused);
     }
 }

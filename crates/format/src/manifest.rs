@@ -126,8 +126,8 @@ impl Manifest {
             return Err(ManifestError::Commitment);
         }
         let mut message = sealed.to_vec();
-        open(&key.manifest_key(), place, Kind::Manifest, &mut message)?;
-        let body = padding::unpad(&message).ok_or(ManifestError::Contents("its padding"))?;
+        let padded = open(&key.manifest_key(), place, Kind::Manifest, &mut message)?;
+        let body = padding::unpad(padded).ok_or(ManifestError::Contents("its padding"))?;
         let manifest = decode(&body).ok_or(ManifestError::Contents("its grammar"))?;
         manifest.check().map_err(ManifestError::Contents)?;
         Ok(manifest)

@@ -77,8 +77,8 @@ impl Map {
     /// Opens a map object.
     pub fn open(object: &[u8], writer: &WriterKey, place: &Place) -> Result<Self, MapError> {
         let mut message = object.strip_prefix(MAGIC).ok_or(MapError)?.to_vec();
-        open(&writer.map_key(place.run), place, Kind::Map, &mut message)?;
-        let body = padding::unpad(&message).ok_or(MapError)?;
+        let padded = open(&writer.map_key(place.run), place, Kind::Map, &mut message)?;
+        let body = padding::unpad(padded).ok_or(MapError)?;
         decode(&body).ok_or(MapError)
     }
 

@@ -29,7 +29,9 @@ pub(crate) fn unpad(padded: &[u8]) -> Option<Vec<u8>> {
     let (&encoding, rest) = padded.split_first()?;
     let (length, rest) = rest.split_first_chunk::<8>()?;
     let data = rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-    frame::decode(encoding, data, MANIFEST_MAX as usize).ok()
+    let mut body = Vec::new();
+    frame::decode(encoding, data, MANIFEST_MAX as usize, &mut body).ok()?;
+    Some(body)
 }
 
 #[cfg(test)]

@@ -1,13 +1,17 @@
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use format::{
-    DataKey, FrameRow, Identities, IdentityError, KeyName, MANIFEST_MAX, Manifest, Object, Place,
-    Run, RunId, SMALL_OBJECT_MAX, open_frame, pack_name,
+    CHUNK_MAX, DataKey, FRAME_TARGET, FrameRow, Identities, IdentityError, KeyName, MANIFEST_MAX,
+    Manifest, Object, Pack, Place, Run, RunId, SMALL_OBJECT_MAX, open_frame, pack_name,
 };
 use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt, TryFutureExt};
 
+use crate::buffers::{Buffer, Buffers};
+use crate::gathering::FrameOf;
 use crate::store::Name;
 use crate::{Compute, Error, Repository};
 
@@ -17,10 +21,23 @@ const KEPT: usize = 96;
 /// Decoded frames whose last chunk was read. Few are asked for again: those with chunks that repeat.
 const KEPT_AFTER_LAST: usize = 2;
 
+/// Frames as they are stored are seldom longer: memory for longer ones is given back.
+const SEALED_KEPT: usize = FRAME_TARGET + CHUNK_MAX;
+
+thread_local! {
+    /// The frame that a thread opens, as it was stored: memory for one is enough for all of them.
+    static SEALED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// A run that is open: its data key, and where its chunks lie.
 pub(crate) struct OpenRun {
     key: DataKey,
+    /// What it was sealed for.
     place: Place,
+    /// The name of its folder: a copied run lies under another than it was sealed for.
+    lies: RunId,
+    /// As the commit lists them.
+    packs: Vec<Pack>,
     tables: Vec<Table>,
 }
 
@@ -40,10 +57,15 @@ struct Frame {
     ends: Vec<u32>,
 }
 
-/// A chunk's place: frame and byte range in the decoded frame.
-pub(crate) struct Located {
+/// Consecutive chunks that lie in one frame.
+pub(crate) struct Piece {
     pub(crate) frame: u64,
-    pub(crate) bytes: std::ops::Range<usize>,
+    /// Their numbers in the frame.
+    pub(crate) chunks: Range<usize>,
+    /// All their bytes.
+    pub(crate) length: u64,
+    /// Whether no more follow in the frame.
+    pub(crate) ends: bool,
 }
 
 impl OpenRun {
@@ -84,23 +106,51 @@ impl OpenRun {
             .into_iter()
             .map(Table::new)
             .collect();
-        Ok((Self { key, place, tables }, opened))
+        let (lies, packs) = (run.run, run.packs.clone());
+        let run = Self {
+            key,
+            place,
+            lies,
+            packs,
+            tables,
+        };
+        Ok((run, opened))
     }
 
-    /// Where chunk number `chunk` of a stream lies.
-    pub(crate) fn locate(&self, stream: u32, chunk: u32) -> Option<Located> {
+    /// The first of these chunks of a stream, which are not none, with those after it that lie in the same frame.
+    pub(crate) fn piece(&self, stream: u32, chunks: &Range<u32>) -> Option<Piece> {
         let table = self
             .tables
             .get(stream as usize)
-            .filter(|table| chunk < table.chunks)?;
-        let frame = table.firsts.partition_point(|first| *first <= chunk) - 1;
-        let before = (chunk - table.firsts[frame]) as usize;
+            .filter(|table| chunks.start < table.chunks)?;
+        let frame = table.firsts.partition_point(|first| *first <= chunks.start) - 1;
+        let first = (chunks.start - table.firsts[frame]) as usize;
         let ends = &table.frames[frame].ends;
-        let start = before.checked_sub(1).map_or(0, |before| ends[before]);
-        Some(Located {
+        let end = (first + chunks.len()).min(ends.len());
+        let before = first.checked_sub(1).map_or(0, |before| ends[before]);
+        Some(Piece {
             frame: frame as u64,
-            bytes: start as usize..ends[before] as usize,
+            chunks: first..end,
+            length: (ends[end - 1] - before).into(),
+            ends: end == ends.len(),
         })
+    }
+
+    /// Where each chunk of a frame ends in it.
+    pub(crate) fn chunk_ends(&self, stream: u32, frame: u64) -> &[u32] {
+        &self.frame(stream, frame).ends
+    }
+
+    pub(crate) fn lacks_chunks(&self) -> Error {
+        let manifest = Name::in_run(&self.place.job, self.lies, "manifest");
+        let detail = "it lacks chunks that a snapshot refers to";
+        Error::damaged(manifest.to_string(), detail)
+    }
+
+    /// The bytes of a frame, sealed and opened together.
+    pub(crate) fn weight(&self, stream: u32, frame: u64) -> u64 {
+        let frame = self.frame(stream, frame);
+        u64::from(frame.sealed) + frame.length() as u64
     }
 
     fn frame(&self, stream: u32, frame: u64) -> &Frame {
@@ -111,7 +161,7 @@ impl OpenRun {
 impl Table {
     fn new(rows: Vec<FrameRow>) -> Self {
         let mut chunks = 0;
-        // Padding rows share their first number with the row after; `locate` must not find them.
+        // Padding rows share their first number with the row after; `piece` must not find them.
         let firsts = rows
             .iter()
             .map(|row| {
@@ -151,14 +201,15 @@ impl Frame {
 }
 
 /// A frame by run, stream and number.
-pub(crate) type FrameId = (RunId, u32, u64);
+type FrameId = (RunId, u32, u64);
 
-type Decoded = Result<Arc<Vec<u8>>, Arc<Error>>;
+type Decoded = Result<Arc<Buffer>, Arc<Error>>;
 
 /// Reads and decodes frames, each once while it is needed again soon.
 pub(crate) struct Frames {
     repository: Repository,
     compute: Compute,
+    buffers: Buffers,
     cache: Mutex<Cache>,
 }
 
@@ -180,37 +231,37 @@ impl Frames {
         Self {
             repository,
             compute,
+            buffers: Buffers::up_to(FRAME_TARGET + CHUNK_MAX),
             cache: Mutex::default(),
         }
     }
 
-    /// The decoded bytes of a frame that `run` has; `listed` is what the commit says of that run.
-    pub(crate) fn get(
-        &self,
-        run: &Arc<OpenRun>,
-        listed: &Run,
-        stream: u32,
-        frame: u64,
-    ) -> BoxFuture<'static, Result<Arc<Vec<u8>>, Error>> {
-        let id = (run.place.run, stream, frame);
-        let shared = self.cache.lock().expect("no reader panics").get(id, || {
-            let fetch = fetch(
-                self.repository.clone(),
-                self.compute.clone(),
-                Arc::clone(run),
-                listed.clone(),
-                stream,
-                frame,
-            );
-            fetch.map_ok(Arc::new).map_err(Arc::new).boxed().shared()
-        });
+    /// The decoded bytes of a frame.
+    pub(crate) fn get(&self, frame: &FrameOf) -> BoxFuture<'static, Result<Arc<Buffer>, Error>> {
+        let shared = self
+            .cache
+            .lock()
+            .expect("no reader panics")
+            .get(id(frame), || {
+                let fetch = fetch(
+                    self.repository.clone(),
+                    self.compute.clone(),
+                    self.buffers.clone(),
+                    Arc::clone(&frame.run),
+                    frame.stream,
+                    frame.number,
+                );
+                fetch.map_ok(Arc::new).map_err(Arc::new).boxed().shared()
+            });
         shared.map_err(Error::Shared).boxed()
     }
 
     /// Says that the last chunk of a frame was read: whoever reads in order does not need it again.
-    pub(crate) fn last_read(&self, run: &OpenRun, stream: u32, frame: u64) {
-        let id = (run.place.run, stream, frame);
-        self.cache.lock().expect("no reader panics").last_read(id);
+    pub(crate) fn last_read(&self, frame: &FrameOf) {
+        self.cache
+            .lock()
+            .expect("no reader panics")
+            .last_read(id(frame));
     }
 }
 
@@ -260,17 +311,21 @@ impl Cache {
     }
 }
 
+fn id(frame: &FrameOf) -> FrameId {
+    (frame.run.place.run, frame.stream, frame.number)
+}
+
 async fn fetch(
     repository: Repository,
     compute: Compute,
+    buffers: Buffers,
     run: Arc<OpenRun>,
-    listed: Run,
     stream: u32,
     frame: u64,
-) -> Result<Vec<u8>, Error> {
+) -> Result<Buffer, Error> {
     let row = run.frame(stream, frame);
-    let name = Name::in_run(&run.place.job, listed.run, &pack_name(row.pack));
-    let pack = listed.packs.iter().find(|pack| pack.number == row.pack);
+    let name = Name::in_run(&run.place.job, run.lies, &pack_name(row.pack));
+    let pack = run.packs.iter().find(|pack| pack.number == row.pack);
     let end = u64::from(row.offset) + u64::from(row.sealed);
     if pack.is_none_or(|pack| end > pack.object.size) {
         return Err(Error::damaged(
@@ -278,19 +333,26 @@ async fn fetch(
             "a frame lies outside of what the commit lists",
         ));
     }
-    let sealed = repository
-        .store
-        .read_range(&name, u64::from(row.offset)..end)
-        .await?;
+    let range = u64::from(row.offset)..end;
+    let part = repository.store.part(&name, range).await?;
     let length = row.length();
-    let decoded =
-        compute.run(move || open_frame(&run.key, &run.place, stream, frame, sealed.into(), length));
-    decoded.await.map_err(|error| {
-        Error::damaged(
-            name.to_string(),
-            format!("frame {frame} of stream {stream}: {error}"),
-        )
-    })
+    let open = move || {
+        let mut plain = buffers.take();
+        let opened = SEALED.with_borrow_mut(|memory| {
+            let sealed = part.read(memory)?;
+            let (key, place, plain) = (&run.key, &run.place, &mut plain.bytes);
+            let opened = open_frame(key, place, stream, frame, sealed, length, plain);
+            if memory.capacity() > SEALED_KEPT {
+                *memory = Vec::new();
+            }
+            opened.map_err(|error| {
+                let detail = format!("frame {frame} of stream {stream}: {error}");
+                Error::damaged(name.to_string(), detail)
+            })
+        });
+        opened.map(|()| plain)
+    };
+    compute.run(open).await
 }
 
 #[cfg(test)]
@@ -313,20 +375,31 @@ mod tests {
                     job: "prod".parse().expect("a job name"),
                     run: RunId([2; 16]),
                 },
+                lies: RunId([2; 16]),
+                packs: Vec::new(),
                 tables: vec![Table::new(frames.iter().map(row).collect())],
             };
             let mut number = 0;
-            for (frame, chunks) in (0..).zip(&frames) {
-                let mut start = 0;
-                for length in chunks {
-                    let end = start + *length as usize;
-                    let found = run.locate(0, number).map(|found| (found.frame, found.bytes));
-                    prop_assert_eq!(found, Some((frame, start..end)));
-                    (start, number) = (end, number + 1);
+            for (frame, lengths) in (0..).zip(&frames) {
+                let (end, mut total) = (number + lengths.len() as u32, 0);
+                for (first, length) in lengths.iter().enumerate() {
+                    // However many are asked for, no piece leaves its frame.
+                    for last in [number + 1, end, end + 7] {
+                        let piece = run.piece(0, &(number..last)).expect("it is there");
+                        let chunks = first..lengths.len().min(first + (last - number) as usize);
+                        prop_assert_eq!(piece.ends, chunks.end == lengths.len());
+                        let expected: u32 = lengths[chunks.clone()].iter().sum();
+                        prop_assert_eq!(piece.length, u64::from(expected));
+                        prop_assert_eq!((piece.frame, piece.chunks), (frame, chunks));
+                    }
+                    total += length;
+                    prop_assert_eq!(run.chunk_ends(0, frame)[first], total);
+                    number += 1;
                 }
-                prop_assert_eq!(run.frame(0, frame).length(), start);
+                prop_assert_eq!(run.frame(0, frame).length(), total as usize);
             }
-            prop_assert!(run.locate(0, number).is_none() && run.locate(1, 0).is_none());
+            prop_assert!(run.piece(0, &(number..number + 1)).is_none());
+            prop_assert!(run.piece(1, &(0..1)).is_none());
         }
     }
 }

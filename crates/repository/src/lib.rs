@@ -27,7 +27,9 @@ mod append;
 mod backup;
 mod named;
 
+mod buffers;
 mod frames;
+mod gathering;
 mod snapshot;
 
 mod reader;

@@ -6,6 +6,7 @@ use format::Stream;
 use futures::stream::FuturesOrdered;
 use futures::{StreamExt, future::BoxFuture};
 
+use crate::buffers::Buffer;
 use crate::snapshot::ChunkAt;
 use crate::{Error, Snapshot};
 
@@ -204,7 +205,7 @@ struct StreamReader<'a> {
     position: u64,
     /// The group that `position` is in, if it was read: its number and bytes.
     current: Option<(usize, Bytes)>,
-    ahead: FuturesOrdered<BoxFuture<'a, Result<Vec<u8>, Error>>>,
+    ahead: FuturesOrdered<BoxFuture<'a, Result<Buffer, Error>>>,
     /// The number of the first group in `ahead`.
     first_ahead: usize,
 }
@@ -301,7 +302,7 @@ impl<'a> StreamReader<'a> {
             .await
             .expect("the group was just asked for")?;
         self.first_ahead += 1;
-        let bytes = Bytes::from(bytes);
+        let bytes = Bytes::from_owner(bytes);
         self.current = Some((number, bytes.clone()));
         Ok(bytes)
     }

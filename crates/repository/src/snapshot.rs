@@ -2,11 +2,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use format::{
-    CommitRef, Group, Identities, IdentityError, JobName, KeyName, Manifest, Object, Origin, Place,
-    Range, Run, RunId, SnapshotStatement, Stream,
+    CHUNK_MAX, CommitRef, GROUP_TARGET, Group, Identities, IdentityError, JobName, KeyName,
+    Manifest, Object, Origin, Place, Range, Run, RunId, SnapshotStatement, Stream,
 };
+use futures::future::try_join_all;
 
+use crate::buffers::{Buffer, Buffers};
 use crate::frames::{Frames, OpenRun};
+use crate::gathering::{Gathering, Window};
 use crate::view::{Trust, Valid};
 use crate::{Compute, EntryReader, Error, Repository};
 
@@ -21,6 +24,7 @@ pub struct Snapshot {
     identities: Arc<Identities>,
     runs: Mutex<HashMap<RunId, Arc<OpenRun>>>,
     frames: Frames,
+    groups: Buffers,
 }
 
 impl Snapshot {
@@ -56,6 +60,7 @@ impl Snapshot {
             identities,
             runs,
             frames,
+            groups: Buffers::up_to(GROUP_TARGET as usize + CHUNK_MAX),
         })
     }
 
@@ -100,18 +105,40 @@ impl Snapshot {
         stream: &Stream,
         group: &Group,
         start: ChunkAt,
-    ) -> Result<Vec<u8>, Error> {
-        let mut bytes = Vec::with_capacity(usize::try_from(group.length).unwrap_or(0).min(4 << 20));
-        let mut hashes = blake3::Hasher::new();
+    ) -> Result<Buffer, Error> {
+        let mut gathering = Gathering::new(self.groups.take(), group.length);
+        let mut window = Window::default();
         for range in start.ranges(stream, group.chunks) {
-            self.append_range(range, group.length, &mut bytes, &mut hashes)
-                .await?;
+            let origin = self.manifest.origins[range.origin as usize];
+            let run = self.run(origin).await?;
+            let mut chunks = range.first..range.first + range.count;
+            while !chunks.is_empty() {
+                let piece = run.piece(origin.stream, &chunks);
+                let piece = piece.ok_or_else(|| run.lacks_chunks())?;
+                chunks.start += piece.chunks.len() as u32;
+                if !gathering.expect(&piece) {
+                    return Err(self.not_what_was_read());
+                }
+                if window.is_full() {
+                    self.append(&std::mem::take(&mut window), &mut gathering)
+                        .await?;
+                }
+                window.push(&run, origin.stream, piece);
+            }
         }
-        if bytes.len() as u64 == group.length && hashes.finalize() == group.digest.0 {
-            Ok(bytes)
-        } else {
-            Err(self.not_what_was_read())
+        self.append(&window, &mut gathering).await?;
+        let bytes = gathering.finish(group.digest);
+        bytes.ok_or_else(|| self.not_what_was_read())
+    }
+
+    async fn append(&self, window: &Window, group: &mut Gathering) -> Result<(), Error> {
+        let frames = window.frames();
+        let plain = try_join_all(frames.iter().map(|frame| self.frames.get(frame))).await?;
+        window.append_to(group, &plain);
+        for frame in frames.iter().filter(|frame| frame.ends) {
+            self.frames.last_read(frame);
         }
+        Ok(())
     }
 
     fn not_what_was_read(&self) -> Error {
@@ -119,47 +146,17 @@ impl Snapshot {
         Error::damaged(self.name(), what)
     }
 
-    /// At most `limit` bytes are ever held: what a manifest says of its chunks' lengths may be a lie, and a chunk may be named any
-    /// number of times.
-    async fn append_range(
-        &self,
-        range: Range,
-        limit: u64,
-        bytes: &mut Vec<u8>,
-        hashes: &mut blake3::Hasher,
-    ) -> Result<(), Error> {
-        let origin = self.manifest.origins[range.origin as usize];
-        let (run, listed) = self.run(origin).await?;
-        let absent = || {
-            let object = format!("{}/runs/{}/manifest", self.statement.job, listed.run);
-            Error::damaged(object, "it lacks chunks that a snapshot refers to")
-        };
-        let mut frame = None;
-        for chunk in range.first..range.first + range.count {
-            let located = run.locate(origin.stream, chunk).ok_or_else(absent)?;
-            if frame
-                .as_ref()
-                .is_none_or(|(number, _)| *number != located.frame)
-            {
-                let get = self.frames.get(&run, listed, origin.stream, located.frame);
-                frame = Some((located.frame, get.await?));
-            }
-            let (_, plain) = frame.as_ref().expect("it was just put there");
-            let chunk = &plain[located.bytes.clone()];
-            if (bytes.len() + chunk.len()) as u64 > limit {
-                return Err(self.not_what_was_read());
-            }
-            hashes.update(blake3::hash(chunk).as_bytes());
-            bytes.extend_from_slice(chunk);
-            if located.bytes.end == plain.len() {
-                self.frames.last_read(&run, origin.stream, located.frame);
-            }
+    /// The open run of an origin, opened when it is first needed.
+    async fn run(&self, origin: Origin) -> Result<Arc<OpenRun>, Error> {
+        let known = self
+            .runs
+            .lock()
+            .expect("no reader panics")
+            .get(&origin.run)
+            .cloned();
+        if let Some(open) = known {
+            return Ok(open);
         }
-        Ok(())
-    }
-
-    /// The open run of an origin, opened when it is first needed, and what is listed of it.
-    async fn run(&self, origin: Origin) -> Result<(Arc<OpenRun>, &Run), Error> {
         let mut listed = self.statement.runs.iter();
         let index = listed.position(|run| run.run == origin.run);
         let index = index.ok_or_else(|| {
@@ -168,15 +165,6 @@ impl Snapshot {
                 format!("run {} is not in its commit", origin.run),
             )
         })?;
-        let known = self
-            .runs
-            .lock()
-            .expect("no reader panics")
-            .get(&origin.run)
-            .cloned();
-        if let Some(open) = known {
-            return Ok((open, &self.stored[index].run));
-        }
         let (open, _) = open_run(
             &self.repository,
             &self.statement,
@@ -188,8 +176,7 @@ impl Snapshot {
         .await?;
         let open = Arc::new(open);
         let mut runs = self.runs.lock().expect("no reader panics");
-        let open = Arc::clone(runs.entry(origin.run).or_insert(open));
-        Ok((open, &self.stored[index].run))
+        Ok(Arc::clone(runs.entry(origin.run).or_insert(open)))
     }
 }
 

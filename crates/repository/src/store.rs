@@ -6,6 +6,7 @@ mod failure;
 mod http;
 mod local;
 mod name;
+mod part;
 mod remote;
 mod s3;
 
@@ -31,6 +32,7 @@ pub use failure::{StoreFailure, StoreFailureKind};
 pub use http::{Timing, Wait};
 pub use local::create_root;
 pub(crate) use name::Name;
+pub(crate) use part::Part;
 pub use remote::{Account, AzAccount, AzProof, AzSecret, GsAccount, Patience, Remote, SecretText};
 pub use s3::{S3Account, S3Encryption, S3Key, S3Keys};
 
@@ -196,7 +198,19 @@ impl Store {
     }
 
     /// A part of an object that must exist and be that long.
-    pub(crate) async fn read_range(&self, name: &Name, range: Range<u64>) -> Result<Bytes, Error> {
+    pub(crate) async fn part(&self, name: &Name, range: Range<u64>) -> Result<Part, Error> {
+        match &self.folders {
+            None => self.read_range(name, range).await.map(Part::Fetched),
+            Some(folders) => Ok(Part::InFile {
+                name: name.clone(),
+                place: self.place.clone(),
+                path: folders.path(name.0.as_ref().as_ref()),
+                range,
+            }),
+        }
+    }
+
+    async fn read_range(&self, name: &Name, range: Range<u64>) -> Result<Bytes, Error> {
         let (wanted, end) = (range.end - range.start, range.end);
         let options = GetOptions {
             range: Some(GetRange::Bounded(range)),

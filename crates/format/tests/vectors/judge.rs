@@ -192,9 +192,10 @@ fn frame(case: &Case) -> Judged {
         case.number("frame"),
         case.number("length"),
     );
-    let sealed = case.object.clone();
-    match open_frame(&data_key(case), &place(case), stream, frame, sealed, length) {
-        Ok(plain) => good(vec![bytes_of(&plain)]),
+    let (mut sealed, mut plain) = (case.object.clone(), Vec::new());
+    let (key, place) = (data_key(case), place(case));
+    match open_frame(&key, &place, stream, frame, &mut sealed, length, &mut plain) {
+        Ok(()) => good(vec![bytes_of(&plain)]),
         Err(FrameError::Open(_)) => refused("damaged"),
         Err(FrameError::Contents) => refused("contents"),
     }

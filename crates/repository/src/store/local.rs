@@ -56,6 +56,11 @@ impl Folders {
         }
     }
 
+    /// The file of `object`, which is named from the root.
+    pub(crate) fn path(&self, object: &Path) -> PathBuf {
+        self.root.join(object)
+    }
+
     /// Makes the folders above `object`, which is named from the root; on return their names are durable.
     pub(crate) fn make_above(&self, object: &Path) -> Result<()> {
         let mut durable = self.durable.lock().expect("nobody panics while syncing");
