@@ -29,6 +29,7 @@ mod walk;
 mod compare;
 mod tree;
 
+mod output;
 mod restore;
 mod settle;
 pub(crate) mod temporary;

@@ -4,9 +4,10 @@ use std::sync::{Arc, Weak};
 use archive::{Content, Entry, Name};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, fstat, fsync, mkdirat, statat, unlinkat};
-use rustix::io::{Errno, write};
+use rustix::io::Errno;
 use tokio::sync::mpsc;
 
+use super::output::Output;
 use super::path::{Folders, components};
 use super::properties::{Kind, Properties};
 use super::read::text;
@@ -64,7 +65,7 @@ struct OpenFile {
     leaf: Vec<u8>,
     replaces: bool,
     temporary: Temporary,
-    file: OwnedFd,
+    output: Output,
     properties: Properties,
 }
 
@@ -147,16 +148,14 @@ impl Restore {
         self.count(&entry.name, begun)
     }
 
-    fn data(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
-        while let Some(open) = self.open.as_ref().filter(|_| !bytes.is_empty()) {
-            match write(&open.file, bytes) {
-                Ok(written) => bytes = &bytes[written..],
-                Err(Errno::INTR) => {}
-                Err(errno) => {
-                    let open = self.open.take().expect("it is open");
-                    return self.count(&open.name, Err(errno.into()));
-                }
-            }
+    fn data(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        // None: a file that failed.
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        if let Err(errno) = open.output.write(bytes) {
+            let open = self.open.take().expect("it is open");
+            return self.count(&open.name, Err(errno.into()));
         }
         Ok(())
     }
@@ -171,16 +170,18 @@ impl Restore {
             leaf,
             replaces,
             temporary,
-            file,
+            output,
             properties,
         } = open;
-        let settled = settle_file(file.as_fd(), &properties, &name, &mut self.notes);
-        let synced = if SYNCS_FILESYSTEMS {
-            settled
-        } else {
-            settled.and_then(|()| fsync(&file))
-        };
-        if let Err(errno) = synced {
+        let settled = output.finish().and_then(|file| {
+            settle_file(file.as_fd(), &properties, &name, &mut self.notes)?;
+            if SYNCS_FILESYSTEMS {
+                Ok(())
+            } else {
+                fsync(&file)
+            }
+        });
+        if let Err(errno) = settled {
             return self.count(&name, Err(errno.into()));
         }
         let step = LastStep::Publish {
@@ -249,7 +250,7 @@ impl Restore {
                     leaf,
                     replaces,
                     temporary,
-                    file,
+                    output: Output::new(file, entry.length()),
                     properties,
                 };
                 self.open = Some(open);

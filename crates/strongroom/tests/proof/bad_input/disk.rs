@@ -7,8 +7,8 @@ use crate::kill::Dice;
 use crate::scene::{Scene, Seen};
 use crate::tree::{assert_same, names, tree};
 
-/// So much more than there is room for.
-const BYTES: usize = 6 << 20;
+/// So much more than there is room for, and enough that a restore writes it past the page cache.
+const BYTES: usize = 9 << 20;
 
 /// A scene with a snapshot of something small, and then something large to capture.
 fn about_to_grow() -> Scene {
@@ -112,6 +112,32 @@ fn a_full_disk_leaves_the_repository_usable() {
     );
     fs::remove_file(scene.path("repository/ballast")).expect("it is there");
     recovers(&scene, &before);
+    drop(disk);
+}
+
+#[test]
+fn a_restore_to_a_full_disk_leaves_no_half_of_a_file() {
+    let scene = about_to_grow();
+    scene.run(&["backup"]).done();
+    let out = scene.path("out");
+    fs::create_dir(&out).expect("a folder");
+    let Some(disk) = Disk::mount(&out) else {
+        return;
+    };
+    let restore = ["restore", "prod/2", "--to", "out", "--yes"];
+    fs::write(out.join("ballast"), vec![1; 7 << 20]).expect("it fits");
+    scene
+        .read(&restore)
+        .refused(1, &["the restore stopped", "No space left on device"]);
+    let left = names(&out);
+    assert!(
+        !left.iter().any(|name| name.ends_with("large")),
+        "half there: {left:?}"
+    );
+    fs::remove_file(out.join("ballast")).expect("it is there");
+    scene.read(&restore).done();
+    let live = tree(&scene.path("secrets"));
+    assert_same(&tree(&scene.restored("out", "secrets")), &live, "prod/2");
     drop(disk);
 }
 
