@@ -6,6 +6,7 @@ use format::{
 };
 use futures::{StreamExt, stream};
 
+use crate::recipients::same_recipients;
 use crate::store::Name;
 use crate::view::{Trust, View};
 use crate::{Error, Repository};
@@ -69,7 +70,7 @@ impl Base {
         let Some(newest) = newest else {
             return Ok(Self::default());
         };
-        let opens = |index: usize| same_set(newest.recipients(index), recipients);
+        let opens = |index: usize| same_recipients(newest.recipients(index), recipients);
         let first = &newest.statement.runs[0];
         if !opens(0) {
             return Ok(Self::default());
@@ -288,11 +289,6 @@ async fn read_map(
     Ok(Map::open(&object, writer, &place)
         .ok()
         .map(|map| (run.run, map)))
-}
-
-fn same_set(a: &[String], b: &[String]) -> bool {
-    let set = |texts: &[String]| texts.iter().cloned().collect::<HashSet<_>>();
-    set(a) == set(b)
 }
 
 #[cfg(test)]

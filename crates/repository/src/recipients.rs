@@ -48,6 +48,11 @@ impl RecipientChange {
     }
 }
 
+/// Whether both name the same recipients, in whatever order.
+pub(crate) fn same_recipients(a: &[String], b: &[String]) -> bool {
+    RecipientChange::between(a, b).is_none()
+}
+
 fn missing(of: &[String], from: &[String]) -> Vec<String> {
     let from: HashSet<&String> = from.iter().collect();
     let missing = of.iter().filter(|text| !from.contains(text));

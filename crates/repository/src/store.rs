@@ -132,7 +132,7 @@ impl Store {
             options.attributes = Attributes::from_iter([(Attribute::StorageClass, class)]);
         }
         self.make_folders(name)
-            .map_err(|source| self.failed("create", name, source))?;
+            .map_err(|source| self.failed_locally("create", name, source))?;
         match self.inner.put_opts(&name.0, bytes.into(), options).await {
             Ok(_) => Ok(true),
             Err(StoreError::AlreadyExists { .. }) => Ok(false),
@@ -346,15 +346,11 @@ impl Store {
     }
 
     /// Blocks for the few syncs that the first object of a folder costs.
-    fn make_folders(&self, name: &Name) -> Result<(), StoreError> {
-        let Some(folders) = &self.folders else {
-            return Ok(());
-        };
-        let made = folders.make_above(name.0.as_ref().as_ref());
-        made.map_err(|source| StoreError::Generic {
-            store: "LocalFileSystem",
-            source: source.into(),
-        })
+    fn make_folders(&self, name: &Name) -> std::io::Result<()> {
+        match &self.folders {
+            Some(folders) => folders.make_above(name.0.as_ref().as_ref()),
+            None => Ok(()),
+        }
     }
 
     fn failed_locally(

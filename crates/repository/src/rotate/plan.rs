@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use format::{IdentityError, JobName, KeyName, KeyPair, RunId};
 
 use crate::Error;
+use crate::recipients::same_recipients;
 use crate::view::{Trust, View};
 
 /// How the recipients of a job's runs change.
@@ -101,7 +102,7 @@ impl Plan {
                 if wanted.is_empty() {
                     return Err(Error::NobodyLeft { snapshot: name });
                 }
-                if same(&wanted, recipients) && !left.contains_key(&run.run) {
+                if same_recipients(&wanted, recipients) && !left.contains_key(&run.run) {
                     plan.already += 1;
                     continue;
                 }
@@ -123,11 +124,6 @@ impl Plan {
         plan.untrusted = untrusted.len() as u64;
         Ok(plan)
     }
-}
-
-fn same(a: &[String], b: &[String]) -> bool {
-    let set = |texts: &[String]| texts.iter().cloned().collect::<HashSet<_>>();
-    set(a) == set(b)
 }
 
 #[cfg(test)]
