@@ -3,6 +3,7 @@ use bytes::Bytes;
 use crate::{Attributes, Name};
 
 /// What a source says while it is read, in order: `Begin`, any number of `Unit` and `Data`, `End`; then the next entry.
+#[derive(Clone)]
 pub enum Item {
     /// An entry starts.
     Begin(Header),

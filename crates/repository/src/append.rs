@@ -24,14 +24,29 @@ pub enum Appended {
 
 /// What an append builds on.
 pub(crate) struct Ground {
-    /// The view that the work started from.
+    /// The newest view there is.
     pub(crate) view: View,
+    /// The tail of the view that the work started from, which may be older.
+    pub(crate) since: u64,
     /// Commits that must still be valid.
     pub(crate) bases: Vec<CommitRef>,
     /// Runs that must not be condemned.
     pub(crate) runs: Vec<RunId>,
     /// Whether the commit must stand directly above the view: it speaks of all that is below it.
     pub(crate) whole: bool,
+}
+
+impl Ground {
+    /// What was made from this view and builds on nothing in particular.
+    pub(crate) fn of(view: View) -> Self {
+        Self {
+            since: view.tail(),
+            view,
+            bases: Vec::new(),
+            runs: Vec::new(),
+            whole: false,
+        }
+    }
 }
 
 /// What is appended.
@@ -84,6 +99,7 @@ pub(crate) async fn append_entry(
 ) -> Result<(Appended, View), Error> {
     let Ground {
         mut view,
+        since,
         bases,
         runs,
         whole,
@@ -98,7 +114,7 @@ pub(crate) async fn append_entry(
             return Err(Error::NotListed { object });
         }
         let moved = whole && view.tail() != tail;
-        if moved || !stands(&view, tail, &bases, &runs, &repository.rules) {
+        if moved || !stands(&view, since, &bases, &runs, &repository.rules) {
             return Ok((Appended::StartOver, view));
         }
         let number = view.tail() + 1;

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use format::{
     CommitRef, DataKey, Incomplete, JobName, KeyObjects, Manifest, ManifestSource, Map,
     MappedSource, Object, Origin, Place, Range, Ranges, Recipients, Run, RunId, SOURCES_MAX,
-    SnapshotStatement, SourceTimes, Statement, WriterKey, seal_frame,
+    SnapshotStatement, SourceTimes, Statement, Witness, WriterKey, seal_frame,
 };
 use futures::lock::Mutex;
 use futures::stream::FuturesOrdered;
 use futures::{Stream, StreamExt, future::BoxFuture};
 
-use crate::append::{Appended, Ground, append, refuse_in_vain};
+use crate::append::{Appended, Entry, Ground, append_entry, refuse_in_vain};
 use crate::base::Base;
 use crate::lane::{Intake, OpenFrame, Taken, stored_tags};
 use crate::packer::{Packed, Packer, create_new};
@@ -51,6 +51,7 @@ pub struct Backup {
     key_objects: KeyObjects,
     base: Arc<Base>,
     view: View,
+    witness: Vec<Witness>,
     packer: Mutex<Packer>,
 }
 
@@ -143,6 +144,7 @@ impl Backup {
             key_objects,
             base: Arc::new(base),
             view,
+            witness: Vec::new(),
             packer: Mutex::new(packer),
         })
     }
@@ -151,6 +153,16 @@ impl Backup {
     pub fn expected_bytes(&self) -> Option<u64> {
         let newest = self.view.snapshots().next_back();
         newest.map(|newest| newest.statement.bytes)
+    }
+
+    /// What this job's log in this repository looked like when the backup began, for a log elsewhere to remember.
+    pub fn seen(&self) -> Option<Witness> {
+        Some(self.repository.witness(self.view.head()?))
+    }
+
+    /// The commit will say that its writer saw these logs of the same job in other repositories.
+    pub fn remember(&mut self, seen: Vec<Witness>) {
+        self.witness = seen;
     }
 
     /// Takes in all items of source number `index`, compressing its frames if `compress`.
@@ -319,22 +331,20 @@ impl Backup {
         let recipient_change =
             RecipientChange::since_newest(&self.view, &self.options.trust, &statement.recipients);
         let ground = Ground {
-            view: self.view,
             bases: self.base.at.into_iter().collect(),
             runs: vec![run],
-            whole: false,
+            ..Ground::of(self.view)
         };
+        let writer = &self.options.writer;
         let signed = Statement::Snapshot(Box::new(statement.clone()));
-        let appended = append(
-            &self.repository,
-            &self.options.job,
-            &signed,
-            ground,
-            &self.options.writer,
-            &self.options.trust,
-            now,
-        );
-        Ok(match appended.await? {
+        let entry = Entry {
+            witness: self.witness,
+            ..Entry::own(&signed, writer)
+        };
+        let (job, trust) = (&self.options.job, &self.options.trust);
+        let (appended, _) =
+            append_entry(&self.repository, job, &entry, ground, writer, trust, now).await?;
+        Ok(match appended {
             Appended::Yes(at) => Outcome::Committed(Box::new(Finished {
                 at,
                 unchanged,

@@ -191,6 +191,14 @@ pub enum Error {
         /// The job.
         job: JobName,
     },
+    /// A repository would be copied to itself, or to what was moved from it.
+    #[error("{place} and {other} are one repository: there is nothing to copy between them")]
+    SameRepository {
+        /// Its address.
+        place: String,
+        /// And the other one.
+        other: String,
+    },
     /// There is no such snapshot.
     #[error("there is no snapshot {snapshot}")]
     NoSnapshot {

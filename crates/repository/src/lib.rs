@@ -5,7 +5,8 @@
 //! the order in which everything happens.
 //!
 //! Read in this order: the store and its names, the repository, a job's log and its view, how a backup is written, how a
-//! snapshot is read, how what nobody needs is deleted, how everything is verified.
+//! snapshot is read, how it is copied to another
+//! repository, how what nobody needs is deleted, how everything is verified.
 
 mod error;
 mod store;
@@ -36,6 +37,7 @@ mod snapshot;
 
 mod reader;
 
+mod copy;
 mod maintain;
 mod prune;
 mod retention;
@@ -46,6 +48,7 @@ mod verify;
 pub use append::Appended;
 pub use backup::{Backup, BackupOptions, Captured, Finished, Outcome, SourceResult};
 pub use compute::{Compute, Work};
+pub use copy::{CopiedSnapshot, Copy, Copying, Fate};
 pub use effects::{Revocation, Rotation};
 pub use error::Error;
 pub use maintain::Maintenance;

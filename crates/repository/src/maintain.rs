@@ -103,10 +103,8 @@ impl Maintenance {
                 return Err(Error::NoSnapshot { snapshot });
             }
             let ground = Ground {
-                view,
                 bases: about.to_vec(),
-                runs: Vec::new(),
-                whole: false,
+                ..Ground::of(view)
             };
             let (job, key, trust) = (&self.job, &self.key, &self.trust);
             let appended = append(repository, job, statement, ground, key, trust, now).await?;

@@ -147,10 +147,8 @@ impl Prune {
         }
         let statement = self.statement(started);
         let ground = Ground {
-            view: self.view,
-            bases: Vec::new(),
-            runs: Vec::new(),
             whole: true,
+            ..Ground::of(self.view)
         };
         let (key, trust) = (&self.options.maintainer, &self.options.trust);
         let entry = Entry::own(&Statement::Prune(statement.clone()), key);

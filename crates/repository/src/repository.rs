@@ -1,5 +1,8 @@
 use bytes::Bytes;
-use format::{Description, DescriptionError, JobName, RepositoryId, SMALL_OBJECT_MAX};
+use format::{
+    CommitRef, Description, DescriptionError, DigestText, JobName, RepositoryId, SMALL_OBJECT_MAX,
+    Witness,
+};
 
 use crate::Error;
 use crate::rules::Rules;
@@ -59,6 +62,15 @@ impl Repository {
     /// Its id.
     pub fn id(&self) -> RepositoryId {
         self.description.id
+    }
+
+    /// What a log in another repository remembers of a commit of this one.
+    pub(crate) fn witness(&self, at: CommitRef) -> Witness {
+        Witness {
+            repository: self.id(),
+            number: at.number,
+            digest: DigestText(at.digest),
+        }
     }
 
     /// What messages call it.

@@ -371,10 +371,9 @@ impl Rotate {
             let runs: HashSet<RunId> = stand.iter().map(|it| it.task.run).collect();
             let statement = self.statement(repository, &stand, recipients, started);
             let ground = Ground {
-                view,
-                bases: Vec::new(),
                 runs: runs.iter().copied().collect(),
                 whole: true,
+                ..Ground::of(view)
             };
             let now = now();
             let appended = append(repository, job, &statement, ground, key, trust, &now).await?;

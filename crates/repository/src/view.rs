@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use archive::Digest;
 use format::{
-    Commit, CommitError, CommitRef, JobName, KeyPair, Object, PruneStatement, Run, RunId,
-    SnapshotStatement, Statement, WriterId,
+    Commit, CommitError, CommitRef, JobName, KeyPair, Log, Object, PruneStatement, RepositoryId,
+    Run, RunId, SnapshotStatement, Statement, StoredRun, WriterId,
 };
 
 use crate::Error;
@@ -90,6 +90,17 @@ impl<'a> Valid<'a> {
         self.commit.log.copied.is_some()
     }
 
+    /// Of the statement as it stands: the same wherever the snapshot is copied to.
+    pub(crate) fn statement_digest(&self) -> Digest {
+        self.commit.statement_digest
+    }
+
+    /// Of a copied snapshot: where run number `index` lies here.
+    pub(crate) fn stored(&self, index: usize) -> Option<&'a StoredRun> {
+        let copied = self.commit.log.copied.as_ref();
+        copied.map(|copied| &copied.runs[index])
+    }
+
     /// Whether no prune may drop it.
     pub fn pinned(&self) -> bool {
         let pin = self.view.effects.pins.get(&self.at);
@@ -118,8 +129,7 @@ impl<'a> Valid<'a> {
 
     /// Whom run number `index` is sealed to now.
     pub fn recipients(&self, index: usize) -> &'a [String] {
-        let stored = self.commit.log.copied.as_ref();
-        let stored = stored.map(|copied| &copied.runs[index]);
+        let stored = self.stored(index);
         let run = stored.map_or(self.statement.runs[index].run, |stored| stored.run);
         let copied = stored.and_then(|stored| stored.rotated.as_ref());
         match (self.view.rotation(run), copied) {
@@ -313,6 +323,26 @@ impl View {
     /// somebody who trusts that maintainer other commits are valid than to this reader.
     pub fn foreign_prune(&self) -> Option<(u64, WriterId)> {
         self.foreign
+    }
+
+    /// The newest commit of this job's log in another repository that somebody trusted saw when they appended to this one.
+    pub fn witnessed(&self, repository: RepositoryId, trust: &Trust) -> Option<CommitRef> {
+        let trusted = |commit: &Commit| {
+            let Log {
+                appender, number, ..
+            } = commit.log;
+            let revoked = || self.revoked(appender, number).is_some();
+            trust.maintainers.contains(&appender)
+                || (trust.writers.contains(&appender) && !revoked())
+        };
+        let believed = self.valid.iter().filter(|commit| trusted(commit));
+        let seen = believed.flat_map(|commit| &commit.log.witness);
+        let seen = seen.filter(|witness| witness.repository == repository);
+        let seen = seen.map(|witness| CommitRef {
+            number: witness.number,
+            digest: witness.digest.0,
+        });
+        seen.max_by_key(|at| at.number)
     }
 
     /// When a commit was appended, by its appender's clock.

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod check;
+mod copy;
 mod export;
 mod help;
 mod import;
@@ -19,6 +20,7 @@ pub(crate) use arguments::{
     Verify, Version, Writer, WriterCommand,
 };
 pub(crate) use check::Check;
+pub(crate) use copy::Copy;
 pub(crate) use export::{Export, Format, Layout};
 pub(crate) use import::Import;
 pub(crate) use policy::{BucketPolicy, KubernetesPolicy, Policy, PolicyOf, Purpose, Role};
@@ -55,7 +57,7 @@ pub(crate) struct Globals {
     )]
     pub(crate) config: Option<PathBuf>,
 
-    /// The repository, in place of the configured one: a path, s3://, gs:// or az://.
+    /// The repository, in place of the configured one: a path, s3://, gs:// or az://, or a name in `repositories`.
     #[arg(long, global = true, value_name = "ADDRESS")]
     pub(crate) repo: Option<String>,
 
@@ -114,6 +116,7 @@ pub(crate) enum Command {
     Restore(Restore),
     Export(Export),
     Import(Import),
+    Copy(Copy),
     Prune(Prune),
     Pin(Pin),
     Forget(Forget),

@@ -24,6 +24,7 @@ pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod restore;
 
+pub(crate) mod copy;
 pub(crate) mod forget;
 pub(crate) mod pin;
 pub(crate) mod prune;

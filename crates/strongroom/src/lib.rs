@@ -18,6 +18,7 @@ mod session;
 mod sources;
 mod stores;
 mod tails;
+mod take;
 mod trust;
 mod unlock;
 mod wanted;
@@ -140,7 +141,7 @@ fn print_policy(settings: &Settings, of: &PolicyOf, output: Output) -> anyhow::R
 fn settings(globals: &Globals) -> anyhow::Result<Settings> {
     let found = config::load::find(globals.config.as_deref())?;
     let mut settings = config::resolve(found, globals)?;
-    if let Some(place) = &mut settings.repository {
+    for place in settings.places_mut() {
         place.complete(|name| std::env::var(name).ok());
         place.check()?;
     }
@@ -250,16 +251,31 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
             }
             return Ok(restored.exit());
         }
+        Command::Doctor(_) => {
+            let diagnosis = commands::doctor::doctor(session).await?;
+            output.answer(&diagnosis)?;
+            return Ok(diagnosis.exit());
+        }
+        command => return maintain(command, session).await,
+    }
+    Ok(Exit::Ok)
+}
+
+/// The commands that change which snapshots there are, who reads them, or who may write.
+async fn maintain(command: Command, session: &Session) -> anyhow::Result<Exit> {
+    let output = &session.output;
+    match command {
         Command::Prune(prune) => {
             let pruned = commands::prune::prune(session, &prune, Timestamp::now()).await?;
             output.answer(&pruned)?;
             pruned.notes().iter().for_each(|note| output.note(note));
             return Ok(said(*output, &pruned.failures).unwrap_or(Exit::Ok));
         }
-        Command::Doctor(_) => {
-            let diagnosis = commands::doctor::doctor(session).await?;
-            output.answer(&diagnosis)?;
-            return Ok(diagnosis.exit());
+        Command::Copy(copy) => {
+            let copied = commands::copy::copy(session, &copy).await?;
+            output.answer(&copied)?;
+            copied.notes().iter().for_each(|note| output.note(note));
+            return Ok(said(*output, &copied.failures).unwrap_or(Exit::Ok));
         }
         Command::Pin(pin) => output.answer(&commands::pin::pin(session, &pin).await?)?,
         Command::Forget(forget) => {
@@ -278,13 +294,7 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
             }
             WriterCommand::New(_) => unreachable!("it needs no repository and was run before"),
         },
-        Command::Keygen(_)
-        | Command::Config(_)
-        | Command::Policy(_)
-        | Command::Completions(_)
-        | Command::Man(_) => {
-            unreachable!("they need no repository and were run before")
-        }
+        _ => unreachable!("the others were run before"),
     }
     Ok(Exit::Ok)
 }

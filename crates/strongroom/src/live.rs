@@ -73,7 +73,8 @@ pub(crate) async fn read_while<T, E: Into<anyhow::Error>>(
     }
 }
 
-fn is_closed(error: &source::Error) -> bool {
+/// Whether a source only says that nobody listens any more.
+pub(crate) fn is_closed(error: &source::Error) -> bool {
     std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<SinkClosed>)
 }
 

@@ -69,13 +69,25 @@ impl Session {
         })
     }
 
+    /// The place of another repository, which `flag` names.
+    pub(crate) fn other_place(&self, flag: &'static str, text: &str) -> anyhow::Result<Place> {
+        let mut place = self.settings.place(flag, text)?;
+        place.complete(|name| std::env::var(name).ok());
+        place.check()?;
+        Ok(place)
+    }
+
     /// The store of the repository, to be tried out while somebody waits.
     pub(crate) fn store_on_trial(&self) -> anyhow::Result<Store> {
         stores::store(self.place()?, Forbearance::Trial).map_err(with_hint_below)
     }
 
     pub(crate) async fn open(&self) -> anyhow::Result<Repository> {
-        let store = stores::store(self.place()?, Forbearance::Usual).map_err(with_hint_below)?;
+        self.open_at(self.place()?).await
+    }
+
+    pub(crate) async fn open_at(&self, place: &Place) -> anyhow::Result<Repository> {
+        let store = stores::store(place, Forbearance::Usual).map_err(with_hint_below)?;
         Repository::open(store).await.map_err(with_hint)
     }
 

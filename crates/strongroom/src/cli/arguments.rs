@@ -471,9 +471,10 @@ pub(crate) struct Verify {
     #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
     pub(crate) level: Level,
 
-    /// Also check that nothing disappeared since then: a file that --remember made, or a line of it. Says it when a log was put back to
-    /// an earlier state, or another commit stands where one was.
-    #[arg(long, value_name = "FILE or LINE")]
+    /// Also check that nothing disappeared since then: a file that --remember made, a line of it, or the name of another repository of the
+    /// same jobs, whose logs remember this one's. Says it when a log was put back to an earlier state, or another commit stands where one
+    /// was.
+    #[arg(long, value_name = "FILE, LINE or NAME")]
     pub(crate) since: Option<String>,
 
     /// Remember the newest commit of each job in this file, if no damage was found. Keep it elsewhere than the repository.

@@ -23,7 +23,8 @@ Usage: strongroom COMMAND [OPTIONS]
   Restore   restore      plan a restore, then carry it out
             export       write entries in the form that another tool reads
             import       take a snapshot of what lies in files of another tool
-  Keep      prune        delete the snapshots that no rule keeps
+  Keep      copy         copy snapshots to another repository as they are
+            prune        delete the snapshots that no rule keeps
             pin          keep a snapshot, whatever the rules say
             forget       mark snapshots for the next prune
   Keys      keys         list who can read and who may write

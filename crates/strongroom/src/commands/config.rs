@@ -32,8 +32,11 @@ struct Line {
 /// Lists `settings`. No secret is read for this.
 pub(crate) fn config(settings: &Settings) -> InForce {
     let mut listing = Listing::default();
-    if let Some(place) = &settings.repository {
+    if let (Some(place), false) = (&settings.repository, settings.several) {
         listing.place("repository", place);
+    }
+    for named in &settings.repositories {
+        listing.place(&format!("repositories.{}", named.name), &named.place);
     }
     listing.list("recipients", &settings.recipients, |text| json!(text));
     listing.optional("writer_key", settings.writer_key.as_ref(), |path| {
@@ -154,6 +157,8 @@ impl Listing {
                 Kind::Command(command) => self.command(&key, command),
             }
         }
+        let repositories = format!("{key}.repositories");
+        self.list(&repositories, &job.repositories, |text| json!(text));
         self.one(
             &format!("{key}.allow_partial"),
             &job.allow_partial,

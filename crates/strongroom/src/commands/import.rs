@@ -10,13 +10,14 @@ use source::kubernetes::Manifests;
 use zeroize::Zeroizing;
 
 use crate::cli::Import;
-use crate::commands::backup::{Backups, JobBackup, Task, take_snapshot};
+use crate::commands::backup::{Backups, JobBackup};
 use crate::config::resolve::{Job, Kind};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::names::nearest;
 use crate::session::Session;
 use crate::sources::compresses;
+use crate::take::{Task, take_snapshot};
 
 /// So much is held in memory.
 const INPUT_MAX: u64 = 1 << 30;

@@ -103,14 +103,17 @@ impl Verified {
 /// Verifies the jobs named, or all.
 pub(crate) async fn verify(session: &Session, asked: &cli::Verify) -> anyhow::Result<Verified> {
     let level = asked.level;
-    let since = asked.since.as_deref().map(Tails::given).transpose()?;
     let identities = match level {
         Level::Full => Some(session.identities().await?),
         Level::Log | Level::Data => None,
     };
     let repository = session.open().await?;
     let id = repository.id();
-    let since = since.as_ref().map(|since| since.of(id)).unwrap_or_default();
+    let since = match &asked.since {
+        Some(text) => remembered(session, &repository, text).await?,
+        None => Tails::default(),
+    };
+    let since = since.of(id);
     if asked.since.is_some() && since.is_empty() {
         let failure = Failure::usage(format!("nothing is remembered of the repository {id}"));
         return Err(failure
@@ -223,6 +226,27 @@ async fn verify_one(
             .collect(),
     };
     Ok((verified, tail))
+}
+
+/// What `text` remembers of this repository: the logs of another one if it is the name of one, or a file, or a line.
+async fn remembered(
+    session: &Session,
+    repository: &Repository,
+    text: &str,
+) -> anyhow::Result<Tails> {
+    let Some(other) = session.settings.named(text) else {
+        return Tails::given(text);
+    };
+    let other = session.open_at(&other.place).await?;
+    let mut tails = Tails::default();
+    for job in other.jobs().await? {
+        let mut trust = session.trust()?;
+        let view = session.view(&other, &job, &mut trust).await?;
+        if let Some(seen) = view.witnessed(repository.id(), &trust) {
+            tails.insert(repository.id(), &job, seen);
+        }
+    }
+    Ok(tails)
 }
 
 /// What is wrong if a commit that somebody remembers is not where it was.

@@ -26,6 +26,10 @@ pub(crate) struct File {
     /// Where snapshots rest. Relative paths, here and below, are relative to this file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) repository: Option<At<Repository>>,
+    /// In place of `repository`, several of them by name, like those of jobs. Each job goes to all of them, or to those that it names;
+    /// commands that read use the first, or the one that `--repo NAME` says.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) repositories: BTreeMap<String, At<Repository>>,
     /// The public keys that snapshots are sealed to, as `strongroom keygen` or `age-keygen` prints them. At least one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) recipients: Vec<At<String>>,
@@ -62,6 +66,9 @@ pub(crate) struct File {
 pub(crate) struct Job {
     /// What is captured, all at the same time.
     pub(crate) sources: Vec<At<Source>>,
+    /// The names of the repositories that its snapshots go to; all of them if it names none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) repositories: Vec<At<String>>,
     /// Keep a snapshot in which something is missing, marked as partial. Otherwise that fails the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) allow_partial: Option<At<bool>>,

@@ -3,6 +3,7 @@
 
 mod kubernetes;
 mod place;
+mod repositories;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use crate::names::check_name;
 use crate::units::Period;
 
 pub(crate) use kubernetes::Kubernetes;
+pub(crate) use repositories::Named;
 
 const CONNECT_TIMEOUT: Period = Period::seconds(5);
 const REQUEST_TIMEOUT: Period = Period::seconds(15);
@@ -36,7 +38,12 @@ const COMMAND_ENTRY: &str = "output";
 pub(crate) struct Settings {
     /// The configuration that was read, if there is one.
     pub(crate) file: Option<Arc<PathBuf>>,
+    /// The one that a command uses.
     pub(crate) repository: Option<Place>,
+    /// Those with a name, in the order of the file.
+    pub(crate) repositories: Vec<Named>,
+    /// Whether jobs go to those with a name: the command line did not say `--repo`.
+    pub(crate) several: bool,
     pub(crate) recipients: Vec<Setting<String>>,
     pub(crate) writer_key: Option<Setting<PathBuf>>,
     pub(crate) trusted_writers: Vec<Setting<WriterId>>,
@@ -54,6 +61,8 @@ pub(crate) struct Settings {
 /// A job, ready to run.
 pub(crate) struct Job {
     pub(crate) sources: Vec<SourceSettings>,
+    /// The names of those that its snapshots go to; empty: all.
+    pub(crate) repositories: Vec<Setting<String>>,
     pub(crate) allow_partial: Setting<bool>,
     /// Its own rules, if it has any.
     pub(crate) retention: Option<Retention>,
@@ -147,7 +156,7 @@ pub(crate) fn resolve(
     settings.file = path;
     settings.configuration = configuration.unwrap_or_default();
     command_line(&mut settings, globals)?;
-    if let Some(place) = &settings.repository {
+    for place in settings.places() {
         place.check()?;
     }
     Ok(settings)
@@ -155,9 +164,10 @@ pub(crate) fn resolve(
 
 fn command_line(settings: &mut Settings, globals: &Globals) -> Result<(), Failure> {
     if let Some(text) = &globals.repo {
-        settings.repository = Some(Place::of_flag("--repo", text)?);
+        settings.repository = Some(settings.place("--repo", text)?);
+        settings.several = false;
     }
-    if let Some(place) = &mut settings.repository {
+    for place in settings.places_mut() {
         let options = &mut place.options;
         if globals.allow_http {
             options.allow_http = Some(Setting::flag("--allow-http", true));
@@ -216,6 +226,7 @@ struct Resolver {
 
 impl Resolver {
     fn settings(&self, file: File) -> Result<Settings, Failure> {
+        let repositories = self.repositories(file.repository.as_ref(), file.repositories)?;
         let first_job = file.jobs.values().next();
         if let (true, Some(job)) = (file.recipients.is_empty(), first_job) {
             return Err(self
@@ -228,7 +239,10 @@ impl Resolver {
         Ok(Settings {
             file: None,
             configuration: String::new(),
-            repository: file.repository.map(|at| self.place(at)).transpose()?,
+            repository: match file.repository {
+                Some(at) => Some(self.place(at)?),
+                None => repositories.first().map(|named| named.place.clone()),
+            },
             recipients: self.all(file.recipients, recipient)?,
             writer_key: file.writer_key.map(|at| self.path(&at)).transpose()?,
             trusted_writers: self.all(file.trusted_writers, public_key)?,
@@ -246,12 +260,19 @@ impl Resolver {
             jobs: file
                 .jobs
                 .into_iter()
-                .map(|(name, job)| self.job(&name, job))
+                .map(|(name, job)| self.job(&name, job, &repositories))
                 .collect::<Result<_, _>>()?,
+            several: !repositories.is_empty(),
+            repositories,
         })
     }
 
-    fn job(&self, name: &str, at: At<file::Job>) -> Result<(JobName, Job), Failure> {
+    fn job(
+        &self,
+        name: &str,
+        at: At<file::Job>,
+        repositories: &[Named],
+    ) -> Result<(JobName, Job), Failure> {
         check_name(name).map_err(|error| self.wrong(&at, error.to_string()))?;
         if at.value.sources.is_empty() {
             return Err(self.wrong(&at, format!("the job {name} has no sources")));
@@ -272,6 +293,7 @@ impl Resolver {
         }
         let job = Job {
             sources,
+            repositories: self.named_of(at.value.repositories, repositories)?,
             allow_partial: self.or(at.value.allow_partial, false),
             retention: at
                 .value

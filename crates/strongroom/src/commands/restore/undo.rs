@@ -15,10 +15,10 @@ use source::files::{Files, FilesOptions};
 use source::kubernetes::{self, Kubernetes};
 
 use super::Part;
-use crate::commands::backup::{Task, take_snapshot};
 use crate::config::resolve::Kind;
 use crate::session::Session;
 use crate::sources::{cluster, compresses, describe, files_options, texts};
+use crate::take::{Task, take_snapshot};
 
 /// So many paths are looked for one by one.
 const PATHS_MAX: usize = 5000;

@@ -1,0 +1,65 @@
+use std::collections::HashMap;
+
+use archive::Digest;
+use format::{Object, Pack, StoredRun};
+
+use crate::view::{Trust, Valid, View};
+
+/// The runs of a log's snapshots, by the digest of their manifest: wherever a run lies, its manifest is the same.
+#[derive(Default)]
+pub(super) struct Lying(HashMap<Digest, Vec<Place>>);
+
+/// A run as one snapshot lists it.
+struct Place {
+    run: StoredRun,
+    /// The key object that its statement names.
+    key: (Object, Option<Object>),
+    map: Object,
+    packs: HashMap<u32, Object>,
+}
+
+impl Lying {
+    /// Of the snapshots that a reader accepts: what others list need not be there.
+    pub(super) fn of(view: &View, trust: &Trust) -> Self {
+        let mut lying = Self::default();
+        for snapshot in view.snapshots().filter(|it| trust.accepts(it)) {
+            for (index, run) in snapshot.runs().iter().enumerate() {
+                let original = &snapshot.statement.runs[index];
+                let place = Place {
+                    run: snapshot.stored(index).cloned().unwrap_or(StoredRun {
+                        run: run.run,
+                        rotated: None,
+                    }),
+                    key: (original.key, original.key_pq),
+                    map: run.map,
+                    packs: run.packs.iter().map(by_number).collect(),
+                };
+                lying.0.entry(run.manifest.digest).or_default().push(place);
+            }
+        }
+        lying
+    }
+
+    /// Where run number `index` of a snapshot of another repository lies in this one, if one snapshot here needs all of it.
+    ///
+    /// A rotation, here or there, does not matter: the run's data key is the same, and who could open it here could before. The word of
+    /// this repository's log on whom a run is sealed to stands.
+    pub(super) fn find(&self, snapshot: &Valid<'_>, index: usize) -> Option<StoredRun> {
+        let runs = snapshot.runs();
+        let (run, original) = (&runs[index], &snapshot.statement.runs[index]);
+        let places = self.0.get(&run.manifest.digest)?;
+        let found = places.iter().find(|place| {
+            let packs = run.packs.iter().map(by_number);
+            place.map == run.map
+                && (place.run.rotated.is_some() || place.key == (original.key, original.key_pq))
+                && packs
+                    .into_iter()
+                    .all(|(number, object)| place.packs.get(&number) == Some(&object))
+        });
+        found.map(|place| place.run.clone())
+    }
+}
+
+fn by_number(pack: &Pack) -> (u32, Object) {
+    (pack.number, pack.object)
+}

@@ -1,0 +1,141 @@
+use std::collections::HashSet;
+
+use archive::Digest;
+use format::SnapshotStatement;
+use jiff::Timestamp;
+
+use super::Copy;
+use crate::view::{Trust, Valid, View};
+
+/// What becomes of a snapshot when its job is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is copied.
+    Goes,
+    /// The other repository has it: a copy of it, what it is a copy of, or a snapshot that the same backup took.
+    There,
+    /// It is older than the other repository's last prune, which may have dropped it.
+    Pruned,
+    /// A maintainer wants it gone.
+    Forgotten,
+    /// Here or there nobody would accept it: its writer is not trusted, or was revoked.
+    Untrusted,
+    /// Others were asked for.
+    NotAsked,
+}
+
+/// The snapshots of a job by what becomes of them.
+pub(super) struct Sorted {
+    /// In the order in which they were taken.
+    pub(super) fates: Vec<(u64, Fate)>,
+}
+
+impl Sorted {
+    pub(super) fn of(here: &View, there: &View, options: &Copy) -> Self {
+        let known = Known::of(there.snapshots());
+        let trust = &options.maintenance.trust;
+        let pruned = last_prune(there);
+        let fates = here.snapshots().map(|snapshot| {
+            let asked = options.only.contains(&snapshot.at.number);
+            let fate = if !options.only.is_empty() && !asked {
+                Fate::NotAsked
+            } else if known.has(&snapshot) {
+                Fate::There
+            } else if !would_be_accepted(&snapshot, there, trust) {
+                Fate::Untrusted
+            } else if asked {
+                Fate::Goes
+            } else if snapshot.forgotten() {
+                Fate::Forgotten
+            } else if !options.pruned_too && is_before(&snapshot, pruned) {
+                Fate::Pruned
+            } else {
+                Fate::Goes
+            };
+            (snapshot.at.number, fate)
+        });
+        Self {
+            fates: fates.collect(),
+        }
+    }
+}
+
+fn would_be_accepted(snapshot: &Valid<'_>, there: &View, trust: &Trust) -> bool {
+    let revoked = there.revoked(snapshot.statement.writer, there.tail() + 1);
+    trust.accepts(snapshot) && revoked.is_none()
+}
+
+/// When the prune in force was planned, by its maintainer's clock.
+fn last_prune(there: &View) -> Option<Timestamp> {
+    let (_, prune) = there.in_force()?;
+    prune.started.parse().ok()
+}
+
+fn is_before(snapshot: &Valid<'_>, pruned: Option<Timestamp>) -> bool {
+    let taken = snapshot.statement.finished.parse::<Timestamp>();
+    pruned.is_some_and(|pruned| taken.is_ok_and(|taken| taken <= pruned))
+}
+
+/// The snapshots of a log, to be found again under other numbers.
+struct Known {
+    statements: HashSet<Digest>,
+    captures: HashSet<Capture>,
+}
+
+/// What two snapshots have in common that one backup took into two repositories.
+#[derive(PartialEq, Eq, Hash)]
+struct Capture {
+    writer: [u8; 32],
+    started: String,
+    sources: Vec<(String, String)>,
+    entries: u64,
+    bytes: u64,
+}
+
+impl Capture {
+    fn of(statement: &SnapshotStatement) -> Self {
+        let times = statement.sources.iter();
+        let times = times.map(|times| (times.started.clone(), times.finished.clone()));
+        Self {
+            writer: statement.writer.0,
+            started: statement.started.clone(),
+            sources: times.collect(),
+            entries: statement.entries,
+            bytes: statement.bytes,
+        }
+    }
+}
+
+impl Known {
+    fn of<'a>(snapshots: impl Iterator<Item = Valid<'a>>) -> Self {
+        let mut known = Self {
+            statements: HashSet::new(),
+            captures: HashSet::new(),
+        };
+        for snapshot in snapshots {
+            known.statements.insert(snapshot.statement_digest());
+            known.captures.insert(Capture::of(snapshot.statement));
+        }
+        known
+    }
+
+    fn has(&self, snapshot: &Valid<'_>) -> bool {
+        self.statements.contains(&snapshot.statement_digest())
+            || self.captures.contains(&Capture::of(snapshot.statement))
+    }
+}
+
+/// The number of the first snapshot there that was taken after this one: one that stands behind it here too, or one of the same writer
+/// whose clock was later. `None`: it is the newest.
+pub(super) fn place_of(snapshot: &Valid<'_>, here: &View, there: &View) -> Option<u64> {
+    let behind = here.snapshots().skip_while(|it| it.at != snapshot.at);
+    let behind = Known::of(behind.skip(1));
+    let started = snapshot.statement.started.parse::<Timestamp>().ok();
+    let by_clock = |it: &Valid<'_>| {
+        let then = it.statement.started.parse::<Timestamp>().ok();
+        let same = it.statement.writer == snapshot.statement.writer;
+        same && then.zip(started).is_some_and(|(then, ours)| then > ours)
+    };
+    let later = there.snapshots().find(|it| behind.has(it) || by_clock(it));
+    later.map(|it| it.at.number)
+}

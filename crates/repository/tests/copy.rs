@@ -1,0 +1,397 @@
+//! What is copied to another repository is there whole, stands where it belongs, and is stored once.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::faults::{Mortal, Stop};
+use common::maintenance::{Maintained, last};
+use common::plugins::NoPlugins;
+use common::{Secrets, World, dump, job, noise, take};
+use format::{CommitRef, Identities, RepositoryId, generate_identity};
+use object_store::ObjectStoreExt;
+use repository::{
+    Change, Compute, Copy, Copying, Error, Fate, Level, Outcome, Repository, Rotate, verify_job,
+};
+
+/// The same people in two repositories.
+struct Scene {
+    here: Maintained,
+    there: Maintained,
+}
+
+fn secrets(seed: u64) -> Secrets {
+    let entry = |i: u64| (format!("entry/{i}"), noise(9000, i));
+    (seed..seed + 4).map(entry).collect()
+}
+
+fn at(minute: u64) -> String {
+    format!("2026-11-22T08:{minute:02}:00Z")
+}
+
+fn now() -> String {
+    at(59)
+}
+
+impl Scene {
+    /// Snapshots 1 to 3 here, which share chunks; nothing there.
+    async fn new() -> Self {
+        let here = Maintained::new().await;
+        let mut world = World::new().await;
+        world.writer = Arc::clone(&here.world.writer);
+        world.identities = Arc::clone(&here.world.identities);
+        world.recipients = here.world.recipients.clone();
+        let mut there = Maintained::of(world);
+        there.maintainer = Arc::clone(&here.maintainer);
+        let scene = Self { here, there };
+        for minute in 1..=3 {
+            back_up(&scene.here, minute).await;
+        }
+        scene
+    }
+
+    fn options(&self) -> Copy {
+        let mut maintenance = self.here.maintenance();
+        maintenance.key = Arc::clone(&self.here.world.writer);
+        Copy {
+            maintenance,
+            pruned_too: false,
+            only: Vec::new(),
+            compute: Compute::inline(),
+        }
+    }
+
+    async fn copy(&self) -> Vec<(u64, u64)> {
+        let (from, to) = (&self.here.world.repository, &self.there.world.repository);
+        let copied = copy(from, to, self.options()).await;
+        copied.expect("the stores are sound")
+    }
+
+    async fn back(&self, only: &[u64]) -> Vec<(u64, u64)> {
+        let (from, to) = (&self.there.world.repository, &self.here.world.repository);
+        let only = only.to_vec();
+        let options = Copy {
+            only,
+            ..self.options()
+        };
+        copy(from, to, options).await.expect("the stores are sound")
+    }
+
+    async fn fates(&self) -> Vec<Fate> {
+        let (from, to) = (&self.here.world.repository, &self.there.world.repository);
+        let plan = Copying::plan(from, to, self.options())
+            .await
+            .expect("a plan");
+        plan.fates().iter().map(|(_, fate)| *fate).collect()
+    }
+}
+
+/// Copies what is to go; numbers here and there.
+async fn copy(from: &Repository, to: &Repository, options: Copy) -> Result<Vec<(u64, u64)>, Error> {
+    let mut copying = Copying::plan(from, to, options).await?;
+    let fates = copying.fates().iter();
+    let going = fates.filter(|(_, fate)| *fate == Fate::Goes);
+    let going: Vec<u64> = going.map(|(number, _)| *number).collect();
+    let mut numbers = Vec::new();
+    for number in going {
+        if let Some(copied) = copying.copy(number, &now, &|_| ()).await? {
+            numbers.push((number, copied.to.number));
+        }
+    }
+    Ok(numbers)
+}
+
+/// A snapshot of `secrets(minute)`, taken at that minute.
+async fn back_up(job: &Maintained, minute: u64) -> CommitRef {
+    let backup = job
+        .start(&job.world.repository)
+        .await
+        .expect("a sound store");
+    let secrets = secrets(minute);
+    let results = vec![
+        take(&backup, 0, "files", &secrets)
+            .await
+            .expect("a sound store"),
+    ];
+    let time = at(minute);
+    match backup.finish(results, &time, &time).await {
+        Ok(Outcome::Committed(finished)) => finished.at,
+        _ => panic!("nobody interferes"),
+    }
+}
+
+async fn assert_whole(job: &Maintained) {
+    let (repository, trust) = (&job.world.repository, job.trust());
+    let name = common::job();
+    let report = verify_job(
+        repository,
+        &name,
+        &trust,
+        Level::Data,
+        &Compute::inline(),
+        &|_| (),
+    )
+    .await;
+    let report = report.expect("the store is sound");
+    assert!(report.damage.is_empty(), "{:?}", report.damage);
+    assert!(report.untrusted.is_empty());
+}
+
+async fn stored(job: &Maintained) -> usize {
+    let objects = dump(&*job.world.store).await;
+    let runs = objects.iter().filter(|(name, _)| name.contains("/runs/"));
+    runs.map(|(_, bytes)| bytes.len()).sum()
+}
+
+#[tokio::test]
+async fn what_is_copied_can_be_read_there_and_is_stored_once() {
+    let scene = Scene::new().await;
+    assert_eq!(scene.copy().await, [(1, 1), (2, 2), (3, 3)]);
+    for number in 1..=3 {
+        let read = scene.there.read(number).await.expect("it was copied");
+        assert_eq!(read, secrets(number));
+    }
+    assert_eq!(stored(&scene.there).await, stored(&scene.here).await);
+    assert_whole(&scene.there).await;
+    assert_eq!(scene.fates().await, [Fate::There; 3]);
+    assert_eq!(scene.copy().await, []);
+    // And on the way back the originals are known again.
+    assert_eq!(scene.back(&[]).await, []);
+    let view = scene.there.view().await;
+    let seen = view.witnessed(scene.here.world.repository.id(), &scene.here.trust());
+    assert_eq!(seen, scene.here.view().await.head());
+    assert_eq!(
+        view.witnessed(RepositoryId([9; 16]), &scene.here.trust()),
+        None
+    );
+}
+
+#[tokio::test]
+async fn what_comes_later_is_copied_later() {
+    let scene = Scene::new().await;
+    scene.copy().await;
+    back_up(&scene.here, 4).await;
+    let before = stored(&scene.there).await;
+    assert_eq!(scene.copy().await, [(4, 4)]);
+    let run = stored(&scene.there).await - before;
+    assert!(run < 20_000, "only what is new was stored: {run} bytes");
+    assert_eq!(
+        scene.there.read(4).await.expect("it was copied"),
+        secrets(4)
+    );
+}
+
+#[tokio::test]
+async fn a_late_copy_does_not_become_the_newest() {
+    let scene = Scene::new().await;
+    // A backup there of its own, taken after 2 and before 3 here.
+    let (from, to) = (&scene.here.world.repository, &scene.there.world.repository);
+    let only = |number| Copy {
+        only: vec![number],
+        ..scene.options()
+    };
+    copy(from, to, only(3)).await.expect("copied");
+    copy(from, to, only(1)).await.expect("copied");
+    back_up(&scene.there, 9).await;
+    copy(from, to, only(2)).await.expect("copied");
+    let order = scene.there.numbers().await;
+    assert_eq!(order, [2, 4, 1, 3], "1, 2 and 3 of here, and then its own");
+    assert_eq!(scene.there.read(4).await.expect("copied"), secrets(2));
+    let next = back_up(&scene.there, 10).await;
+    assert_eq!(scene.there.numbers().await.last(), Some(&next.number));
+}
+
+#[tokio::test]
+async fn what_was_lost_comes_back_from_the_other_repository() {
+    let scene = Scene::new().await;
+    scene.copy().await;
+    let repository = &scene.here.world.repository;
+    let prune = scene.here.plan(repository, last(1)).await.expect("a plan");
+    let pruned = prune.carry_out(&now(), &now(), &|| ()).await;
+    pruned.expect("it is pruned");
+    assert_eq!(scene.here.numbers().await, [3]);
+    // That is what retention wanted.
+    assert_eq!(scene.back(&[]).await, []);
+    let back = scene.back(&[1]).await;
+    assert_eq!(back, [(1, 5)]);
+    assert_eq!(scene.here.numbers().await, [5, 3]);
+    assert_eq!(scene.here.read(5).await.expect("it is back"), secrets(1));
+    assert_whole(&scene.here).await;
+}
+
+#[tokio::test]
+async fn pins_are_copied_and_what_was_forgotten_is_not() {
+    let scene = Scene::new().await;
+    let refs: Vec<CommitRef> = {
+        let view = scene.here.view().await;
+        view.snapshots().map(|it| it.at).collect()
+    };
+    let (maintenance, repository) = (scene.here.maintenance(), &scene.here.world.repository);
+    maintenance
+        .pin(repository, refs[0], true, &now())
+        .await
+        .expect("pinned");
+    maintenance
+        .forget(repository, vec![refs[1]], &now())
+        .await
+        .expect("forgotten");
+    assert_eq!(
+        scene.fates().await,
+        [Fate::Goes, Fate::Forgotten, Fate::Goes]
+    );
+    scene.copy().await;
+    let view = scene.there.view().await;
+    let pinned: Vec<bool> = view.snapshots().map(|it| it.pinned()).collect();
+    assert_eq!(pinned, [true, false]);
+    let pruned = scene
+        .there
+        .prune(&scene.there.world.repository, last(1))
+        .await;
+    pruned.expect("it is pruned");
+    assert_eq!(scene.there.numbers().await.len(), 2);
+    assert_eq!(scene.there.read(1).await.expect("it is pinned"), secrets(1));
+}
+
+#[tokio::test]
+async fn a_copy_of_what_was_rotated_opens_for_the_new_recipients_alone() {
+    let scene = Scene::new().await;
+    let (secret, recipient) = generate_identity();
+    let mut all = Identities::none();
+    all.add_file(secret.as_bytes()).expect("an identity");
+    let new = Arc::new(all);
+    let add = Rotate {
+        maintenance: scene.here.maintenance(),
+        change: Change::By {
+            add: vec![recipient.clone()],
+            remove: Vec::new(),
+        },
+        identities: Arc::clone(&scene.here.world.identities),
+        plugins: Arc::new(NoPlugins),
+        compute: Compute::inline(),
+    };
+    let repository = &scene.here.world.repository;
+    add.carry_out(repository, &now, &|| ())
+        .await
+        .expect("added");
+    let old = scene.here.world.recipients.texts().to_vec();
+    let remove = Rotate {
+        change: Change::By {
+            add: Vec::new(),
+            remove: old,
+        },
+        identities: Arc::clone(&new),
+        ..add
+    };
+    remove
+        .carry_out(repository, &now, &|| ())
+        .await
+        .expect("removed");
+    scene.copy().await;
+    let refused = scene.there.read(2).await;
+    assert!(matches!(refused, Err(Error::NoIdentity { .. })));
+    let mut there = scene.there;
+    there.world.identities = new;
+    for number in 1..=3 {
+        assert_eq!(there.read(number).await.expect("it opens"), secrets(number));
+    }
+    assert_whole(&there).await;
+    let view = there.view().await;
+    let sealed_to: Vec<_> = view
+        .snapshots()
+        .map(|it| it.recipients(0).to_vec())
+        .collect();
+    assert_eq!(sealed_to, vec![vec![recipient]; 3]);
+}
+
+#[tokio::test]
+async fn nothing_damaged_is_copied() {
+    let scene = Scene::new().await;
+    let store = &scene.here.world.store;
+    let objects = dump(&**store).await;
+    let run = {
+        let view = scene.here.view().await;
+        let third = view.snapshot(3).expect("it is there");
+        third.runs()[0].run
+    };
+    let name = format!("prod/runs/{run}/pack-000000");
+    let mut bytes = objects[&name].to_vec();
+    bytes[100] ^= 1;
+    store
+        .put(&name.clone().into(), bytes.into())
+        .await
+        .expect("memory takes it");
+    let (from, to) = (&scene.here.world.repository, &scene.there.world.repository);
+    let refused = copy(from, to, scene.options()).await;
+    let error = refused.expect_err("it is damaged");
+    assert!(
+        error.is_damage() && error.to_string().contains(&name),
+        "{error}"
+    );
+    assert_eq!(scene.there.numbers().await, [1, 2]);
+    let named = dump(&*scene.there.world.store).await;
+    let left = stored(&scene.there).await;
+    assert_whole(&scene.there).await;
+    assert!(named.len() > 4 && left > 0);
+    let (name, trust, compute) = (job(), scene.there.trust(), Compute::inline());
+    let report = verify_job(to, &name, &trust, Level::Log, &compute, &|_| ()).await;
+    let unnamed = report.expect("the store is sound").unnamed;
+    assert_eq!(unnamed, (0, 0), "nothing is left of it");
+}
+
+#[tokio::test]
+async fn a_stop_at_any_store_operation_leaves_both_whole_and_the_next_copy_finishes() {
+    // 0: the repository that is read; 1: the other one.
+    for mortal_one in [0, 1] {
+        let mut operations = 0;
+        loop {
+            let mut died = false;
+            for stop in [Stop::Before, Stop::After] {
+                let scene = Scene::new().await;
+                let worlds = [&scene.here.world, &scene.there.world];
+                let store = Arc::clone(&worlds[mortal_one].store);
+                let mortal = Mortal::new(store, operations, stop);
+                let result = async {
+                    let through = worlds[mortal_one].through(mortal.clone()).await?;
+                    let mut ends = worlds.map(|world| world.repository.clone());
+                    ends[mortal_one] = through;
+                    copy(&ends[0], &ends[1], scene.options()).await.map(drop)
+                };
+                let result = result.await;
+                died = mortal.died();
+                // What a removal of leftovers meets is nobody's failure.
+                assert!(died || result.is_ok(), "operation {operations}, {stop:?}");
+                assert_whole(&scene.there).await;
+                let there = scene.there.numbers().await;
+                for number in there {
+                    scene
+                        .there
+                        .read(number)
+                        .await
+                        .expect("what is named is there");
+                }
+                scene.copy().await;
+                let there = scene.there.view().await;
+                let order: Vec<u64> = there.snapshots().map(|it| it.at.number).collect();
+                assert_eq!(order.len(), 3, "operation {operations}, {stop:?}");
+                for (number, minute) in order.into_iter().zip(1..) {
+                    let read = scene.there.read(number).await.expect("it was copied");
+                    assert_eq!(read, secrets(minute), "operation {operations}, {stop:?}");
+                }
+                assert_whole(&scene.there).await;
+            }
+            if !died {
+                break;
+            }
+            operations += 1;
+        }
+        assert!(operations > 8, "{operations} operations");
+    }
+}
+
+#[tokio::test]
+async fn a_repository_is_not_copied_to_itself() {
+    let scene = Scene::new().await;
+    let here = &scene.here.world.repository;
+    let refused = copy(here, here, scene.options()).await;
+    assert!(matches!(refused, Err(Error::SameRepository { .. })));
+}

@@ -1,0 +1,376 @@
+//! Taking one snapshot: the sources of a job are read once, all at the same time, into one repository or into several.
+
+mod tee;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use archive::{Item, Name};
+use format::{JobName, Recipients, SourceTimes};
+use futures::future::{join_all, try_join_all};
+use repository::{Backup, BackupOptions, Captured, Finished, Outcome, Repository, SourceResult};
+use source::{Batch, Source};
+
+use crate::commands::backup::{Missing, Taken};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::names::counted;
+use crate::plugins::Programs;
+use crate::progress::Progress;
+use crate::recipients::RecipientsChanged;
+use crate::session::{PROGRAM, Session, with_hint};
+use crate::units::now;
+
+/// A log that moves on under a backup makes it start over; this often.
+const ATTEMPTS: usize = 3;
+/// So many entries that are missing are named in an error.
+const NAMED_MAX: usize = 10;
+
+/// One source of a snapshot that is taken.
+pub(crate) struct Task {
+    pub(crate) name: String,
+    pub(crate) compress: bool,
+    pub(crate) source: Box<dyn Source>,
+    /// Only these entries, for what a restore is about to overwrite; `None`: all of them.
+    pub(crate) only: Option<HashSet<Name>>,
+}
+
+/// A repository that a snapshot goes to.
+#[derive(Clone)]
+pub(crate) struct Target {
+    /// Of several, what the configuration calls it.
+    pub(crate) name: Option<String>,
+    pub(crate) repository: Repository,
+}
+
+impl Target {
+    /// The only one.
+    pub(crate) fn only(repository: Repository) -> Self {
+        Self {
+            name: None,
+            repository,
+        }
+    }
+}
+
+/// A source that was read to its end, and what each repository made of it.
+struct Read {
+    name: String,
+    kind: String,
+    facts: BTreeMap<String, String>,
+    incomplete: Vec<format::Incomplete>,
+    times: SourceTimes,
+    taken: Vec<anyhow::Result<Captured>>,
+}
+
+/// Captures all of `tasks` into one snapshot of `job`. Interrupted or failed, it leaves at most objects that nothing names.
+pub(crate) async fn take_snapshot(
+    session: &Session,
+    repository: &Repository,
+    job: &JobName,
+    tasks: &[Task],
+    configuration: String,
+    allow_partial: bool,
+) -> anyhow::Result<Taken> {
+    let targets = [Target::only(repository.clone())];
+    let taken = take_snapshots(session, &targets, job, tasks, configuration, allow_partial);
+    taken.await?.pop().expect("there is one target")
+}
+
+/// The same into each of `targets`, in one pass over the sources: what became of it there, in their order. What fails in one does not
+/// keep the others from having it; an error is about all of them.
+pub(crate) async fn take_snapshots(
+    session: &Session,
+    targets: &[Target],
+    job: &JobName,
+    tasks: &[Task],
+    configuration: String,
+    allow_partial: bool,
+) -> anyhow::Result<Vec<anyhow::Result<Taken>>> {
+    refuse_twice(targets)?;
+    let options = options(session, job, configuration)?;
+    let mut results: Vec<Option<anyhow::Result<Taken>>> = targets.iter().map(|_| None).collect();
+    for attempt in 1..=ATTEMPTS {
+        tracing::info!(job = job.as_str(), attempt, "backup started");
+        let started = now();
+        let mut backups = start(session, targets, &options, &mut results).await;
+        if backups.is_empty() {
+            break;
+        }
+        let what = format!("back up {job}");
+        let expected = backups
+            .iter()
+            .find_map(|(_, backup)| backup.expected_bytes());
+        let progress = Progress::new(session.output, &what, expected);
+        let captures = capture_all(&backups, tasks, allow_partial, &progress);
+        let reads = match session.unless_stopped(captures).await {
+            Ok(reads) => reads,
+            Err(error) => {
+                join_all(backups.into_iter().map(|(_, backup)| backup.abandon())).await;
+                return Err(error);
+            }
+        };
+        drop(progress);
+        let missing = missing(&reads);
+        for ((index, backup), sources) in backups.drain(..).zip(by_target(reads)) {
+            let outcome = match sources {
+                Ok(sources) => backup
+                    .finish(sources, &started, &now())
+                    .await
+                    .map_err(with_hint),
+                Err(error) => {
+                    backup.abandon().await;
+                    Err(error)
+                }
+            };
+            results[index] = match outcome {
+                Ok(Outcome::Committed(finished)) => {
+                    Some(Ok(taken(job, &targets[index], &finished, missing.clone())))
+                }
+                Ok(Outcome::StartOver) => None,
+                Err(error) => Some(Err(error)),
+            };
+        }
+        if results.iter().all(Option::is_some) {
+            break;
+        }
+        session.output.note(format_args!(
+            "the log of {job} changed under the backup; starting over"
+        ));
+    }
+    let contended = || Err(repository::Error::Contended { job: job.clone() }.into());
+    Ok(results
+        .into_iter()
+        .map(|result| result.unwrap_or_else(contended))
+        .collect())
+}
+
+/// Two places with one repository would fork its logs.
+fn refuse_twice(targets: &[Target]) -> Result<(), Failure> {
+    for (at, target) in targets.iter().enumerate() {
+        let before = targets[..at].iter();
+        let twice = before
+            .clone()
+            .find(|it| it.repository.id() == target.repository.id());
+        if let (Some(twice), Some(name)) = (twice, &target.name) {
+            let message = format!(
+                "{} and {name} are one repository, or one was moved from the other",
+                twice.name.as_deref().unwrap_or("the other")
+            );
+            return Err(Failure::usage(message).hint(format!(
+                "make {name} anew with `strongroom init`, or leave it out"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn options(
+    session: &Session,
+    job: &JobName,
+    configuration: String,
+) -> anyhow::Result<BackupOptions> {
+    let recipients = session.settings.recipients.iter();
+    let recipients = recipients.map(|setting| setting.value.as_str());
+    let writer = session.writer()?;
+    let mut trust = session.trust()?;
+    trust.writers.insert(writer.id());
+    Ok(BackupOptions {
+        job: job.clone(),
+        recipients: Recipients::parse(recipients)?.with_plugins(Arc::new(Programs::alone())),
+        writer,
+        trust,
+        program: PROGRAM.to_owned(),
+        configuration,
+    })
+}
+
+/// A backup in each target that has no result yet. Every log will remember what the others looked like.
+async fn start(
+    session: &Session,
+    targets: &[Target],
+    options: &BackupOptions,
+    results: &mut [Option<anyhow::Result<Taken>>],
+) -> Vec<(usize, Backup)> {
+    let open = targets
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| results[*index].is_none());
+    let starting = open.map(async |(index, target)| {
+        let compute = session.compute.clone();
+        let backup = Backup::start(&target.repository, options.clone(), compute).await;
+        (index, backup.map_err(with_hint))
+    });
+    let mut backups = Vec::new();
+    for (index, started) in join_all(starting).await {
+        match started {
+            Ok(backup) => backups.push((index, backup)),
+            Err(error) => results[index] = Some(Err(error)),
+        }
+    }
+    let seen: Vec<_> = backups.iter().map(|(_, backup)| backup.seen()).collect();
+    for (at, (_, backup)) in backups.iter_mut().enumerate() {
+        let others = seen.iter().enumerate().filter(|(other, _)| *other != at);
+        backup.remember(others.filter_map(|(_, seen)| seen.clone()).collect());
+    }
+    backups
+}
+
+/// Reads all sources at the same time; the first that fails ends the others.
+async fn capture_all(
+    backups: &[(usize, Backup)],
+    tasks: &[Task],
+    allow_partial: bool,
+    progress: &Progress,
+) -> anyhow::Result<Vec<Read>> {
+    let captures = tasks.iter().enumerate();
+    let captures = captures.map(|(index, task)| capture(backups, index, task, progress));
+    let reads = try_join_all(captures).await?;
+    let missing = missing(&reads);
+    if missing.is_empty() || allow_partial {
+        Ok(reads)
+    } else {
+        Err(incomplete(&missing).into())
+    }
+}
+
+/// Reads one source to its end while the repositories take it in.
+async fn capture(
+    backups: &[(usize, Backup)],
+    index: usize,
+    task: &Task,
+    progress: &Progress,
+) -> anyhow::Result<Read> {
+    let named = || format!("source `{}`", task.name);
+    let started = now();
+    let mut filter = Filter {
+        only: task.only.as_ref(),
+        keeping: true,
+    };
+    let filter = move |batch| {
+        progress.add(crate::live::content_bytes(&batch));
+        filter.keep(batch)
+    };
+    let takers = backups
+        .iter()
+        .map(|(_, backup)| move |batches| backup.take(index, &task.name, task.compress, batches));
+    let (mut capture, taken) = tee::read(task.source.as_ref(), filter, takers)
+        .await
+        .with_context(named)?;
+    if let Some(only) = &task.only {
+        capture
+            .incomplete
+            .retain(|incomplete| only.contains(&incomplete.name));
+    }
+    let incomplete = capture.incomplete.into_iter();
+    Ok(Read {
+        name: task.name.clone(),
+        kind: task.source.kind().to_owned(),
+        facts: capture.facts,
+        incomplete: incomplete
+            .map(|missing| format::Incomplete {
+                name: missing.name,
+                reason: missing.reason,
+            })
+            .collect(),
+        times: SourceTimes {
+            started,
+            finished: now(),
+        },
+        taken: taken
+            .into_iter()
+            .map(|taken| taken.with_context(named))
+            .collect(),
+    })
+}
+
+/// What each target is to finish with: all its sources, or the first failure.
+fn by_target(reads: Vec<Read>) -> Vec<anyhow::Result<Vec<SourceResult>>> {
+    let targets = reads.iter().map(|read| read.taken.len()).max();
+    let mut all: Vec<_> = (0..targets.unwrap_or(0)).map(|_| Ok(Vec::new())).collect();
+    for read in reads {
+        for (result, taken) in all.iter_mut().zip(read.taken) {
+            match (result.as_mut(), taken) {
+                (Ok(sources), Ok(captured)) => sources.push(SourceResult {
+                    name: read.name.clone(),
+                    kind: read.kind.clone(),
+                    captured,
+                    facts: read.facts.clone(),
+                    incomplete: read.incomplete.clone(),
+                    times: read.times.clone(),
+                }),
+                (Ok(_), Err(error)) => *result = Err(error),
+                (Err(_), _) => {}
+            }
+        }
+    }
+    all
+}
+
+/// Lets the items of wanted entries through.
+struct Filter<'a> {
+    only: Option<&'a HashSet<Name>>,
+    keeping: bool,
+}
+
+impl Filter<'_> {
+    fn keep(&mut self, batch: Batch) -> Batch {
+        let Some(only) = self.only else { return batch };
+        let wanted = batch.into_iter().filter(|item| {
+            if let Item::Begin(header) = item {
+                self.keeping = only.contains(&header.name);
+            }
+            self.keeping
+        });
+        wanted.collect()
+    }
+}
+
+fn missing(reads: &[Read]) -> Vec<Missing> {
+    let all = reads.iter().flat_map(|read| {
+        read.incomplete.iter().map(|missing| Missing {
+            source: read.name.clone(),
+            name: missing.name.to_string(),
+            reason: missing.reason.clone(),
+        })
+    });
+    all.collect()
+}
+
+fn incomplete(missing: &[Missing]) -> Failure {
+    let mut named: Vec<String> = missing
+        .iter()
+        .take(NAMED_MAX)
+        .map(ToString::to_string)
+        .collect();
+    if missing.len() > NAMED_MAX {
+        named.push(format!("and {} more", missing.len() - NAMED_MAX));
+    }
+    let count = counted(missing.len() as u64, "entry", "entries");
+    let message = format!(
+        "{count} could not be captured, so nothing was kept: {}",
+        named.join("; ")
+    );
+    Failure::new(Exit::Failure, message)
+        .hint("--allow-partial keeps a snapshot without them, marked as partial")
+}
+
+fn taken(job: &JobName, target: &Target, finished: &Finished, incomplete: Vec<Missing>) -> Taken {
+    let statement = &finished.statement;
+    Taken {
+        job: job.to_string(),
+        repository: target.name.clone(),
+        snapshot: format!("{job}/{}", finished.at.number),
+        unchanged: finished.unchanged,
+        partial: statement.partial,
+        entries: statement.entries,
+        bytes: statement.bytes,
+        added: statement.added,
+        incomplete,
+        recipients_changed: finished
+            .recipient_change
+            .as_ref()
+            .map(RecipientsChanged::of),
+    }
+}
