@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use archive::Digest;
 use format::{Object, Pack, StoredRun};
 
+use crate::recipients::same_recipients;
 use crate::view::{Trust, Valid, View};
 
 /// The runs of a log's snapshots, by the digest of their manifest: wherever a run lies, its manifest is the same.
@@ -14,6 +15,8 @@ struct Place {
     run: StoredRun,
     /// The key object that its statement names.
     key: (Object, Option<Object>),
+    /// Whom it is sealed to now.
+    recipients: Vec<String>,
     map: Object,
     packs: HashMap<u32, Object>,
 }
@@ -31,6 +34,7 @@ impl Lying {
                         rotated: None,
                     }),
                     key: (original.key, original.key_pq),
+                    recipients: snapshot.recipients(index).to_vec(),
                     map: run.map,
                     packs: run.packs.iter().map(by_number).collect(),
                 };
@@ -42,15 +46,17 @@ impl Lying {
 
     /// Where run number `index` of a snapshot of another repository lies in this one, if one snapshot here needs all of it.
     ///
-    /// A rotation, here or there, does not matter: the run's data key is the same, and who could open it here could before. The word of
-    /// this repository's log on whom a run is sealed to stands.
+    /// Only if it is sealed to the same recipients in both: of a snapshot that shared a run which was rotated in one of them, whoever can
+    /// open a part could not open the rest.
     pub(super) fn find(&self, snapshot: &Valid<'_>, index: usize) -> Option<StoredRun> {
         let runs = snapshot.runs();
         let (run, original) = (&runs[index], &snapshot.statement.runs[index]);
+        let recipients = snapshot.recipients(index);
         let places = self.0.get(&run.manifest.digest)?;
         let found = places.iter().find(|place| {
             let packs = run.packs.iter().map(by_number);
             place.map == run.map
+                && same_recipients(&place.recipients, recipients)
                 && (place.run.rotated.is_some() || place.key == (original.key, original.key_pq))
                 && packs
                     .into_iter()

@@ -8,14 +8,14 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use jiff::Timestamp;
 use repository::{
-    Backup, Change, Compute, Error, Level, Maintenance, Outcome, Policy, Prune, PruneOptions,
-    Pruned, Repository, Rotate, verify_job,
+    Backup, Change, Compute, Copy, Copying, Error, Fate, Level, Maintenance, Outcome, Policy,
+    Prune, PruneOptions, Pruned, Repository, Rotate, verify_job,
 };
 
 use crate::common::plugins::NoPlugins;
 use crate::common::{NOW, job, take};
 use crate::parking::ActorId;
-use crate::scene::{Capture, keys, restore, secrets, trust};
+use crate::scene::{Capture, elsewhere, keys, restore, secrets, trust};
 
 /// What somebody does.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,8 @@ pub(crate) enum Role {
     Forget,
     /// Seals everything to other recipients.
     Rotate,
+    /// Copies what another repository has, which is older.
+    Copy,
     /// Restores the newest snapshot.
     Restore,
     /// Verifies the job.
@@ -85,6 +87,7 @@ impl Actor {
                 Role::Pin => self.pin().await,
                 Role::Forget => self.forget().await,
                 Role::Rotate => self.rotate().await,
+                Role::Copy => self.copy().await,
                 Role::Restore => self.restore().await,
                 Role::Verify => self.verify().await,
             };
@@ -185,6 +188,26 @@ impl Actor {
         let done = rotation.carry_out(&self.repository, &now, &|| ()).await?;
         let what = format!("rotated {} runs, {} deleted", done.rotated, done.deleted);
         self.report(Report::Done(what));
+        Ok(())
+    }
+
+    async fn copy(&self) -> Result<(), Error> {
+        let mut maintenance = maintenance();
+        maintenance.key = Arc::clone(&keys().writers[1]);
+        let options = Copy {
+            maintenance,
+            pruned_too: true,
+            only: Vec::new(),
+            compute: Compute::inline(),
+        };
+        let mut copying = Copying::plan(elsewhere(), &self.repository, options).await?;
+        let fates = copying.fates().to_vec();
+        for (number, _) in fates.into_iter().filter(|(_, fate)| *fate == Fate::Goes) {
+            let now = || NOW.to_owned();
+            if let Some(copied) = copying.copy(number, &now, &|_| ()).await? {
+                self.report(Report::Committed(copied.to));
+            }
+        }
         Ok(())
     }
 

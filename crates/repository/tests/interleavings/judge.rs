@@ -249,12 +249,14 @@ impl Judge {
                 in_force.log.number
             ));
         }
+        // Copies are of older snapshots, in all that is played here.
         let below = before.iter().rfind(|at| {
             at.number < in_force.log.number
                 && self.log.get(&at.number).is_some_and(|commit| {
-                    commit
-                        .as_ref()
-                        .is_some_and(|commit| matches!(commit.statement, Statement::Snapshot(_)))
+                    commit.as_ref().is_some_and(|commit| {
+                        matches!(commit.statement, Statement::Snapshot(_))
+                            && commit.log.copied.is_none()
+                    })
                 })
         });
         if below == Some(&at) {

@@ -196,6 +196,23 @@ fn a_rotation_by_dice() {
     by_dice("two rotations, faults", &scenario(&cast, 2, 2), 700);
 }
 
+/// A copy of older snapshots, and what others do beside it.
+#[test]
+fn a_copy_by_dice() {
+    let cast = beside_backups(&[Role::Copy]);
+    by_dice("a copy", &scenario(&cast, 0, 0), 200);
+    let cast = [
+        Role::BackUp(by(0, 13)),
+        Role::Copy,
+        Role::Copy,
+        Role::Prune,
+        Role::Rotate,
+    ];
+    by_dice("two copies, faults", &scenario(&cast, 2, 2), 400);
+    let cast = [Role::Copy, Role::Verify, Role::Prune];
+    by_dice("a copy, verify", &scenario(&cast, 0, 0), 200);
+}
+
 /// Whoever reads beside a prune takes what it deletes for damage in no case.
 #[test]
 fn readers_beside_a_prune_by_dice() {
@@ -226,6 +243,8 @@ fn a_rule_that_is_left_out_is_noticed() {
     ];
     let rotated = self::scenario(&[Role::BackUp(by(0, 2)), Role::Rotate], 0, 0);
     is_noticed(&rotated, Break::Rule(Rule::KeysStand), 100);
+    let copied = self::scenario(&[Role::BackUp(by(1, 2)), Role::Copy], 0, 0);
+    is_noticed(&copied, Break::Rule(Rule::DirectlyAbove), 100);
     for rule in rules {
         is_noticed(&scenario, Break::Rule(rule), 1_000);
     }

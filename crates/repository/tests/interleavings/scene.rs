@@ -14,6 +14,9 @@ use crate::bucket::Bucket;
 use crate::common::{NOW, Secrets, job, noise, read, take};
 use crate::parking::{Handle, Lot, Manner};
 
+/// When the snapshots elsewhere were taken.
+const BEFORE: &str = "2026-11-20T08:00:00Z";
+
 /// Who there is. All schedules share them.
 pub(crate) struct Keys {
     pub(crate) writers: [Arc<WriterKey>; 2],
@@ -83,9 +86,13 @@ impl Capture {
     }
 
     pub(crate) async fn back_up(self, repository: &Repository) -> Result<Outcome, Error> {
+        self.back_up_at(repository, NOW).await
+    }
+
+    async fn back_up_at(self, repository: &Repository, now: &str) -> Result<Outcome, Error> {
         let backup = Backup::start(repository, self.options(), Compute::inline()).await?;
         let taken = take(&backup, 0, "files", &secrets(self.source)).await?;
-        backup.finish(vec![taken], NOW, NOW).await
+        backup.finish(vec![taken], now, now).await
     }
 }
 
@@ -99,6 +106,21 @@ pub(crate) fn secrets(source: u64) -> Secrets {
 
 /// The bucket with a repository of these snapshots.
 pub(crate) fn bucket(snapshots: &[Capture]) -> Bucket {
+    let (lot, _) = made(snapshots, NOW);
+    let lot = lot.lock().expect("nothing panics there");
+    lot.bucket.clone()
+}
+
+/// Another repository, with snapshots that are older than all others. Whatever is asked of it happens at once.
+pub(crate) fn elsewhere() -> &'static Repository {
+    static ELSEWHERE: OnceLock<Repository> = OnceLock::new();
+    ELSEWHERE.get_or_init(|| {
+        let sources = [11, 12].map(|source| Capture { writer: 0, source });
+        made(&sources, BEFORE).1
+    })
+}
+
+fn made(snapshots: &[Capture], now: &str) -> (Arc<Mutex<Lot>>, Repository) {
     let lot = Arc::new(Mutex::new(Lot::new(Bucket::default())));
     let handle = Handle::new(Arc::clone(&lot), Manner::AtOnce);
     let store = Store::new(Arc::new(handle), "the bucket");
@@ -111,13 +133,12 @@ pub(crate) fn bucket(snapshots: &[Capture]) -> Bucket {
         RunId(run)
     });
     for capture in snapshots {
-        match at_once(capture.back_up(&repository)) {
+        match at_once(capture.back_up_at(&repository, now)) {
             Ok(Outcome::Committed(_)) => {}
             _ => panic!("nothing interferes"),
         }
     }
-    let lot = lot.lock().expect("nothing panics there");
-    lot.bucket.clone()
+    (lot, repository)
 }
 
 /// What a future gives that waits for nothing: all that it asks of the bucket happens at once.

@@ -342,7 +342,15 @@ impl Schedule {
     }
 
     fn compare_view(&self, view: &View) -> Verdict {
-        let seen: Vec<_> = view.snapshots().map(|snapshot| snapshot.at).collect();
+        if view
+            .snapshots()
+            .next_back()
+            .is_some_and(|newest| newest.is_copy())
+        {
+            return Err("a copy of an older snapshot is the newest".to_owned());
+        }
+        let mut seen: Vec<_> = view.snapshots().map(|snapshot| snapshot.at).collect();
+        seen.sort_unstable();
         if view.head() == self.judge.head() && seen == self.judge.snapshots() {
             return Ok(());
         }
