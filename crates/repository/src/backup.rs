@@ -17,7 +17,7 @@ use crate::base::Base;
 use crate::lane::{Intake, OpenFrame, Taken, stored_tags};
 use crate::packer::{Packed, Packer, create_new};
 use crate::store::Name;
-use crate::view::{Trust, View};
+use crate::view::{Garbage, Trust, View};
 use crate::{Compute, Error, RecipientChange, Repository};
 
 /// Frames of one source that are compressed and sealed at the same time.
@@ -111,6 +111,9 @@ pub struct Finished {
     pub statement: SnapshotStatement,
     /// It is sealed to others than the job's newest snapshot was when the backup began.
     pub recipient_change: Option<RecipientChange>,
+    /// The newest damage to the log that this reader sees. If it is not there for others, the snapshot does not count for them: it
+    /// follows what was valid here.
+    pub damage: Option<Garbage>,
 }
 
 impl Backup {
@@ -342,7 +345,7 @@ impl Backup {
             ..Entry::own(&signed, writer)
         };
         let (job, trust) = (&self.options.job, &self.options.trust);
-        let (appended, _) =
+        let (appended, view) =
             append_entry(&self.repository, job, &entry, ground, writer, trust, now).await?;
         Ok(match appended {
             Appended::Yes(at) => Outcome::Committed(Box::new(Finished {
@@ -350,6 +353,7 @@ impl Backup {
                 unchanged,
                 statement,
                 recipient_change,
+                damage: view.newest_damage().cloned(),
             })),
             Appended::StartOver => Outcome::StartOver,
         })

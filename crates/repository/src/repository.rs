@@ -91,6 +91,8 @@ impl Repository {
             .filter_map(|name| name.parse().ok())
             .collect();
         jobs.sort();
+        // Some stores list a folder once a page.
+        jobs.dedup();
         Ok(jobs)
     }
 

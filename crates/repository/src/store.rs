@@ -20,8 +20,8 @@ use format::Object;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
-    Attribute, AttributeValue, Attributes, Error as StoreError, GetOptions, GetRange, ObjectMeta,
-    ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+    Attribute, AttributeValue, Attributes, Error as StoreError, GetOptions, GetRange, GetResult,
+    GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
 };
 
 use self::failure::is_absent;
@@ -175,13 +175,15 @@ impl Store {
             Err(error) if is_absent(&error) => return Ok(None),
             Err(source) => return Err(self.failed("read", name, source)),
         };
-        if got.meta.size > limit {
-            return Err(too_long(name, got.meta.size));
+        let size = got.meta.size;
+        if size > limit {
+            return Err(too_long(name, size));
         }
-        got.bytes()
-            .await
-            .map(Some)
-            .map_err(|source| self.failed("read", name, source))
+        match whole(got, size).await {
+            Ok(bytes) if bytes.len() as u64 == size => Ok(Some(bytes)),
+            Ok(_) => Err(self.told_otherwise(name, size)),
+            Err(source) => Err(self.failed("read", name, source)),
+        }
     }
 
     /// The size of an object of at most `limit` bytes, and its digest. `None`: there is none.
@@ -225,9 +227,13 @@ impl Store {
             range: Some(GetRange::Bounded(range)),
             ..GetOptions::default()
         };
-        let read = async { self.inner.get_opts(&name.0, options).await?.bytes().await };
+        let read = async {
+            let got = self.inner.get_opts(&name.0, options).await?;
+            whole(got, wanted).await
+        };
         match read.await {
             Ok(bytes) if bytes.len() as u64 == wanted => Ok(bytes),
+            Ok(bytes) if bytes.len() as u64 > wanted => Err(self.told_otherwise(name, wanted)),
             Ok(_) => Err(Error::damaged(name.to_string(), "it was cut")),
             Err(error) if is_absent(&error) => Err(Error::Missing {
                 object: name.to_string(),
@@ -366,6 +372,16 @@ impl Store {
         self.failed(operation, name, source)
     }
 
+    /// It sent more or less than it said: whatever that was, the object may be whole.
+    fn told_otherwise(&self, name: &Name, size: u64) -> Error {
+        let words = format!("what came was not the {size} bytes that were announced");
+        Error::Store {
+            operation: "read",
+            object: self.named(name),
+            source: StoreFailure::new(StoreFailureKind::Other, words),
+        }
+    }
+
     fn failed(&self, operation: &'static str, name: &Name, source: StoreError) -> Error {
         Error::Store {
             operation,
@@ -377,6 +393,20 @@ impl Store {
     fn named(&self, name: &Name) -> String {
         format!("{}/{name}", self.place)
     }
+}
+
+/// All bytes of an answer that should have `size`; of one with more not many more.
+async fn whole(mut got: GetResult, size: u64) -> Result<Bytes, StoreError> {
+    if let GetResultPayload::Stream(pieces) = got.payload {
+        let mut before = 0;
+        let enough = pieces.take_while(move |piece| {
+            let is_wanted = before <= size;
+            before += piece.as_ref().map_or(0, |piece| piece.len() as u64);
+            std::future::ready(is_wanted)
+        });
+        got.payload = GetResultPayload::Stream(enough.boxed());
+    }
+    got.bytes().await
 }
 
 fn too_long(name: &Name, size: u64) -> Error {

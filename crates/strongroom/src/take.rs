@@ -12,7 +12,7 @@ use futures::future::{join_all, try_join_all};
 use repository::{Backup, BackupOptions, Captured, Finished, Outcome, Repository, SourceResult};
 use source::{Batch, Source};
 
-use crate::commands::backup::{Missing, Taken};
+use crate::commands::backup::{LogDamaged, Missing, Taken};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::names::counted;
@@ -372,5 +372,9 @@ fn taken(job: &JobName, target: &Target, finished: &Finished, incomplete: Vec<Mi
             .recipient_change
             .as_ref()
             .map(RecipientsChanged::of),
+        log_damaged: finished.damage.as_ref().map(|damage| LogDamaged {
+            commit: format!("{job}/{}", damage.number),
+            reason: damage.reason.clone(),
+        }),
     }
 }

@@ -99,7 +99,12 @@ async fn answers_with_data_are_cut() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_busy_is_asked_again_when_it_says() {
-    let mut busy = xml("503 Slow Down", "SlowDown");
+    is_asked_again("503 Slow Down").await;
+    is_asked_again("429 Too Many Requests").await;
+}
+
+async fn is_asked_again(status: &str) {
+    let mut busy = xml(status, "SlowDown");
     busy.headers
         .push(("retry-after".to_owned(), "7".to_owned()));
     let Some(faulty) = Faulty::start(every(3, puts, Treatment::Answered(busy))) else {

@@ -56,6 +56,16 @@ pub(crate) struct Taken {
     /// Where it is sealed to others than the snapshot before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) recipients_changed: Option<RecipientsChanged>,
+    /// Where the job's log is not whole: for whoever sees what is missing here the snapshot does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) log_damaged: Option<LogDamaged>,
+}
+
+/// The newest commit of a log that is damaged.
+#[derive(Serialize)]
+pub(crate) struct LogDamaged {
+    pub(crate) commit: String,
+    pub(crate) reason: String,
 }
 
 /// An entry that could not be captured.
@@ -264,6 +274,14 @@ impl fmt::Display for Taken {
             writeln!(
                 f,
                 "  sealed to others than the snapshot before it: {changed}"
+            )?;
+        }
+        if let Some(LogDamaged { commit, reason }) = &self.log_damaged {
+            writeln!(
+                f,
+                "  the log is damaged, and the snapshot follows what is left: commit {commit}: {reason}; \
+                 `strongroom verify {}` says more",
+                self.job
             )?;
         }
         self.incomplete

@@ -198,8 +198,10 @@ fn an_older_snapshot_is_not_taken_for_the_newest_in_silence() {
         .read(&["restore", "prod/1", "--to", "out", "--yes"])
         .done();
 
-    // The log goes on without it, and then it is brought back: the fork is seen, and what is off the chain can be read.
-    scene.run(&["backup"]).done();
+    // The log goes on without it, which is said, and then it is brought back: the fork is seen, and what is off the chain can be read.
+    let backup = scene.run(&["backup"]).done();
+    let warned = "the log is damaged, and the snapshot follows what is left: commit prod/2: ";
+    assert!(backup.text().contains(warned), "{}", backup.text());
     fs::write(&second, whole).expect("a commit");
     scene.run(&["verify"]).ended(5);
     let _ = fs::remove_dir_all(scene.path("out"));
