@@ -1,5 +1,8 @@
+//! What helm keeps of its releases.
+
 use std::io::Read as _;
 
+use archive::Name;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
@@ -9,9 +12,72 @@ use zeroize::Zeroizing;
 /// The largest record that is unpacked. It comes from a megabyte of gzip.
 const RECORD_MAX: u64 = 64 * 1024 * 1024;
 
+use crate::object::Object;
+
+/// The records of one release: one of each revision, in a Secret or, if helm was told so, a `ConfigMap`.
+pub(crate) struct Release {
+    pub(crate) name: String,
+    /// The newest that is deployed.
+    pub(crate) deployed: Option<Record>,
+    /// The newest revision, whatever became of it.
+    pub(crate) newest: u64,
+}
+
+/// One of them.
+pub(crate) struct Record {
+    pub(crate) revision: u64,
+    pub(crate) entry: Name,
+    text: Zeroizing<Vec<u8>>,
+}
+
+impl Release {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            deployed: None,
+            newest: 0,
+        }
+    }
+
+    /// Takes an object if it is a record, of whatever release; says whether it is one.
+    pub(crate) fn take(&mut self, object: &mut Object) -> bool {
+        let labels = object.labels();
+        if labels["owner"] != "helm" {
+            return false;
+        }
+        let revision = labels["version"].as_str().and_then(|it| it.parse().ok());
+        let (Some(revision), true) = (revision, labels["name"] == *self.name) else {
+            return true;
+        };
+        self.newest = self.newest.max(revision);
+        let newer = self
+            .deployed
+            .as_ref()
+            .is_none_or(|known| known.revision < revision);
+        if labels["status"] == "deployed"
+            && newer
+            && let Some(text) = object.data.remove("release")
+        {
+            self.deployed = Some(Record {
+                revision,
+                entry: object.entry.clone(),
+                text,
+            });
+        }
+        true
+    }
+}
+
+impl Record {
+    /// The values that a user gave to the release; one clause if the record is none.
+    pub(crate) fn values(&self) -> Result<Value, &'static str> {
+        user_values(&self.text)
+    }
+}
+
 /// The values that a user gave to a release, from the record that helm keeps of it: base64 of gzip of JSON, or, from old versions of
 /// helm, base64 of JSON. One clause if it is none.
-pub(crate) fn user_values(record: &[u8]) -> Result<Value, &'static str> {
+fn user_values(record: &[u8]) -> Result<Value, &'static str> {
     let packed = STANDARD.decode(record.trim_ascii());
     let packed = Zeroizing::new(packed.map_err(|_| "is no release record: it is not base64")?);
     let mut json = Zeroizing::new(Vec::new());

@@ -1,11 +1,15 @@
 //! Other tools' layouts: what strongroom has captured, in the folders and files in which somebody else's procedure expects it.
 //!
-//! Pure: entries come in, files with their relative paths come out. Who writes them, and where, is the program's business.
+//! And back. Pure: entries come in, files with their relative paths come out. Who writes them, and where, is the program's business.
 
 mod error;
+mod object;
 
 pub mod datarobot;
 mod helm;
+
+mod certificate;
+mod key_pair;
 
 pub use error::Error;
 

@@ -151,7 +151,7 @@ impl Source for Command {
         let facts = [("program".to_owned(), program.name().to_string())];
         Ok(Capture {
             facts: facts.into(),
-            incomplete: Vec::new(),
+            ..Capture::default()
         })
     }
 

@@ -51,6 +51,8 @@ pub struct Capture {
     pub facts: BTreeMap<String, String>,
     /// Entries that could not be read whole and were left out. Not empty: the snapshot is partial, or the job fails.
     pub incomplete: Vec<Incomplete>,
+    /// Sentences that whoever takes backups should read, about what was captured all the same.
+    pub notes: Vec<String>,
 }
 
 /// An entry that is missing from a capture, and why.

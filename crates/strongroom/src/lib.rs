@@ -25,8 +25,10 @@ mod wanted;
 
 mod captured;
 mod compare;
+mod datarobot;
 mod entry;
 mod live;
+mod objects;
 mod timeline;
 
 mod failure;
@@ -198,6 +200,7 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
             let taken =
                 commands::backup::backup(session, &backup.jobs, backup.allow_partial).await?;
             output.answer(&taken)?;
+            taken.notes().iter().for_each(|note| output.note(note));
             return Ok(said(*output, &taken.failures).unwrap_or_else(|| taken.exit()));
         }
         Command::Snapshots(snapshots) => {
@@ -229,7 +232,10 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
             return Ok(verified.exit());
         }
         Command::Import(import) => {
-            output.answer(&commands::import::import(session, &import).await?)?;
+            let taken = commands::import::import(session, &import).await?;
+            output.answer(&taken)?;
+            taken.notes().iter().for_each(|note| output.note(note));
+            return Ok(taken.exit());
         }
         Command::Export(export) => {
             if let Some(exported) = commands::export::export(session, &export).await? {
@@ -238,17 +244,13 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
             }
         }
         Command::Check(check) => {
-            let checked = commands::check::check(session, &check.jobs).await?;
+            let checked = commands::check::check(session, &check).await?;
             output.answer(&checked)?;
             return Ok(checked.exit());
         }
         Command::Restore(restore) => {
             let restored = commands::restore::restore(session, &restore).await?;
-            if output.json() {
-                output.answer(&restored)?;
-            } else {
-                Output::raw(restored.conclusion().to_string().as_bytes())?;
-            }
+            restored.say(*output)?;
             return Ok(restored.exit());
         }
         Command::Doctor(_) => {

@@ -15,6 +15,7 @@ use crate::config::Setting;
 use crate::config::proxy;
 use crate::config::reference::Reference;
 use crate::config::resolve::{self, Kind, SourceSettings};
+use crate::datarobot::{DataRobot, Found};
 
 /// Whether the secrets of a source are needed: to reach the system itself, or not, to restore elsewhere or to check.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,7 +32,10 @@ pub(crate) fn build(
     let built: anyhow::Result<Box<dyn Source>> = match &settings.kind {
         Kind::Files(files) => files_source(files),
         Kind::Etcd(etcd) => Ok(Box::new(Etcd::new(etcd_options(etcd)))),
-        Kind::Kubernetes(settings) => Ok(Box::new(Kubernetes::new(settings.options()))),
+        Kind::Kubernetes(settings) => Ok(match &settings.preset {
+            None => Box::new(Kubernetes::new(settings.options())),
+            Some(preset) => Box::new(DataRobot::new(settings, preset, Found::default())),
+        }),
         Kind::Command(command) => command_source(command, secrets),
     };
     built.with_context(|| format!("source `{}`", settings.name.value))

@@ -20,7 +20,7 @@ use crate::plugins::Programs;
 use crate::progress::Progress;
 use crate::recipients::RecipientsChanged;
 use crate::session::{PROGRAM, Session, with_hint};
-use crate::units::now;
+use crate::units::{Period, now};
 
 /// A log that moves on under a backup makes it start over; this often.
 const ATTEMPTS: usize = 3;
@@ -34,6 +34,16 @@ pub(crate) struct Task {
     pub(crate) source: Box<dyn Source>,
     /// Only these entries, for what a restore is about to overwrite; `None`: all of them.
     pub(crate) only: Option<HashSet<Name>>,
+}
+
+/// A snapshot that is to be taken.
+pub(crate) struct Shot<'a> {
+    pub(crate) job: &'a JobName,
+    pub(crate) tasks: &'a [Task],
+    pub(crate) configuration: String,
+    pub(crate) allow_partial: bool,
+    /// How long the captures may take together.
+    pub(crate) window: Option<Period>,
 }
 
 /// A repository that a snapshot goes to.
@@ -60,21 +70,19 @@ struct Read {
     kind: String,
     facts: BTreeMap<String, String>,
     incomplete: Vec<format::Incomplete>,
+    notes: Vec<String>,
     times: SourceTimes,
     taken: Vec<anyhow::Result<Captured>>,
 }
 
-/// Captures all of `tasks` into one snapshot of `job`. Interrupted or failed, it leaves at most objects that nothing names.
+/// Captures all tasks of `shot` into one snapshot, sealed to the recipients of its job. Interrupted or failed, it leaves at most objects that nothing names.
 pub(crate) async fn take_snapshot(
     session: &Session,
     repository: &Repository,
-    job: &JobName,
-    tasks: &[Task],
-    configuration: String,
-    allow_partial: bool,
+    shot: Shot<'_>,
 ) -> anyhow::Result<Taken> {
     let targets = [Target::only(repository.clone())];
-    let taken = take_snapshots(session, &targets, job, tasks, configuration, allow_partial);
+    let taken = take_snapshots(session, &targets, shot);
     taken.await?.pop().expect("there is one target")
 }
 
@@ -83,13 +91,11 @@ pub(crate) async fn take_snapshot(
 pub(crate) async fn take_snapshots(
     session: &Session,
     targets: &[Target],
-    job: &JobName,
-    tasks: &[Task],
-    configuration: String,
-    allow_partial: bool,
+    shot: Shot<'_>,
 ) -> anyhow::Result<Vec<anyhow::Result<Taken>>> {
     refuse_twice(targets)?;
-    let options = options(session, job, configuration)?;
+    let job = shot.job;
+    let options = options(session, job, shot.configuration.clone())?;
     let mut results: Vec<Option<anyhow::Result<Taken>>> = targets.iter().map(|_| None).collect();
     for attempt in 1..=ATTEMPTS {
         tracing::info!(job = job.as_str(), attempt, "backup started");
@@ -103,7 +109,7 @@ pub(crate) async fn take_snapshots(
             .iter()
             .find_map(|(_, backup)| backup.expected_bytes());
         let progress = Progress::new(session.output, &what, expected);
-        let captures = capture_all(&backups, tasks, allow_partial, &progress);
+        let captures = capture_all(&backups, &shot, &progress);
         let reads = match session.unless_stopped(captures).await {
             Ok(reads) => reads,
             Err(error) => {
@@ -113,6 +119,7 @@ pub(crate) async fn take_snapshots(
         };
         drop(progress);
         let missing = missing(&reads);
+        let notes: Vec<String> = reads.iter().flat_map(|read| read.notes.clone()).collect();
         for ((index, backup), sources) in backups.drain(..).zip(by_target(reads)) {
             let outcome = match sources {
                 Ok(sources) => backup
@@ -126,7 +133,12 @@ pub(crate) async fn take_snapshots(
             };
             results[index] = match outcome {
                 Ok(Outcome::Committed(finished)) => {
-                    Some(Ok(taken(job, &targets[index], &finished, missing.clone())))
+                    let taken = taken(job, &targets[index], &finished);
+                    Some(Ok(Taken {
+                        incomplete: missing.clone(),
+                        notes: notes.clone(),
+                        ..taken
+                    }))
                 }
                 Ok(Outcome::StartOver) => None,
                 Err(error) => Some(Err(error)),
@@ -171,7 +183,7 @@ fn options(
     job: &JobName,
     configuration: String,
 ) -> anyhow::Result<BackupOptions> {
-    let recipients = session.settings.recipients.iter();
+    let recipients = session.settings.recipients(job).iter();
     let recipients = recipients.map(|setting| setting.value.as_str());
     let writer = session.writer()?;
     let mut trust = session.trust()?;
@@ -220,19 +232,36 @@ async fn start(
 /// Reads all sources at the same time; the first that fails ends the others.
 async fn capture_all(
     backups: &[(usize, Backup)],
-    tasks: &[Task],
-    allow_partial: bool,
+    shot: &Shot<'_>,
     progress: &Progress,
 ) -> anyhow::Result<Vec<Read>> {
-    let captures = tasks.iter().enumerate();
+    let captures = shot.tasks.iter().enumerate();
     let captures = captures.map(|(index, task)| capture(backups, index, task, progress));
-    let reads = try_join_all(captures).await?;
+    let reads = within(shot.window, try_join_all(captures)).await?;
     let missing = missing(&reads);
-    if missing.is_empty() || allow_partial {
+    if missing.is_empty() || shot.allow_partial {
         Ok(reads)
     } else {
         Err(incomplete(&missing).into())
     }
+}
+
+/// What is of one window or of none.
+async fn within<T>(
+    window: Option<Period>,
+    captures: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let Some(window) = window else {
+        return captures.await;
+    };
+    let captured = tokio::time::timeout(window.duration(), captures).await;
+    captured.unwrap_or_else(|_| {
+        let message = format!(
+            "the sources were not captured within the window of {window}, so nothing was kept"
+        );
+        let hint = "a longer `window`, or what takes so long in a job of its own";
+        Err(Failure::new(Exit::Failure, message).hint(hint).into())
+    })
 }
 
 /// Reads one source to its end while the repositories take it in.
@@ -274,6 +303,7 @@ async fn capture(
                 reason: missing.reason,
             })
             .collect(),
+        notes: capture.notes,
         times: SourceTimes {
             started,
             finished: now(),
@@ -356,7 +386,7 @@ fn incomplete(missing: &[Missing]) -> Failure {
         .hint("--allow-partial keeps a snapshot without them, marked as partial")
 }
 
-fn taken(job: &JobName, target: &Target, finished: &Finished, incomplete: Vec<Missing>) -> Taken {
+fn taken(job: &JobName, target: &Target, finished: &Finished) -> Taken {
     let statement = &finished.statement;
     Taken {
         job: job.to_string(),
@@ -367,7 +397,8 @@ fn taken(job: &JobName, target: &Target, finished: &Finished, incomplete: Vec<Mi
         entries: statement.entries,
         bytes: statement.bytes,
         added: statement.added,
-        incomplete,
+        incomplete: Vec::new(),
+        notes: Vec::new(),
         recipients_changed: finished
             .recipient_change
             .as_ref()

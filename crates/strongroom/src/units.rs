@@ -248,6 +248,11 @@ pub(crate) fn now() -> String {
     format!("{:.3}", Timestamp::now())
 }
 
+/// The same in seconds since 1970.
+pub(crate) fn now_seconds() -> u64 {
+    u64::try_from(Timestamp::now().as_second()).unwrap_or_default()
+}
+
 /// Why a text is not a moment.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not a time; write it like 2026-11-22T01:00Z or 2026-11-22T02:00+01:00")]

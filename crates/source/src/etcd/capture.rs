@@ -52,7 +52,7 @@ pub(super) async fn read(options: &Options, sink: &mut Sink) -> Result<Capture, 
     sink.end().await?;
     Ok(Capture {
         facts: facts(&member, &storage_version, &summary),
-        incomplete: Vec::new(),
+        ..Capture::default()
     })
 }
 

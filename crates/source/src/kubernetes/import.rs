@@ -63,6 +63,8 @@ pub struct Manifests {
     objects: BTreeMap<Name, Object>,
     /// Where objects go that name no namespace.
     namespace: Option<String>,
+    /// What else is known of where they come from.
+    known: Capture,
 }
 
 impl Manifests {
@@ -71,7 +73,13 @@ impl Manifests {
         Self {
             objects: BTreeMap::new(),
             namespace,
+            known: Capture::default(),
         }
+    }
+
+    /// Facts, notes and what is missing, for the capture that is made of them.
+    pub fn know(&mut self, known: Capture) {
+        self.known = known;
     }
 
     /// How many there are.
@@ -237,7 +245,7 @@ impl Source for Manifests {
     }
 
     async fn read(&self, sink: &mut Sink) -> Result<Capture, Error> {
-        let mut capture = Capture::default();
+        let mut capture = self.known.clone();
         let mut objects: BTreeMap<&str, u64> = BTreeMap::new();
         for object in self.objects.values() {
             sink.begin(object.header()).await?;

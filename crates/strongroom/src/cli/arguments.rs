@@ -249,6 +249,10 @@ pub(crate) struct Diff {
         Exit::Newer, Exit::Unreachable, Exit::Denied, Exit::Conflict,
     ],
 ))]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "flags, each of which stands for itself"
+)]
 pub(crate) struct Restore {
     /// JOB/NUMBER, JOB or JOB@TIME.
     #[arg(value_name = "SNAPSHOT")]
@@ -261,6 +265,10 @@ pub(crate) struct Restore {
     /// Only entries that match; may be repeated.
     #[arg(long, value_name = "PATTERN")]
     pub(crate) only: Vec<Pattern>,
+
+    /// Only the Secrets with the certificates that DataRobot's release names: what a new installation needs beforehand.
+    #[arg(long, conflicts_with = "only")]
+    pub(crate) certificates: bool,
 
     /// Only this source of the job; may be repeated.
     #[arg(long, value_name = "SOURCE")]
@@ -576,6 +584,18 @@ pub(crate) struct Pattern {
 }
 
 impl Pattern {
+    /// This entry and no other.
+    pub(crate) fn exactly(entry: &str) -> Self {
+        let glob = globset::Glob::new(&globset::escape(entry));
+        Self {
+            text: entry.to_owned(),
+            glob: Some(
+                glob.expect("an escaped text is a pattern")
+                    .compile_matcher(),
+            ),
+        }
+    }
+
     /// Whether an entry's printed name matches, with or without its source, and with or without the root's slash. A
     /// pattern without a slash may match the last part of the name alone, as with `find -name`.
     pub(crate) fn matches(&self, source: &str, entry: &str) -> bool {

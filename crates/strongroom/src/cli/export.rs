@@ -12,14 +12,18 @@ use crate::names::SnapshotName;
 /// yaml: the objects of Kubernetes sources as manifests, for `kubectl apply -f -`. Values are in them in clear, so that a
 /// terminal is refused unless --terminal is said.
 ///
-/// --layout datarobot DIR: the folder of DataRobot's own backup procedure, for its owner's eyes only, of a snapshot that has the Secrets of
-/// its namespace.
+/// --layout datarobot DIR: `secrets/` as DataRobot's own backup procedure makes it, in DIR, for its owner's eyes only, of a snapshot that has
+/// the Secrets of its namespace. It must not be there yet.
+///
+/// --format datarobot-values: the part of values.yaml with which a new installation opens what the old one left: the two keys that MongoDB
+/// is encrypted with, in clear, and which certificates there are.
 #[derive(Args)]
 #[command(after_help = ending(
     &[
         "export prod | kubectl apply -f -",
         "export prod/42 --only 'secrets/shop/**' > shop.yaml",
         "export datarobot --layout datarobot backup-2026-11-26",
+        "export datarobot --format datarobot-values > values_keys.yaml",
     ],
     &[
         Exit::Damage,
@@ -35,17 +39,17 @@ pub(crate) struct Export {
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) snapshot: SnapshotName,
 
-    /// The folder to make, if it is a layout.
+    /// Where the folder of a layout is made [default: what BACKUP_LOCATION says].
     #[arg(value_name = "DIR", requires = "layout")]
     pub(crate) folder: Option<PathBuf>,
 
     /// A folder of files, as another tool has it.
-    #[arg(long, value_enum, value_name = "LAYOUT", requires = "folder")]
+    #[arg(long, value_enum, value_name = "LAYOUT")]
     pub(crate) layout: Option<Layout>,
 
-    /// The name of the release whose folder it is.
-    #[arg(long, value_name = "NAME", default_value = "dr", requires = "layout")]
-    pub(crate) release: String,
+    /// The name of DataRobot's release in helm [default: the one that was captured as such, or dr].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) release: Option<String>,
 
     /// The form.
     #[arg(
@@ -72,6 +76,9 @@ pub(crate) enum Format {
     /// Manifests of Kubernetes.
     #[default]
     Yaml,
+    /// What a new installation of `DataRobot` must be told.
+    #[value(name = "datarobot-values")]
+    DataRobotValues,
 }
 
 /// Folders that other tools have.

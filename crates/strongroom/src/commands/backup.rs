@@ -3,17 +3,20 @@
 
 use std::fmt;
 
+use anyhow::Context as _;
 use format::JobName;
 use serde::Serialize;
+use source::Source;
 
-use crate::config::resolve::Job;
+use crate::config::resolve::{Job, KeysApart, Kind};
+use crate::datarobot::{Apart, DataRobot, Found};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::names::{counted, nearest};
 use crate::recipients::RecipientsChanged;
 use crate::session::Session;
 use crate::sources::{self, Secrets};
-use crate::take::{Target, Task, take_snapshots};
+use crate::take::{Shot, Target, Task, take_snapshots};
 use crate::units::Size;
 
 /// What `backup` did, job by job. A job that failed does not keep the others from running.
@@ -53,6 +56,9 @@ pub(crate) struct Taken {
     pub(crate) bytes: u64,
     pub(crate) added: u64,
     pub(crate) incomplete: Vec<Missing>,
+    /// Sentences about what was captured all the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
     /// Where it is sealed to others than the snapshot before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) recipients_changed: Option<RecipientsChanged>,
@@ -77,6 +83,38 @@ pub(crate) struct Missing {
 }
 
 impl Backups {
+    /// What a person should know beside it: each note once, however many repositories it is of.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        for job in &self.jobs {
+            let JobBackup::Taken(taken) = job else {
+                continue;
+            };
+            for note in &taken.notes {
+                let note = format!("{}: {note}", taken.job);
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
+            }
+        }
+        notes
+    }
+
+    /// Counts what became of a job in each repository. Returns those that have it.
+    fn add(&mut self, job: &JobName, results: Results) -> Vec<Option<String>> {
+        let mut having = Vec::new();
+        for (repository, taken) in results {
+            match taken {
+                Ok(taken) => {
+                    self.jobs.push(JobBackup::Taken(taken));
+                    having.push(repository);
+                }
+                Err(error) => self.failed(job, repository, error),
+            }
+        }
+        having
+    }
+
     fn failed(&mut self, job: &JobName, repository: Option<String>, error: anyhow::Error) {
         let error = error.context(match &repository {
             Some(repository) => format!("back up {job} to {repository}"),
@@ -119,21 +157,80 @@ pub(crate) async fn backup(
     };
     for (name, job) in jobs {
         let allow_partial = allow_partial || job.allow_partial.value;
-        match back_up_job(session, &mut known, name, job, allow_partial).await {
-            Ok(results) => {
-                for (repository, taken) in results {
-                    match taken {
-                        Ok(taken) => backups.jobs.push(JobBackup::Taken(taken)),
-                        Err(error) => backups.failed(name, repository, error),
-                    }
-                }
-            }
+        let found = Found::default();
+        let results = back_up_job(session, &mut known, name, job, allow_partial, &found).await;
+        let having = match results {
+            Ok(results) => backups.add(name, results),
             // Whoever interrupts knows, and is told once, at the end.
             Err(error) if exit::of(&error) == Exit::Interrupted => break,
-            Err(error) => backups.failed(name, None, error),
+            Err(error) => {
+                backups.failed(name, None, error);
+                continue;
+            }
+        };
+        let Some(apart) = job.keys_apart(name).filter(|_| !having.is_empty()) else {
+            continue;
+        };
+        let targets = known.iter().filter(|target| having.contains(&target.name));
+        let targets: Vec<Target> = targets.cloned().collect();
+        match back_up_keys(session, &targets, &apart, &found).await {
+            Ok(results) => {
+                backups.add(&apart.job, results);
+            }
+            Err(error) if exit::of(&error) == Exit::Interrupted => break,
+            Err(error) => backups.failed(&apart.job, None, error),
         }
     }
     Ok(backups)
+}
+
+/// Each repository of a job with what became of the snapshot there.
+type Results = Vec<(Option<String>, anyhow::Result<Taken>)>;
+
+/// Seals the keys that the job found to those who keep them, in a job of their own.
+async fn back_up_keys(
+    session: &Session,
+    targets: &[Target],
+    apart: &KeysApart<'_>,
+    found: &Found,
+) -> anyhow::Result<Results> {
+    let keys = found.take().ok_or_else(|| {
+        let message = "the keys are not whole, so they were not sealed a second time";
+        Failure::new(Exit::Failure, message)
+    })?;
+    let settings = apart.source;
+    let tasks = [Task {
+        name: settings.name.value.clone(),
+        compress: sources::compresses(&settings.kind),
+        source: Box::new(Apart(keys)),
+        only: None,
+    }];
+    let shot = Shot {
+        job: &apart.job,
+        tasks: &tasks,
+        configuration: apart_configuration(apart)?,
+        allow_partial: false,
+        window: None,
+    };
+    let taken = take_snapshots(session, targets, shot).await?;
+    let names = targets.iter().map(|target| target.name.clone());
+    Ok(names.zip(taken).collect())
+}
+
+/// What leads a restore of the keys to their cluster.
+fn apart_configuration(apart: &KeysApart<'_>) -> anyhow::Result<String> {
+    let recipients = apart.recipients.iter().map(|it| it.value.as_str());
+    let cluster = match &apart.source.kind {
+        Kind::Kubernetes(settings) => sources::cluster(settings),
+        _ => serde_json::Value::Null,
+    };
+    let source = serde_json::json!({"name": apart.source.name.value, "kubernetes": cluster});
+    let configuration = serde_json::json!({
+        "recipients": recipients.collect::<Vec<_>>(),
+        "jobs": {apart.job.as_str(): {"sources": [source]}},
+    });
+    let configuration = serde_json::to_string_pretty(&configuration).context("write JSON")?;
+    Ok(format!("# /keys of {}\n{configuration}\n", apart.job))
 }
 
 fn configured<'a>(
@@ -169,13 +266,23 @@ async fn back_up_job(
     name: &JobName,
     job: &Job,
     allow_partial: bool,
-) -> anyhow::Result<Vec<(Option<String>, anyhow::Result<Taken>)>> {
+    found: &Found,
+) -> anyhow::Result<Results> {
+    let apart = job.keys_apart(name);
     let mut tasks = Vec::new();
     for settings in &job.sources {
+        let apart = apart.as_ref();
+        let apart = apart.is_some_and(|apart| std::ptr::eq(apart.source, settings));
+        let source: Box<dyn Source> = match &settings.kind {
+            Kind::Kubernetes(cluster) if apart && let Some(preset) = &cluster.preset => {
+                Box::new(DataRobot::new(cluster, preset, found.clone()))
+            }
+            _ => sources::build(settings, Secrets::Read)?,
+        };
         tasks.push(Task {
             name: settings.name.value.clone(),
             compress: sources::compresses(&settings.kind),
-            source: sources::build(settings, Secrets::Read)?,
+            source,
             only: None,
         });
     }
@@ -190,15 +297,14 @@ async fn back_up_job(
     if targets.is_empty() {
         return Ok(results);
     }
-    let configuration = session.settings.configuration.clone();
-    let taken = take_snapshots(
-        session,
-        &targets,
-        name,
-        &tasks,
-        configuration,
+    let shot = Shot {
+        job: name,
+        tasks: &tasks,
+        configuration: session.settings.configuration.clone(),
         allow_partial,
-    );
+        window: job.window.as_ref().map(|setting| setting.value),
+    };
+    let taken = take_snapshots(session, &targets, shot);
     let names = targets.iter().map(|target| target.name.clone());
     results.extend(names.zip(taken.await?));
     Ok(results)
@@ -222,11 +328,7 @@ fn targets_of(session: &Session, job: &Job) -> Vec<Option<String>> {
 }
 
 /// Opens what is not open yet. Returns those that cannot be.
-async fn open_targets(
-    session: &Session,
-    known: &mut Vec<Target>,
-    job: &Job,
-) -> Vec<(Option<String>, anyhow::Result<Taken>)> {
+async fn open_targets(session: &Session, known: &mut Vec<Target>, job: &Job) -> Results {
     let mut failures = Vec::new();
     for name in targets_of(session, job).into_iter().flatten() {
         if known

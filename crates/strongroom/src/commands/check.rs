@@ -3,24 +3,43 @@
 use std::fmt;
 
 use anyhow::Context as _;
+use archive::Name;
+use foreign::datarobot::CREDENTIALS;
 use format::JobName;
 use serde::Serialize;
+use source::Finding;
 use source::kubernetes::Kubernetes;
+use zeroize::Zeroizing;
 
-use crate::config::resolve::Kind;
+use crate::cli;
+use crate::config::resolve::{self, Kind};
+use crate::datarobot::{DataRobot, Found};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::names::nearest;
+use crate::names::{SnapshotName, nearest};
+use crate::objects::installation;
 use crate::session::Session;
 
 /// What was found out about jobs.
 #[derive(Serialize)]
 pub(crate) struct Checked {
-    findings: Vec<Found>,
+    findings: Vec<Row>,
+    /// Whether the cluster's keys are those of the snapshot that was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys: Option<Keys>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Keys {
+    Same,
+    Differ,
 }
 
 #[derive(Serialize)]
-struct Found {
+struct Row {
     job: String,
     source: String,
     /// Whether a restore would lack something. Otherwise it could not be found out.
@@ -29,9 +48,10 @@ struct Found {
     message: String,
 }
 
-/// Asks the systems of `jobs`, or of all jobs. Sources of other kinds than kubernetes refer to nothing.
-pub(crate) async fn check(session: &Session, jobs: &[JobName]) -> anyhow::Result<Checked> {
+/// Asks the systems of the jobs that are named, or of all jobs. Sources of other kinds than kubernetes refer to nothing.
+pub(crate) async fn check(session: &Session, asked: &cli::Check) -> anyhow::Result<Checked> {
     let configured = &session.settings.jobs;
+    let jobs = &asked.jobs;
     if let Some(unknown) = jobs.iter().find(|job| !configured.contains_key(*job)) {
         let known = configured.keys().map(JobName::as_str);
         let failure = Failure::usage(format!("the configuration has no job {unknown}"));
@@ -41,35 +61,122 @@ pub(crate) async fn check(session: &Session, jobs: &[JobName]) -> anyhow::Result
         }
         .into());
     }
+    let expected = match &asked.against {
+        Some(name) => Some(Expected::of(session, name).await?),
+        None => None,
+    };
     let chosen = configured
         .iter()
         .filter(|(name, _)| jobs.is_empty() || jobs.contains(name));
-    let mut findings = Vec::new();
+    let mut checked = Checked {
+        findings: Vec::new(),
+        keys: None,
+        against: expected.as_ref().map(|expected| expected.snapshot.clone()),
+    };
     for (name, job) in chosen {
         for source in &job.sources {
             let Kind::Kubernetes(settings) = &source.kind else {
                 continue;
             };
-            let cluster = Kubernetes::new(settings.options());
-            let found = cluster.completeness().await;
             let named = || format!("source `{}`", source.name.value);
-            for finding in found.with_context(named)? {
-                findings.push(Found {
-                    job: name.to_string(),
-                    source: source.name.value.clone(),
-                    bad: finding.bad,
-                    name: finding.name.to_string(),
-                    message: finding.message,
-                });
-            }
+            let found = look(settings, expected.as_ref(), &mut checked).await;
+            checked.add(name, &source.name.value, found.with_context(named)?);
         }
     }
-    Ok(Checked { findings })
+    if expected.is_some() && checked.keys.is_none() {
+        let message =
+            "--against compares the keys of DataRobot, and no source of these jobs is one";
+        return Err(Failure::usage(message).hint("docs/datarobot.md").into());
+    }
+    Ok(checked)
+}
+
+/// What is found out about one source.
+async fn look(
+    settings: &resolve::Kubernetes,
+    expected: Option<&Expected>,
+    checked: &mut Checked,
+) -> Result<Vec<Finding>, source::Error> {
+    let mut findings = Kubernetes::new(settings.options()).completeness().await?;
+    if let Some(preset) = &settings.preset {
+        let live = Found::default();
+        let installation = DataRobot::new(settings, preset, live.clone());
+        findings.extend(installation.inspect().await?);
+        if let Some(expected) = expected {
+            let differing = expected.differing(live.take());
+            let same = differing.is_empty() && checked.keys != Some(Keys::Differ);
+            checked.keys = Some(if same { Keys::Same } else { Keys::Differ });
+            findings.extend(differing);
+        }
+    }
+    Ok(findings)
+}
+
+/// The keys of a snapshot, which those of a cluster should be.
+struct Expected {
+    snapshot: String,
+    keys: Vec<(&'static str, Zeroizing<Vec<u8>>)>,
+}
+
+impl Expected {
+    async fn of(session: &Session, name: &SnapshotName) -> anyhow::Result<Self> {
+        let repository = session.open().await?;
+        let snapshot = session.snapshot(&repository, name).await?;
+        let installation = installation(&snapshot, None, &[]).await?;
+        let keys = installation.keys()?.into_iter();
+        Ok(Self {
+            snapshot: snapshot.name(),
+            keys: keys
+                .map(|(key, value)| (key, value.to_vec().into()))
+                .collect(),
+        })
+    }
+
+    /// What is wrong with keys that were found, if anything is.
+    fn differing(&self, found: Option<foreign::datarobot::Keys>) -> Vec<Finding> {
+        let snapshot = &self.snapshot;
+        let lost = "what MongoDB held then cannot be decrypted";
+        let finding = |name: &Name, message: String| Finding {
+            bad: true,
+            name: name.clone(),
+            message,
+        };
+        let Some(found) = found else {
+            let name = Name::from(CREDENTIALS);
+            let message = format!(
+                "the cluster's keys are not whole, so they are not those of {snapshot}: {lost}"
+            );
+            return vec![finding(&name, message)];
+        };
+        let differing = self
+            .keys
+            .iter()
+            .filter(|(key, value)| found.values.get(*key) != Some(value));
+        let entry = &found.entry;
+        let differing = differing.map(|(key, _)| {
+            let message = format!("{entry} {key} is another one than in {snapshot}: {lost}");
+            finding(entry, message)
+        });
+        differing.collect()
+    }
 }
 
 impl Checked {
+    fn add(&mut self, job: &JobName, source: &str, findings: Vec<Finding>) {
+        let found = findings.into_iter().map(|finding| Row {
+            job: job.to_string(),
+            source: source.to_owned(),
+            bad: finding.bad,
+            name: finding.name.to_string(),
+            message: finding.message,
+        });
+        self.findings.extend(found);
+    }
+
     pub(crate) fn exit(&self) -> Exit {
-        if self.findings.is_empty() {
+        if self.keys == Some(Keys::Differ) {
+            Exit::Differences
+        } else if self.findings.is_empty() {
             Exit::Ok
         } else {
             Exit::Partial
@@ -79,6 +186,9 @@ impl Checked {
 
 impl fmt::Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (Some(Keys::Same), Some(snapshot)) = (self.keys, &self.against) {
+            writeln!(f, "the keys of the cluster are those of {snapshot}")?;
+        }
         if self.findings.is_empty() {
             return writeln!(f, "nothing is missing");
         }

@@ -149,7 +149,7 @@ impl Listing {
         for (index, source) in job.sources.iter().enumerate() {
             let key = format!("{key}.sources[{index}]");
             self.one(&format!("{key}.name"), &source.name, |text| json!(text));
-            let key = format!("{key}.{}", source.kind.name());
+            let key = format!("{key}.{}", source.kind.key());
             match &source.kind {
                 Kind::Files(files) => self.files(&key, files),
                 Kind::Etcd(etcd) => self.etcd(&key, etcd),
@@ -164,6 +164,8 @@ impl Listing {
             &job.allow_partial,
             |value| json!(value),
         );
+        let window = job.window.as_ref();
+        self.optional(&format!("{key}.window"), window, |period| json!(period));
         if let Some(retention) = &job.retention {
             self.retention(&format!("{key}.retention"), retention);
         }

@@ -1,5 +1,7 @@
 //! `import`: a snapshot of what lies in files of another tool.
 
+mod datarobot;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -9,15 +11,15 @@ use serde_json::Value;
 use source::kubernetes::Manifests;
 use zeroize::Zeroizing;
 
-use crate::cli::Import;
+use crate::cli::{Import, Layout};
 use crate::commands::backup::{Backups, JobBackup};
-use crate::config::resolve::{Job, Kind};
+use crate::config::resolve::{Job, Kind, SourceSettings};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::names::nearest;
 use crate::session::Session;
 use crate::sources::compresses;
-use crate::take::{Task, take_snapshot};
+use crate::take::{Shot, Task, take_snapshot};
 
 /// So much is held in memory.
 const INPUT_MAX: u64 = 1 << 30;
@@ -35,7 +37,33 @@ pub(crate) async fn import(session: &Session, import: &Import) -> anyhow::Result
             None => failure.hint("strongroom config"),
         }
     })?;
-    let (name, kind) = source(job, import)?;
+    let settings = source(job, import)?;
+    let manifests = match import.layout {
+        None => manifests(import)?,
+        Some(Layout::DataRobot) => datarobot::read(import, settings)?,
+    };
+    let repository = session.open().await?;
+    let task = Task {
+        name: settings.name.value.clone(),
+        compress: compresses(&settings.kind),
+        source: Box::new(manifests),
+        only: None,
+    };
+    let shot = Shot {
+        job: &import.job,
+        tasks: &[task],
+        configuration: session.settings.configuration.clone(),
+        allow_partial: import.allow_partial,
+        window: None,
+    };
+    let taken = take_snapshot(session, &repository, shot).await?;
+    Ok(Backups {
+        jobs: vec![JobBackup::Taken(taken)],
+        failures: Vec::new(),
+    })
+}
+
+fn manifests(import: &Import) -> anyhow::Result<Manifests> {
     let mut manifests = Manifests::new(import.namespace.clone());
     let mut left = INPUT_MAX;
     for file in &import.files {
@@ -50,31 +78,11 @@ pub(crate) async fn import(session: &Session, import: &Import) -> anyhow::Result
         let message = "there is no manifest in what was given, so no snapshot was taken";
         return Err(Failure::new(Exit::Failure, message).into());
     }
-    let repository = session.open().await?;
-    let task = Task {
-        name: name.to_owned(),
-        compress: compresses(kind),
-        source: Box::new(manifests),
-        only: None,
-    };
-    let configuration = session.settings.configuration.clone();
-    let tasks = [task];
-    let taken = take_snapshot(
-        session,
-        &repository,
-        &import.job,
-        &tasks,
-        configuration,
-        false,
-    );
-    Ok(Backups {
-        jobs: vec![JobBackup::Taken(taken.await?)],
-        failures: Vec::new(),
-    })
+    Ok(manifests)
 }
 
 /// The source that a restore of the snapshot will go by.
-fn source<'j>(job: &'j Job, import: &Import) -> Result<(&'j str, &'j Kind), Failure> {
+fn source<'j>(job: &'j Job, import: &Import) -> Result<&'j SourceSettings, Failure> {
     let clusters = job.sources.iter();
     let clusters = clusters.filter(|it| matches!(it.kind, Kind::Kubernetes(_)));
     let mut clusters: Vec<_> = clusters.collect();
@@ -82,7 +90,7 @@ fn source<'j>(job: &'j Job, import: &Import) -> Result<(&'j str, &'j Kind), Fail
         clusters.retain(|it| it.name.value == *wanted);
     }
     match (&clusters[..], &import.source) {
-        ([one], _) => Ok((&one.name.value, &one.kind)),
+        ([one], _) => Ok(one),
         ([], Some(wanted)) => Err(Failure::usage(format!(
             "the job {} has no source {wanted} of the kind kubernetes",
             import.job

@@ -69,11 +69,11 @@ struct Row {
 pub(crate) async fn keys(session: &Session, asked: &cli::Keys) -> anyhow::Result<Keys> {
     let repository = session.open().await?;
     let trust = session.trust()?;
-    let configured = session.settings.recipients.iter();
-    let configured: BTreeSet<&str> = configured.map(|setting| setting.value.as_str()).collect();
     let mut jobs = Vec::new();
     for job in session.jobs(&repository, &asked.jobs).await? {
         let view = repository.view(&job, &trust).await?;
+        let configured = session.settings.recipients(&job).iter();
+        let configured = configured.map(|setting| setting.value.as_str()).collect();
         jobs.push(JobKeys::of(&job, &view, &trust, &configured));
     }
     Ok(Keys {

@@ -12,11 +12,12 @@ use source::kubernetes::PRUNE_EXTRA;
 use source::{Action, Plan, Report, RestoreOptions, Source};
 
 use crate::captured::{Planned, Selection};
-use crate::cli::{Conflict, Restore};
+use crate::cli::{Conflict, Pattern, Restore};
 use crate::config::resolve::SourceSettings;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::names::{counted, nearest};
+use crate::objects::installation;
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::sources::{Secrets, build, restore_settings};
@@ -42,7 +43,12 @@ pub(crate) async fn restore(session: &Session, restore: &Restore) -> anyhow::Res
     let repository = session.open().await?;
     let snapshot = session.snapshot(&repository, &restore.snapshot).await?;
     let wanted = Wanted::new(session, &snapshot)?;
-    let parts = plan(&snapshot, &wanted, restore).await?;
+    let only = if restore.certificates {
+        certificates(session, &snapshot).await?
+    } else {
+        restore.only.clone()
+    };
+    let parts = plan(&snapshot, &wanted, restore, &only).await?;
     let mut restored = Restored::new(
         &snapshot,
         restore.dry_run,
@@ -77,6 +83,27 @@ pub(crate) async fn restore(session: &Session, restore: &Restore) -> anyhow::Res
     }
     write(session, &repository, &snapshot, &parts, &mut restored).await?;
     Ok(restored)
+}
+
+/// The Secrets that a new installation of DataRobot takes its certificates from.
+async fn certificates(session: &Session, snapshot: &Snapshot) -> anyhow::Result<Vec<Pattern>> {
+    let found = installation(snapshot, None, &[]).await?;
+    let (certificates, notes) = found.certificates()?;
+    for note in &notes {
+        session.output.note(note);
+    }
+    if certificates.is_empty() {
+        let message = format!(
+            "{} names no certificates, so there is nothing to restore beforehand",
+            snapshot.name()
+        );
+        return Err(Failure::new(Exit::Failure, message).into());
+    }
+    let namespace = found.namespace();
+    let names = certificates
+        .iter()
+        .map(|it| format!("secrets/{namespace}/{}", it.secret));
+    Ok(names.map(|name| Pattern::exactly(&name)).collect())
 }
 
 /// Nothing is written without a yes.
@@ -117,6 +144,7 @@ async fn plan<'a>(
     snapshot: &'a Snapshot,
     wanted: &'a Wanted<'_>,
     restore: &Restore,
+    only: &[Pattern],
 ) -> anyhow::Result<Vec<Part<'a>>> {
     let sources = &snapshot.manifest().sources;
     for name in &restore.source {
@@ -141,7 +169,7 @@ async fn plan<'a>(
             .hint(format!("strongroom show {}", snapshot.name()))
             .into());
     }
-    if restore.settings.0.contains_key(PRUNE_EXTRA) && !restore.only.is_empty() {
+    if restore.settings.0.contains_key(PRUNE_EXTRA) && !only.is_empty() {
         let message = "--prune-extra deletes what the whole snapshot does not have, so it cannot go together with --only";
         return Err(Failure::usage(message).into());
     }
@@ -161,7 +189,7 @@ async fn plan<'a>(
             conflict: policy(restore.conflict),
             settings: settings_for(restore, settings.kind.name()),
         };
-        let mut entries = Selection::new(snapshot.entries(*index), name, &restore.only);
+        let mut entries = Selection::new(snapshot.entries(*index), name, only);
         let plan = source.plan(&mut entries, &options).await;
         let plan = plan.with_context(|| format!("plan the restore of source `{name}`"))?;
         let lengths = plan.steps.iter().zip(&entries.lengths);
@@ -179,7 +207,7 @@ async fn plan<'a>(
             bytes,
         });
     }
-    if parts.iter().all(|part| part.plan.steps.is_empty()) && !restore.only.is_empty() {
+    if parts.iter().all(|part| part.plan.steps.is_empty()) && !only.is_empty() {
         let message = format!("nothing in {} matches", snapshot.name());
         return Err(Failure::new(Exit::Failure, message)
             .hint(format!("strongroom show {}", snapshot.name()))

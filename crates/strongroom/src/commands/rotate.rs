@@ -51,7 +51,6 @@ struct JobRotated {
 /// Rotates the jobs that are asked for.
 pub(crate) async fn rotate(session: &Session, asked: &cli::Rotate) -> anyhow::Result<Rotations> {
     let maintainer = session.maintainer()?;
-    let change = change(session, asked);
     let repository = session.open().await?;
     let jobs = session.jobs_with_undo(&repository, &asked.jobs).await?;
     let identities = session.identities().await?;
@@ -61,7 +60,8 @@ pub(crate) async fn rotate(session: &Session, asked: &cli::Rotate) -> anyhow::Re
         failures: Vec::new(),
     };
     for job in jobs {
-        let rotate = job_rotation(session, &job, &maintainer, &change, &identities)?;
+        let change = change(session, &job, asked);
+        let rotate = job_rotation(session, &job, &maintainer, change, &identities)?;
         match rotate_job(&repository, &rotate, asked.dry_run).await {
             Ok(rekeyed) => rotations
                 .jobs
@@ -81,9 +81,9 @@ pub(crate) async fn rotate(session: &Session, asked: &cli::Rotate) -> anyhow::Re
 }
 
 /// Where neither flag is given, the configuration says who the recipients are.
-fn change(session: &Session, asked: &cli::Rotate) -> Change {
+fn change(session: &Session, job: &JobName, asked: &cli::Rotate) -> Change {
     if asked.add.is_empty() && asked.remove.is_empty() {
-        let configured = session.settings.recipients.iter();
+        let configured = session.settings.recipients(job).iter();
         return Change::To(configured.map(|setting| setting.value.clone()).collect());
     }
     Change::By {
@@ -96,12 +96,12 @@ fn job_rotation(
     session: &Session,
     job: &JobName,
     maintainer: &Arc<WriterKey>,
-    change: &Change,
+    change: Change,
     identities: &Arc<Identities>,
 ) -> anyhow::Result<Rotate> {
     Ok(Rotate {
         maintenance: session.maintenance(job, Arc::clone(maintainer))?,
-        change: change.clone(),
+        change,
         identities: Arc::clone(identities),
         plugins: Arc::new(Programs::alone()),
         compute: session.compute.clone(),

@@ -135,6 +135,12 @@ impl Head {
             "{} of {}{partial}",
             self.snapshot, self.finished
         ));
+        if self.sources.len() > 1 {
+            output.note(format_args!(
+                "all of it was captured between {} and {}",
+                self.started, self.finished
+            ));
+        }
         for source in &self.sources {
             let facts: Vec<String> = source
                 .facts

@@ -2,6 +2,7 @@
 //!
 //! The doc comments become the descriptions in `docs/schema/strongroom.schema.json`.
 
+mod datarobot;
 mod kubernetes;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use super::reference::{Environment, Reference};
 use super::repository::Repository;
 use crate::units::Period;
 
+pub(crate) use datarobot::{DataRobot, Driver};
 pub(crate) use kubernetes::Kubernetes;
 
 /// The configuration of strongroom.
@@ -69,6 +71,10 @@ pub(crate) struct Job {
     /// The names of the repositories that its snapshots go to; all of them if it names none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) repositories: Vec<At<String>>,
+    /// How long the captures may take together, such as `15m`: what is not of one moment is of one window. As long as it takes, if left
+    /// out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) window: Option<At<Period>>,
     /// Keep a snapshot in which something is missing, marked as partial. Otherwise that fails the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) allow_partial: Option<At<bool>>,
@@ -119,11 +125,12 @@ pub(crate) struct Retention {
     pub(crate) grace: Option<At<Period>>,
 }
 
-/// One system, or one part of it: exactly one of `files`, `etcd`, `kubernetes` and `command`.
+/// One system, or one part of it: exactly one of `files`, `etcd`, `kubernetes`, `datarobot` and `command`.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [
-    {"required": ["files"]}, {"required": ["etcd"]}, {"required": ["kubernetes"]}, {"required": ["command"]},
+    {"required": ["files"]}, {"required": ["etcd"]}, {"required": ["kubernetes"]}, {"required": ["datarobot"]},
+    {"required": ["command"]},
 ]))]
 pub(crate) struct Source {
     /// Its name in the snapshot, unique in the job. The kind, if it is left out.
@@ -135,6 +142,8 @@ pub(crate) struct Source {
     pub(crate) etcd: Option<Etcd>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) kubernetes: Option<Kubernetes>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) datarobot: Option<DataRobot>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) command: Option<Command>,
 }

@@ -142,6 +142,9 @@ fn message(error: &YamlError) -> Cow<'_, str> {
             expected,
             ..
         } => format!("expected {expected}, found {}", kind_of(unexpected)).into(),
+        YamlError::SerdeUnknownVariant { expected, .. } => {
+            format!("expected one of {}", expected.join(", ")).into()
+        }
         YamlError::NullIntoString { .. } => "the value is missing".into(),
         YamlError::InvalidBooleanStrict { .. } => "expected true or false".into(),
         YamlError::Budget { .. }

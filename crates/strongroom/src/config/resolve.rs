@@ -1,6 +1,7 @@
 //! What the file and the command line mean together: validated settings, each with its origin. Nothing is opened and no
 //! secret is read for this, so that all of it is done before anything runs.
 
+mod datarobot;
 mod kubernetes;
 mod place;
 mod repositories;
@@ -24,6 +25,7 @@ use crate::failure::Failure;
 use crate::names::check_name;
 use crate::units::Period;
 
+pub(crate) use datarobot::{DataRobot, Driver};
 pub(crate) use kubernetes::Kubernetes;
 pub(crate) use repositories::Named;
 
@@ -64,6 +66,8 @@ pub(crate) struct Job {
     /// The names of those that its snapshots go to; empty: all.
     pub(crate) repositories: Vec<Setting<String>>,
     pub(crate) allow_partial: Setting<bool>,
+    /// How long the captures may take together.
+    pub(crate) window: Option<Setting<Period>>,
     /// Its own rules, if it has any.
     pub(crate) retention: Option<Retention>,
 }
@@ -71,12 +75,46 @@ pub(crate) struct Job {
 impl Settings {
     /// The rules for the snapshots of `job`, and for those that a restore of it took before it overwrote something.
     pub(crate) fn retention(&self, job: &JobName) -> &Retention {
-        let job = self
-            .jobs
-            .iter()
-            .find(|(name, _)| *name == job || name.undo() == *job);
+        let mut jobs = self.jobs.iter();
+        let job = jobs.find(|(name, settings)| {
+            *name == job
+                || name.undo() == *job
+                || settings.keys_apart(name).is_some_and(|it| it.job == *job)
+        });
         let own = job.and_then(|(_, settings)| settings.retention.as_ref());
         own.unwrap_or(&self.retention)
+    }
+
+    /// To whom snapshots of `job` are sealed.
+    pub(crate) fn recipients(&self, job: &JobName) -> &[Setting<String>] {
+        let mut apart = self
+            .jobs
+            .iter()
+            .filter_map(|(name, settings)| settings.keys_apart(name));
+        let apart = apart.find(|apart| apart.job == *job);
+        apart.map_or(&self.recipients, |apart| apart.recipients)
+    }
+}
+
+/// Keys that a job also seals in a job of their own.
+pub(crate) struct KeysApart<'j> {
+    pub(crate) job: JobName,
+    pub(crate) recipients: &'j [Setting<String>],
+    pub(crate) source: &'j SourceSettings,
+}
+
+impl Job {
+    /// Where the keys of this job, which is called `name`, are kept apart.
+    pub(crate) fn keys_apart(&self, name: &JobName) -> Option<KeysApart<'_>> {
+        let mut sources = self.sources.iter();
+        let source = sources.find(|source| !datarobot::keys(source).is_empty())?;
+        Some(KeysApart {
+            job: format!("{name}-keys")
+                .parse()
+                .expect("the name was checked"),
+            recipients: datarobot::keys(source),
+            source,
+        })
     }
 }
 
@@ -130,6 +168,14 @@ pub(crate) struct Command {
 }
 
 impl Kind {
+    /// The key by which the configuration names it.
+    pub(crate) fn key(&self) -> &'static str {
+        match self {
+            Self::Kubernetes(settings) if settings.preset.is_some() => "datarobot",
+            other => other.name(),
+        }
+    }
+
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Files(_) => "files",
@@ -257,14 +303,26 @@ impl Resolver {
             identity_passphrase: file
                 .identity_passphrase
                 .map(|at| self.setting(&at, at.value.beside(&self.path))),
-            jobs: file
-                .jobs
-                .into_iter()
-                .map(|(name, job)| self.job(&name, job, &repositories))
-                .collect::<Result<_, _>>()?,
+            jobs: self.jobs(file.jobs, &repositories)?,
             several: !repositories.is_empty(),
             repositories,
         })
+    }
+
+    fn jobs(
+        &self,
+        jobs: BTreeMap<String, At<file::Job>>,
+        repositories: &[Named],
+    ) -> Result<BTreeMap<JobName, Job>, Failure> {
+        let names: Vec<String> = jobs.keys().cloned().collect();
+        let mut resolved = BTreeMap::new();
+        for (name, at) in jobs {
+            let place = at.place();
+            let (job, settings) = self.job(&name, at, repositories)?;
+            self.check_keys_apart(&place, &name, &settings.sources, &names)?;
+            resolved.insert(job, settings);
+        }
+        Ok(resolved)
     }
 
     fn job(
@@ -295,6 +353,12 @@ impl Resolver {
             sources,
             repositories: self.named_of(at.value.repositories, repositories)?,
             allow_partial: self.or(at.value.allow_partial, false),
+            window: match at.value.window {
+                Some(at) if at.value.duration().is_zero() => {
+                    return Err(self.wrong(&at, "in a window of 0s nothing can be captured"));
+                }
+                window => window.map(|at| self.as_is(at)),
+            },
             retention: at
                 .value
                 .retention
@@ -349,24 +413,30 @@ impl Resolver {
             files,
             etcd,
             kubernetes,
+            datarobot,
             command,
         } = at.value;
-        let kind = match (files, etcd, kubernetes, command) {
-            (Some(files), None, None, None) => Kind::Files(self.files(files, &place)?),
-            (None, Some(etcd), None, None) => Kind::Etcd(Box::new(self.etcd(etcd, &place)?)),
-            (None, None, Some(kubernetes), None) => {
+        let kind = match (files, etcd, kubernetes, datarobot, command) {
+            (Some(files), None, None, None, None) => Kind::Files(self.files(files, &place)?),
+            (None, Some(etcd), None, None, None) => Kind::Etcd(Box::new(self.etcd(etcd, &place)?)),
+            (None, None, Some(kubernetes), None, None) => {
                 Kind::Kubernetes(Box::new(self.kubernetes(kubernetes)?))
             }
-            (None, None, None, Some(command)) => Kind::Command(Box::new(self.command(command)?)),
+            (None, None, None, Some(datarobot), None) => {
+                Kind::Kubernetes(Box::new(self.data_robot(datarobot)?))
+            }
+            (None, None, None, None, Some(command)) => {
+                Kind::Command(Box::new(self.command(command)?))
+            }
             _ => {
-                let message = "a source has exactly one of the keys `files`, `etcd`, `kubernetes` and `command`";
+                let message = "a source has exactly one of the keys `files`, `etcd`, `kubernetes`, `datarobot` and `command`";
                 return Err(self.wrong(&place, message));
             }
         };
         if let Some(name) = &name {
             check_name(&name.value).map_err(|error| self.wrong(name, error.to_string()))?;
         }
-        let name = self.or(name, kind.name().to_owned());
+        let name = self.or(name, kind.key().to_owned());
         Ok(SourceSettings { name, kind })
     }
 

@@ -180,7 +180,9 @@ fn datarobots_folder_is_what_its_own_commands_make() {
         assert!(String::from_utf8_lossy(&lossless).contains("-cert.pem\": \"LS0tLS1CRUdJTi"));
     }
     assert_eq!(ours, files(&scene.path("theirs"), "secrets"));
-    scene.read(&export).refused(17, &["ours/ is there already"]);
+    scene
+        .read(&export)
+        .refused(17, &["ours/secrets is there already"]);
 
     cluster.ctl(&["delete", "secret", "mongo", "-n", "datarobot"]);
     scene.run(&["backup"]).done();

@@ -1,6 +1,5 @@
-use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -42,29 +41,35 @@ impl fmt::Display for Exported {
     }
 }
 
-/// Somebody's folder is never written into.
+/// The folder in which a layout of another tool's keeps its secrets.
+const SECRETS: &str = "secrets";
+
+/// What is there is never written into, nor beside files of another moment.
 pub(super) fn refuse_existing(folder: &Path) -> Result<(), Failure> {
-    if folder.symlink_metadata().is_err() {
+    let secrets = folder.join(SECRETS);
+    let taken = if folder.is_dir() { &secrets } else { folder };
+    if taken.symlink_metadata().is_err() {
         return Ok(());
     }
     let message = format!(
         "{} is there already, so nothing was exported",
-        folder.display()
+        taken.display()
     );
-    Err(Failure::new(Exit::Conflict, message).hint("name a folder that is not there yet"))
+    Err(Failure::new(Exit::Conflict, message)
+        .hint("name a folder that is not there yet, or one without secrets/"))
 }
 
-/// Makes `folder` with all of `files`, for its owner only; or leaves nothing, unless it is killed: then a folder beside it that is named
-/// after it and ends in `.partial`.
+/// Makes `secrets` in `folder` with all of `files`, for its owner only; or leaves nothing of it, unless it is killed: then `secrets.partial`.
 pub(super) fn write(folder: &Path, files: &Files) -> anyhow::Result<()> {
-    // Without a slash at its end.
-    let folder: PathBuf = folder.components().collect();
-    let mut partial = OsString::from(&folder);
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
+    let (secrets, partial) = (folder.join(SECRETS), folder.join("secrets.partial"));
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700).recursive(true);
+    let made = builder.create(folder);
+    made.with_context(|| format!("make the folder {}", folder.display()))?;
     let written = write_all(&partial, files).and_then(|()| {
         // A folder that somebody made meanwhile is empty, or this fails.
-        fs::rename(&partial, &folder)
+        fs::rename(&partial, &secrets)?;
+        File::open(folder)?.sync_all()
     });
     written.or_else(|error| {
         // What it was that failed is more worth telling.
@@ -80,7 +85,10 @@ fn write_all(folder: &Path, files: &Files) -> io::Result<()> {
     builder.mode(0o700).create(folder)?;
     builder.recursive(true);
     for (path, content) in files {
-        let path = folder.join(path);
+        let path = path
+            .strip_prefix(SECRETS)
+            .and_then(|path| path.strip_prefix('/'));
+        let path = folder.join(path.expect("all of a layout's files lie there"));
         if let Some(parent) = path.parent() {
             builder.create(parent)?;
         }

@@ -10,6 +10,7 @@ use source::{Action, Report, Step};
 use super::Part;
 use crate::exit::Exit;
 use crate::names::counted;
+use crate::output::Output;
 use crate::units::Size;
 
 /// A restore that was planned and, where `reports` says so, carried out.
@@ -111,9 +112,13 @@ impl Restored {
         }
     }
 
-    /// What there is to say after the plan.
-    pub(crate) fn conclusion(&self) -> Conclusion<'_> {
-        Conclusion(self)
+    /// Prints what there is to say after the plan; for scripts, all of it.
+    pub(crate) fn say(&self, output: Output) -> anyhow::Result<()> {
+        if output.json() {
+            output.answer(self)
+        } else {
+            Output::raw(Conclusion(self).to_string().as_bytes())
+        }
     }
 }
 
@@ -234,7 +239,7 @@ fn is_zero(count: &u64) -> bool {
 }
 
 /// What became of a plan, for people, after the plan itself.
-pub(crate) struct Conclusion<'a>(&'a Restored);
+struct Conclusion<'a>(&'a Restored);
 
 impl fmt::Display for Conclusion<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

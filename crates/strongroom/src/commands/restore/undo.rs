@@ -18,7 +18,7 @@ use super::Part;
 use crate::config::resolve::Kind;
 use crate::session::Session;
 use crate::sources::{cluster, compresses, describe, files_options, texts};
-use crate::take::{Task, take_snapshot};
+use crate::take::{Shot, Task, take_snapshot};
 
 /// So many paths are looked for one by one.
 const PATHS_MAX: usize = 5000;
@@ -46,7 +46,14 @@ pub(super) async fn take(
         .iter()
         .map(|task| task.only.as_ref().map(HashSet::len))
         .sum();
-    let taken = take_snapshot(session, repository, &job, &tasks, configuration, false).await?;
+    let shot = Shot {
+        job: &job,
+        tasks: &tasks,
+        configuration,
+        allow_partial: false,
+        window: None,
+    };
+    let taken = take_snapshot(session, repository, shot).await?;
     if let Some(expected) = expected
         && taken.entries != expected as u64
     {

@@ -6,12 +6,12 @@ use source::kubernetes::{self, Access, Namespaces, Objects, Options, Timeouts};
 
 use super::super::file;
 use super::super::origin::{At, Setting};
-use super::{Resolver, pattern};
+use super::{DataRobot, Resolver, pattern};
 use crate::failure::Failure;
 use crate::units::Period;
 
-const CONNECT_TIMEOUT: Period = Period::seconds(10);
-const ANSWER_TIMEOUT: Period = Period::seconds(60);
+pub(super) const CONNECT_TIMEOUT: Period = Period::seconds(10);
+pub(super) const ANSWER_TIMEOUT: Period = Period::seconds(60);
 
 pub(crate) struct Kubernetes {
     pub(crate) kubeconfig: Option<Setting<PathBuf>>,
@@ -28,6 +28,30 @@ pub(crate) struct Kubernetes {
     pub(crate) exclude_names: Vec<Setting<String>>,
     pub(crate) connect_timeout: Setting<Period>,
     pub(crate) answer_timeout: Setting<Period>,
+    /// What it stands for, if it was chosen by its name.
+    pub(crate) preset: Option<DataRobot>,
+}
+
+impl Default for Kubernetes {
+    fn default() -> Self {
+        Self {
+            kubeconfig: None,
+            context: None,
+            namespaces: Vec::new(),
+            exclude_namespaces: Vec::new(),
+            namespace_labels: None,
+            resources: Vec::new(),
+            namespace_objects: Setting::default(true),
+            labels: None,
+            fields: None,
+            types: Vec::new(),
+            names: Vec::new(),
+            exclude_names: Vec::new(),
+            connect_timeout: Setting::default(CONNECT_TIMEOUT),
+            answer_timeout: Setting::default(ANSWER_TIMEOUT),
+            preset: None,
+        }
+    }
 }
 
 impl Resolver {
@@ -49,6 +73,7 @@ impl Resolver {
             exclude_names: self.all(file.exclude_names, pattern)?,
             connect_timeout: self.timeout(file.connect_timeout, CONNECT_TIMEOUT)?,
             answer_timeout: self.timeout(file.answer_timeout, ANSWER_TIMEOUT)?,
+            preset: None,
         })
     }
 }

@@ -1,0 +1,83 @@
+//! Objects of Kubernetes that a snapshot has, one by one, and the installation of DataRobot among them.
+
+use anyhow::Context as _;
+use archive::Entry;
+use foreign::datarobot::{Certificate, Gathering, Installation};
+use repository::Snapshot;
+use zeroize::Zeroizing;
+
+use crate::cli::Pattern;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// The largest entry that can be an object of Kubernetes.
+const OBJECT_MAX: u64 = 16 << 20;
+
+/// The fact that names the release.
+const RELEASE: &str = "datarobot.release";
+
+/// The installation of DataRobot in `snapshot`: of the release that is named, or the one that was captured as such, or `dr`.
+pub(crate) async fn installation(
+    snapshot: &Snapshot,
+    release: Option<&str>,
+    only: &[Pattern],
+) -> anyhow::Result<Installation> {
+    let sources = &snapshot.manifest().sources;
+    let known = sources.iter().find_map(|source| source.facts.get(RELEASE));
+    let release = release.or(known.map(String::as_str)).unwrap_or("dr");
+    let mut gathering = Gathering::new(release);
+    for source in sources {
+        gathering.know(Certificate::of_facts(&source.facts));
+    }
+    let gathered = each_object(snapshot, only, |entry, content| {
+        Ok(gathering.add(entry, content)?)
+    });
+    refuse_none(snapshot, gathered.await?)?;
+    let installation = gathering.installation();
+    installation.with_context(|| format!("look for DataRobot in {}", snapshot.name()))
+}
+
+/// Hands `take` every object of Kubernetes that was chosen, with its content, and says how many there were.
+pub(crate) async fn each_object(
+    snapshot: &Snapshot,
+    only: &[Pattern],
+    mut take: impl FnMut(&Entry, &[u8]) -> anyhow::Result<()>,
+) -> anyhow::Result<u64> {
+    let mut taken = 0;
+    for (index, source) in snapshot.manifest().sources.iter().enumerate() {
+        if source.kind != "kubernetes" {
+            continue;
+        }
+        let mut reader = snapshot.entries(index);
+        while let Some(entry) = reader.next().await? {
+            let name = entry.name.to_string();
+            let mut patterns = only.iter();
+            let matches = patterns.any(|pattern| pattern.matches(&source.name, &name));
+            if !matches && !only.is_empty() {
+                continue;
+            }
+            if entry.length() > OBJECT_MAX {
+                let message = format!("{name} is too large to be an object");
+                return Err(Failure::new(Exit::Failure, message).into());
+            }
+            let mut content = Zeroizing::new(Vec::with_capacity(entry.length() as usize));
+            while let Some(piece) = reader.data().await? {
+                content.extend_from_slice(piece.as_bytes());
+            }
+            take(&entry, &content)?;
+            taken += 1;
+        }
+    }
+    Ok(taken)
+}
+
+pub(crate) fn refuse_none(snapshot: &Snapshot, taken: u64) -> Result<(), Failure> {
+    if taken > 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "nothing in {} matches that Kubernetes would take",
+        snapshot.name()
+    );
+    Err(Failure::new(Exit::Failure, message).hint(format!("strongroom show {}", snapshot.name())))
+}
