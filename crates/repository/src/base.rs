@@ -1,5 +1,6 @@
 use std::collections::{HashMap, HashSet};
 
+use bytes::Bytes;
 use format::{
     CommitRef, JobName, MANIFEST_MAX, Map, Origin, Pack, Place, RUNS_TARGET, Ranges, Run, RunId,
     SnapshotStatement, StoredTags, Tag, WriterKey,
@@ -79,6 +80,10 @@ impl Base {
         let runs = runs.filter(|(index, _)| opens(*index));
         let runs = runs.map(|(_, run)| run);
         let maps = read_maps(repository, &newest.statement.job, runs, writer).await?;
+        if let Some(cache) = &repository.cache {
+            let wanted = newest.statement.runs.iter().map(|run| &run.map);
+            cache.retain_maps(repository.id(), &newest.statement.job, wanted);
+        }
         Ok(maps.get(&first.run).map_or_else(Self::default, |map| {
             Self::build(newest.at, newest.statement, map, &maps)
         }))
@@ -273,14 +278,26 @@ async fn read_map(
     writer: &WriterKey,
 ) -> Result<Option<(RunId, Map)>, Error> {
     let name = Name::in_run(job, run.run, "map");
-    let object = match repository.store.read(&name, MANIFEST_MAX).await {
-        Ok(Some(object)) if archive::Digest::of(&object) == run.map.digest => object,
+    let is_it = |object: &Bytes| archive::Digest::of(object) == run.map.digest;
+    let (id, cache) = (repository.id(), repository.cache.as_ref());
+    let kept = cache.and_then(|cache| cache.read_map(id, job, &run.map));
+    let kept = kept.filter(is_it);
+    let known = kept.is_some();
+    let read = match kept {
+        Some(kept) => Ok(Some(kept)),
+        None => repository.store.read(&name, MANIFEST_MAX).await,
+    };
+    let object = match read {
+        Ok(Some(object)) if is_it(&object) => object,
         Ok(_) | Err(Error::Damaged { .. }) => {
             tracing::warn!(object = %name, "a map is lost: its chunks will be stored again");
             return Ok(None);
         }
         Err(error) => return Err(error),
     };
+    if let Some(cache) = cache.filter(|_| !known) {
+        cache.keep_map(id, job, &run.map, &object);
+    }
     let place = Place {
         repository: repository.id(),
         job: job.clone(),

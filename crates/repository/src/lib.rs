@@ -11,6 +11,7 @@
 mod error;
 mod store;
 
+mod cache;
 mod repository;
 
 mod effects;
@@ -43,10 +44,12 @@ mod prune;
 mod retention;
 mod rotate;
 
+mod repair;
 mod verify;
 
 pub use append::Appended;
 pub use backup::{Backup, BackupOptions, Captured, Finished, Outcome, SourceResult};
+pub use cache::Cache;
 pub use compute::{Compute, Work};
 pub use copy::{CopiedSnapshot, Copy, Copying, Fate};
 pub use effects::{Revocation, Rotation};
@@ -55,6 +58,7 @@ pub use maintain::Maintenance;
 pub use prune::{Plan, Prune, PruneOptions, Pruned};
 pub use reader::{EntryReader, Select};
 pub use recipients::RecipientChange;
+pub use repair::{Mended, Repair};
 pub use repository::Repository;
 pub use retention::{Candidate, Period, Policy, Reason, Standing, Verdict, judge};
 pub use rotate::{Change, Rekeyed, Rotate};
@@ -66,5 +70,5 @@ pub use store::{
     Lock, LockMode, Patience, Probe, Probed, Remote, S3Account, S3Encryption, S3Key, S3Keys,
     SecretText, Service, Store, StoreFailure, StoreFailureKind, Timing, Wait, create_root,
 };
-pub use verify::{Damage, Level, Report, verify_job};
+pub use verify::{Damage, Level, Report, Slice, verify_job};
 pub use view::{Garbage, Remembered, Trust, Valid, View};

@@ -1,15 +1,18 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use format::{COMMIT_MAX, Commit, CommitError, JobName};
 use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectMeta;
 
+use crate::cache::Kept;
 use crate::store::Name;
 use crate::view::{Objects, Trust, View};
 use crate::{Error, Repository};
 
 /// Commits that are read at the same time.
-const CONCURRENT_READS: usize = 16;
+const CONCURRENT_READS: usize = 32;
 
 /// How often a log is listed while a prune deletes what was just listed.
 const LISTINGS: usize = 8;
@@ -17,79 +20,203 @@ const LISTINGS: usize = 8;
 /// Numbers that a list lacks and that are asked for by name.
 const ASKED_BY_NAME: usize = 16;
 
-/// Lists the log of `job`, reads what `known` does not have, and takes the view.
-///
-/// Commits that are in `known` and still listed are not read again: none is ever rewritten, and one that a prune deleted is
-/// listed no more. What was no commit is: it may have been read badly.
+/// So many commits that do not count any more may lie in what this host keeps of a log.
+const STALE: usize = 256;
+
+/// The view of a log, of which this host may have kept something.
 pub(crate) async fn read(
+    repository: &Repository,
+    job: &JobName,
+    trust: &Trust,
+) -> Result<View, Error> {
+    let mut log = Log::of(repository, job);
+    let mut known = Objects::default();
+    if let Some(cache) = &repository.cache {
+        for (number, kept) in cache.commits(repository.id(), job) {
+            // What is no commit of this log is read from the store.
+            if let Ok(commit) = Commit::decode(&kept.bytes, repository.id(), job, number) {
+                known.insert(number, Ok(Arc::new(commit)));
+                log.tags.insert(number, kept.tag);
+            }
+        }
+        log.remembers = !known.is_empty();
+    }
+    let kept: BTreeSet<u64> = known.keys().copied().collect();
+    let view = log.view(trust, known).await?;
+    log.keep(&view, &kept);
+    Ok(view)
+}
+
+/// The view of a log of which one was taken before: only what is new is read.
+pub(crate) async fn read_again(
     repository: &Repository,
     job: &JobName,
     trust: &Trust,
     mut known: Objects,
 ) -> Result<View, Error> {
+    let mut log = Log::of(repository, job);
+    // What was no commit may have been read badly.
     known.retain(|_, object| object.is_ok());
-    let mut listings = 1;
-    loop {
-        let listed = repository.store.list(&Name::log(job)).await?;
-        let numbers: BTreeSet<u64> = listed
+    let kept: BTreeSet<u64> = known.keys().copied().collect();
+    let view = log.view(trust, known).await?;
+    log.keep(&view, &kept);
+    Ok(view)
+}
+
+/// A log that is being read.
+struct Log<'a> {
+    repository: &'a Repository,
+    job: &'a JobName,
+    /// Tags of what this host kept, and of what is listed.
+    tags: BTreeMap<u64, String>,
+    /// Whether what is known was read by an earlier process: the log may be another one now.
+    remembers: bool,
+    /// What was read from the store, to be kept.
+    fresh: BTreeMap<u64, Bytes>,
+}
+
+impl<'a> Log<'a> {
+    fn of(repository: &'a Repository, job: &'a JobName) -> Self {
+        Self {
+            repository,
+            job,
+            tags: BTreeMap::new(),
+            remembers: false,
+            fresh: BTreeMap::new(),
+        }
+    }
+
+    /// Lists the log, reads what `known` does not have, and takes the view.
+    ///
+    /// Commits that are in `known` are not read again: none is ever rewritten, and one that a prune deleted counts for nothing, for the
+    /// prune's commit is above it.
+    async fn view(&mut self, trust: &Trust, mut known: Objects) -> Result<View, Error> {
+        let mut listings = 1;
+        loop {
+            let numbers = self.list(&mut known).await?;
+            let gone = self.read_unknown(numbers, &mut known).await?;
+            let view = View::of(self.job, known, trust)?;
+            let in_force = view.in_force().map_or(0, |(at, _)| at.number);
+            // What was listed and is gone was deleted by a prune. It may have come after the list: then what it retains and what
+            // follows it would seem to hang in the air.
+            if gone.iter().all(|number| *number < in_force) || listings == LISTINGS {
+                return self.ask_by_name(trust, view).await;
+            }
+            listings += 1;
+            known = view.into_objects();
+        }
+    }
+
+    /// The numbers from the newest known commit on, if the store still has that; otherwise all, and what is known becomes what is
+    /// listed.
+    async fn list(&mut self, known: &mut Objects) -> Result<BTreeSet<u64>, Error> {
+        let log = Name::log(self.job);
+        let store = &self.repository.store;
+        if let Some(tail) = known.keys().next_back().copied() {
+            let before = Name::commit(self.job, tail - 1);
+            let listed = store.list_after(&log, &before).await?;
+            if listed.iter().any(|meta| self.is(tail, meta)) {
+                return Ok(self.numbers(&listed));
+            }
+        }
+        let listed = store.list(&log).await?;
+        let there: BTreeSet<u64> = listed
             .iter()
-            .filter_map(|meta| Name::commit_number(job, meta))
+            .filter_map(|meta| {
+                let number = Name::commit_number(self.job, meta)?;
+                self.is(number, meta).then_some(number)
+            })
             .collect();
-        known.retain(|number, _| numbers.contains(number));
-        let gone = read_unknown(repository, job, numbers, &mut known).await?;
-        let view = View::of(job, known, trust)?;
-        let in_force = view.in_force().map_or(0, |(at, _)| at.number);
-        // What was listed and is gone was deleted by a prune. It may have come after the list: then what it retains and what
-        // follows it would seem to hang in the air.
-        if gone.iter().all(|number| *number < in_force) || listings == LISTINGS {
-            return ask_by_name(repository, job, trust, view).await;
-        }
-        listings += 1;
-        known = view.into_objects();
+        known.retain(|number, _| there.contains(number));
+        self.remembers = false;
+        Ok(self.numbers(&listed))
     }
-}
 
-/// Above the prune in force no number is missing. Where one is, a commit was lost, or the list is not up to date, as lists of some
-/// stores are not: who took that for the log would append what nobody else counts.
-async fn ask_by_name(
-    repository: &Repository,
-    job: &JobName,
-    trust: &Trust,
-    view: View,
-) -> Result<View, Error> {
-    let missing: BTreeSet<u64> = view.missing().take(ASKED_BY_NAME).collect();
-    if missing.is_empty() {
-        return Ok(view);
+    /// Whether an object is the commit that is known under that number.
+    fn is(&self, number: u64, meta: &ObjectMeta) -> bool {
+        Name::commit_number(self.job, meta) == Some(number)
+            && (!self.remembers || meta.e_tag.as_ref() == self.tags.get(&number))
     }
-    let mut known = view.into_objects();
-    read_unknown(repository, job, missing, &mut known).await?;
-    View::of(job, known, trust)
-}
 
-/// Reads those of `numbers` that are not `known`; returns those that are not there.
-async fn read_unknown(
-    repository: &Repository,
-    job: &JobName,
-    numbers: BTreeSet<u64>,
-    known: &mut Objects,
-) -> Result<Vec<u64>, Error> {
-    let unknown: Vec<u64> = numbers
-        .into_iter()
-        .filter(|number| !known.contains_key(number))
-        .collect();
-    let read: Vec<_> = stream::iter(unknown)
-        .map(async |number| Ok((number, read_one(repository, job, number).await?)))
-        .buffer_unordered(CONCURRENT_READS)
-        .try_collect::<Vec<_>>()
-        .await?;
-    let mut gone = Vec::new();
-    for (number, object) in read {
-        match object {
-            Some(object) => drop(known.insert(number, object)),
-            None => gone.push(number),
+    fn numbers(&mut self, listed: &[ObjectMeta]) -> BTreeSet<u64> {
+        let mut numbers = BTreeSet::new();
+        for meta in listed {
+            let Some(number) = Name::commit_number(self.job, meta) else {
+                continue;
+            };
+            numbers.insert(number);
+            if let Some(tag) = &meta.e_tag {
+                self.tags.insert(number, tag.clone());
+            }
+        }
+        numbers
+    }
+
+    /// Above the prune in force no number is missing. Where one is, a commit was lost, or the list is not up to date, as lists of some
+    /// stores are not: who took that for the log would append what nobody else counts.
+    async fn ask_by_name(&mut self, trust: &Trust, view: View) -> Result<View, Error> {
+        let missing: BTreeSet<u64> = view.missing().take(ASKED_BY_NAME).collect();
+        if missing.is_empty() {
+            return Ok(view);
+        }
+        let mut known = view.into_objects();
+        self.read_unknown(missing, &mut known).await?;
+        View::of(self.job, known, trust)
+    }
+
+    /// Reads those of `numbers` that are not `known`; returns those that are not there.
+    async fn read_unknown(
+        &mut self,
+        numbers: BTreeSet<u64>,
+        known: &mut Objects,
+    ) -> Result<Vec<u64>, Error> {
+        let unknown: Vec<u64> = numbers
+            .into_iter()
+            .filter(|number| !known.contains_key(number))
+            .collect();
+        let (repository, job) = (self.repository, self.job);
+        let mut reads = stream::iter(unknown)
+            .map(async |number| Ok::<_, Error>((number, read_one(repository, job, number).await?)))
+            .buffer_unordered(CONCURRENT_READS);
+        let mut gone = Vec::new();
+        while let Some((number, object)) = reads.try_next().await? {
+            match object {
+                Some((bytes, commit)) => {
+                    if commit.is_ok() && repository.cache.is_some() {
+                        self.fresh.insert(number, bytes);
+                    }
+                    known.insert(number, commit);
+                }
+                None => gone.push(number),
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Keeps what was read, for those who come later. `kept` was known before.
+    fn keep(&mut self, view: &View, kept: &BTreeSet<u64>) {
+        let Some(cache) = &self.repository.cache else {
+            return;
+        };
+        let mut fresh = BTreeMap::new();
+        for (number, bytes) in std::mem::take(&mut self.fresh) {
+            if let Some(tag) = self.tags.remove(&number) {
+                fresh.insert(number, Kept { bytes, tag });
+            }
+        }
+        let id = self.repository.id();
+        let known: BTreeSet<u64> = view.numbers().collect();
+        let lost = kept.iter().any(|number| !known.contains(number));
+        let stale = kept.iter().filter(|number| !view.counts(**number)).count();
+        if lost || stale > STALE {
+            let mut all = cache.commits(id, self.job);
+            all.retain(|number, _| known.contains(number) && view.counts(*number));
+            all.extend(fresh);
+            cache.replace(id, self.job, &all);
+        } else {
+            cache.add(id, self.job, &fresh);
         }
     }
-    Ok(gone)
 }
 
 /// `None`: there is none.
@@ -97,15 +224,15 @@ async fn read_one(
     repository: &Repository,
     job: &JobName,
     number: u64,
-) -> Result<Option<Result<Arc<Commit>, CommitError>>, Error> {
+) -> Result<Option<(Bytes, Result<Arc<Commit>, CommitError>)>, Error> {
     let name = Name::commit(job, number);
     match repository.store.read(&name, COMMIT_MAX).await {
         Ok(Some(object)) => {
             let commit = Commit::decode(&object, repository.id(), job, number);
-            Ok(Some(commit.map(Arc::new)))
+            Ok(Some((object, commit.map(Arc::new))))
         }
         Ok(None) => Ok(None),
-        Err(Error::Damaged { .. }) => Ok(Some(Err(CommitError::Shape))),
+        Err(Error::Damaged { .. }) => Ok(Some((Bytes::new(), Err(CommitError::Shape)))),
         Err(error) => Err(error),
     }
 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
 use format::{
     CommitRef, Description, DescriptionError, DigestText, JobName, RepositoryId, SMALL_OBJECT_MAX,
@@ -5,15 +7,18 @@ use format::{
 };
 
 use crate::Error;
+use crate::cache::Cache;
 use crate::rules::Rules;
 use crate::store::{Name, Settled, Store};
-use crate::view::{Objects, Trust, View};
+use crate::view::{Trust, View};
 
 /// A repository: a place whose `strongroom.json` says so.
 #[derive(Clone)]
 pub struct Repository {
     pub(crate) store: Store,
     pub(crate) rules: Rules,
+    /// What this host has read of it before.
+    pub(crate) cache: Option<Arc<Cache>>,
     description: Description,
 }
 
@@ -55,7 +60,23 @@ impl Repository {
         Self {
             store,
             rules: Rules::default(),
+            cache: None,
             description,
+        }
+    }
+
+    /// The same, used with what this host has read of it before. Not for whoever is to judge what is stored.
+    #[must_use]
+    pub fn with_cache(mut self, cache: Arc<Cache>) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
+    /// The same, all of which is read from the store.
+    pub(crate) fn without_cache(&self) -> Self {
+        Self {
+            cache: None,
+            ..self.clone()
         }
     }
 
@@ -98,7 +119,7 @@ impl Repository {
 
     /// The log of a job as it is now. A job that has none has an empty view.
     pub async fn view(&self, job: &JobName, trust: &Trust) -> Result<View, Error> {
-        crate::log::read(self, job, trust, Objects::default()).await
+        crate::log::read(self, job, trust).await
     }
 
     /// The same, reading only what is new since `before`.
@@ -108,6 +129,6 @@ impl Repository {
         trust: &Trust,
         before: View,
     ) -> Result<View, Error> {
-        crate::log::read(self, job, trust, before.into_objects()).await
+        crate::log::read_again(self, job, trust, before.into_objects()).await
     }
 }

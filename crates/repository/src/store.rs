@@ -140,6 +140,20 @@ impl Store {
         }
     }
 
+    /// Puts the bytes in the place of whatever is there under that name: for what a signed commit says should be there, and no other
+    /// bytes. After an error either may be there.
+    pub(crate) async fn put_back(&self, name: &Name, bytes: Bytes) -> Result<(), Error> {
+        self.make_folders(name)
+            .map_err(|source| self.failed_locally("create", name, source))?;
+        let mut options = PutOptions::default();
+        if let Some(class) = self.pack_class.clone().filter(|_| name.is_pack()) {
+            options.attributes = Attributes::from_iter([(Attribute::StorageClass, class)]);
+        }
+        let put = self.inner.put_opts(&name.0, bytes.into(), options).await;
+        put.map(drop)
+            .map_err(|source| self.failed("put back", name, source))
+    }
+
     /// Sees to it that the object is there with these bytes.
     ///
     /// A put whose answer is lost is a put that may be refused when it is made again: a store that says "there is one already" may mean
@@ -327,6 +341,17 @@ impl Store {
     /// All objects below a folder, in no order.
     pub(crate) async fn list(&self, folder: &Name) -> Result<Vec<ObjectMeta>, Error> {
         let listed = self.inner.list(Some(&folder.0)).try_collect().await;
+        listed.map_err(|source| self.failed("list", folder, source))
+    }
+
+    /// The objects below a folder whose names come after `name`, in no order.
+    pub(crate) async fn list_after(
+        &self,
+        folder: &Name,
+        name: &Name,
+    ) -> Result<Vec<ObjectMeta>, Error> {
+        let listed = self.inner.list_with_offset(Some(&folder.0), &name.0);
+        let listed = listed.try_collect().await;
         listed.map_err(|source| self.failed("list", folder, source))
     }
 

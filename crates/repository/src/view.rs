@@ -368,9 +368,33 @@ impl View {
         })
     }
 
+    /// The valid commits, ascending.
+    pub(crate) fn valid(&self) -> impl Iterator<Item = CommitRef> {
+        self.valid.iter().map(|commit| reference(commit))
+    }
+
+    /// Whether a commit that is valid elsewhere should be here, and nothing that can be read is in its place.
+    pub(crate) fn lacks(&self, at: CommitRef) -> bool {
+        let wanted = self.in_force().is_none_or(|(prune, statement)| {
+            let mut retained = statement.retains.iter();
+            at.number > prune.number
+                || retained.any(|(number, digest)| (*number, digest.0) == (at.number, at.digest))
+        });
+        let there = matches!(self.objects.get(&at.number), Some(Ok(_)));
+        wanted && !there
+    }
+
     /// The numbers of all objects of the log, valid or not, ascending.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> {
         self.objects.keys().copied()
+    }
+
+    /// Whether the commit of that number counts for something.
+    pub(crate) fn counts(&self, number: u64) -> bool {
+        let found = self
+            .valid
+            .binary_search_by_key(&number, |commit| commit.log.number);
+        found.is_ok() || number > self.in_force().map_or(0, |(at, _)| at.number)
     }
 
     /// What is in the log and counts for nothing.

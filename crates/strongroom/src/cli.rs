@@ -7,6 +7,7 @@ mod export;
 mod help;
 mod import;
 mod policy;
+mod repair;
 
 use std::path::PathBuf;
 
@@ -16,14 +17,15 @@ use crate::units::Rate;
 
 pub(crate) use arguments::{
     Backup, Cat, Completions, Config, Conflict, Diff, Doctor, Find, Forget, Get, History, Init,
-    Keygen, Keys, Level, Man, Pattern, Pin, Prune, Restore, Revoke, Rotate, Show, Snapshots,
-    Verify, Version, Writer, WriterCommand,
+    Keygen, Keys, Level, Man, Pattern, Pin, Prune, Restore, Revoke, Rotate, Sample, Show,
+    Snapshots, Verify, Version, Writer, WriterCommand,
 };
 pub(crate) use check::Check;
 pub(crate) use copy::Copy;
 pub(crate) use export::{Export, Format, Layout};
 pub(crate) use import::Import;
 pub(crate) use policy::{BucketPolicy, KubernetesPolicy, Policy, PolicyOf, Purpose, Role};
+pub(crate) use repair::Repair;
 
 /// Disaster recovery for secrets: capture, seal, store, verify, restore.
 #[derive(Parser)]
@@ -117,6 +119,7 @@ pub(crate) enum Command {
     Export(Export),
     Import(Import),
     Copy(Copy),
+    Repair(Repair),
     Prune(Prune),
     Pin(Pin),
     Forget(Forget),

@@ -28,6 +28,7 @@ pub(crate) mod copy;
 pub(crate) mod forget;
 pub(crate) mod pin;
 pub(crate) mod prune;
+pub(crate) mod repair;
 
 pub(crate) mod keys;
 pub(crate) mod rotate;

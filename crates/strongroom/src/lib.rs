@@ -43,6 +43,7 @@ mod exit;
 
 pub use config::checked::{Understood, understand};
 
+use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -143,6 +144,7 @@ fn print_policy(settings: &Settings, of: &PolicyOf, output: Output) -> anyhow::R
 fn settings(globals: &Globals) -> anyhow::Result<Settings> {
     let found = config::load::find(globals.config.as_deref())?;
     let mut settings = config::resolve(found, globals)?;
+    settings.complete_cache(|name| std::env::var_os(name).map(PathBuf::from));
     for place in settings.places_mut() {
         place.complete(|name| std::env::var(name).ok());
         place.check()?;
@@ -227,7 +229,7 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
             return commands::diff::diff(session, &diff.before, &diff.after).await;
         }
         Command::Verify(verify) => {
-            let verified = commands::verify::verify(session, &verify).await?;
+            let verified = commands::verify::verify(session, &verify, Timestamp::now()).await?;
             output.answer(&verified)?;
             return Ok(verified.exit());
         }
@@ -278,6 +280,12 @@ async fn maintain(command: Command, session: &Session) -> anyhow::Result<Exit> {
             output.answer(&copied)?;
             copied.notes().iter().for_each(|note| output.note(note));
             return Ok(said(*output, &copied.failures).unwrap_or(Exit::Ok));
+        }
+        Command::Repair(repair) => {
+            let repaired = commands::repair::repair(session, &repair).await?;
+            output.answer(&repaired)?;
+            repaired.notes().iter().for_each(|note| output.note(note));
+            return Ok(repaired.exit());
         }
         Command::Pin(pin) => output.answer(&commands::pin::pin(session, &pin).await?)?,
         Command::Forget(forget) => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use format::{Identities, JobName};
 use jiff::Timestamp;
-use repository::{Compute, Repository, Snapshot, Store, Trust, Valid, View};
+use repository::{Cache, Compute, Repository, Snapshot, Store, Trust, Valid, View};
 use tokio::sync::watch;
 
 use crate::config::{Place, Settings};
@@ -84,6 +84,22 @@ impl Session {
 
     pub(crate) async fn open(&self) -> anyhow::Result<Repository> {
         self.open_at(self.place()?).await
+    }
+
+    /// The repository, used with what this host has read of it before: not for whoever judges what is stored, or deletes.
+    pub(crate) async fn open_remembered(&self) -> anyhow::Result<Repository> {
+        self.open_remembered_at(self.place()?).await
+    }
+
+    pub(crate) async fn open_remembered_at(&self, place: &Place) -> anyhow::Result<Repository> {
+        let repository = self.open_at(place).await?;
+        // A directory is read as fast as what would be kept of it.
+        let cache = self.settings.cache.as_ref();
+        let cache = cache.filter(|_| place.directory().is_none());
+        Ok(match cache {
+            Some(folder) => repository.with_cache(Arc::new(Cache::new(folder.value.clone()))),
+            None => repository,
+        })
     }
 
     pub(crate) async fn open_at(&self, place: &Place) -> anyhow::Result<Repository> {

@@ -39,7 +39,8 @@ impl Sorted {
             let asked = options.only.contains(&snapshot.at.number);
             let fate = if !options.only.is_empty() && !asked {
                 Fate::NotAsked
-            } else if known.has(&snapshot) {
+            } else if known.has_statement(&snapshot) || (!asked && known.has_capture(&snapshot)) {
+                // What the same backup took there is copied beside it if it is asked for: it may be damaged.
                 Fate::There
             } else if !would_be_accepted(&snapshot, there, trust) {
                 Fate::Untrusted
@@ -120,8 +121,15 @@ impl Known {
     }
 
     fn has(&self, snapshot: &Valid<'_>) -> bool {
+        self.has_statement(snapshot) || self.has_capture(snapshot)
+    }
+
+    fn has_statement(&self, snapshot: &Valid<'_>) -> bool {
         self.statements.contains(&snapshot.statement_digest())
-            || self.captures.contains(&Capture::of(snapshot.statement))
+    }
+
+    fn has_capture(&self, snapshot: &Valid<'_>) -> bool {
+        self.captures.contains(&Capture::of(snapshot.statement))
     }
 }
 

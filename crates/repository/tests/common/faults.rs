@@ -13,6 +13,8 @@ use object_store::{
     ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
+const MANY: usize = usize::MAX - 1;
+
 /// What happens at the fatal operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -45,6 +47,16 @@ impl Mortal {
             inner,
             life: Arc::new(life),
         })
+    }
+
+    /// One that outlives what is asked of it here, to count that.
+    pub fn counting(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
+        Self::new(inner, MANY, Stop::Before)
+    }
+
+    /// Operations since it was made to count.
+    pub fn counted(&self) -> usize {
+        MANY - self.life.left.load(Ordering::SeqCst)
     }
 
     pub fn died(&self) -> bool {

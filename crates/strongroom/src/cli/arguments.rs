@@ -467,6 +467,7 @@ pub(crate) struct Revoke {
         "verify",
         "verify prod --level full --identity identity.txt",
         "verify --since seen --remember seen",
+        "verify --sample 5%",
     ],
     &[Exit::Partial, Exit::Damage, Exit::NoRepository, Exit::NoIdentity, Exit::Untrusted, Exit::Newer],
 ))]
@@ -478,6 +479,11 @@ pub(crate) struct Verify {
     /// How deep to look.
     #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
     pub(crate) level: Level,
+
+    /// Of the packs read only one part, and another one each day: `5%` is a different twentieth on each of twenty days. `3/20` says which.
+    /// Small objects are all read.
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) sample: Option<Sample>,
 
     /// Also check that nothing disappeared since then: a file that --remember made, a line of it, or the name of another repository of the
     /// same jobs, whose logs remember this one's. Says it when a log was put back to an earlier state, or another commit stands where one
@@ -725,5 +731,41 @@ mod tests {
             assert!(!matches(bad, entry), "{bad}");
         }
         assert!("[".parse::<Pattern>().is_err());
+    }
+}
+
+/// Which part of the packs is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sample {
+    /// One of so many, another one each day.
+    OneOf(u32),
+    /// The first of so many is 1.
+    Part(u32, u32),
+}
+
+/// Why a text says no part.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is no part: write it like 5%, or 3/20")]
+pub(crate) struct SampleError(String);
+
+impl FromStr for Sample {
+    type Err = SampleError;
+
+    fn from_str(text: &str) -> Result<Self, SampleError> {
+        let refused = || SampleError(text.chars().take(40).collect());
+        if let Some((part, of)) = text.split_once('/') {
+            let part: u32 = part.parse().map_err(|_| refused())?;
+            let of: u32 = of.parse().map_err(|_| refused())?;
+            return (1..=of)
+                .contains(&part)
+                .then_some(Self::Part(part, of))
+                .ok_or_else(refused);
+        }
+        let percent = text.strip_suffix('%').and_then(|it| it.parse::<u32>().ok());
+        let percent = percent
+            .filter(|it| (1..=100).contains(it))
+            .ok_or_else(refused)?;
+        // Rather a little more at a time than not all of it in the end.
+        Ok(Self::OneOf(100 / percent))
     }
 }

@@ -149,7 +149,7 @@ pub(crate) async fn backup(
     let jobs = configured(session, wanted)?;
     let mut known = Vec::new();
     if !session.settings.several {
-        known.push(Target::only(session.open().await?));
+        known.push(Target::only(session.open_remembered().await?));
     }
     let mut backups = Backups {
         jobs: Vec::new(),
@@ -341,7 +341,7 @@ async fn open_targets(session: &Session, known: &mut Vec<Target>, job: &Job) -> 
             .settings
             .named(&name)
             .expect("the names of a job were checked");
-        match session.open_at(&named.place).await {
+        match session.open_remembered_at(&named.place).await {
             Ok(repository) => known.push(Target {
                 name: Some(name),
                 repository,

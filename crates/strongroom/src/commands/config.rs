@@ -38,6 +38,10 @@ pub(crate) fn config(settings: &Settings) -> InForce {
     for named in &settings.repositories {
         listing.place(&format!("repositories.{}", named.name), &named.place);
     }
+    let bucket = |place: &Place| place.directory().is_none();
+    let cached = settings.places().any(bucket) || settings.cache_is_said;
+    let cache = settings.cache.as_ref().filter(|_| cached);
+    listing.optional("cache", cache, |path| path_value(path));
     listing.list("recipients", &settings.recipients, |text| json!(text));
     listing.optional("writer_key", settings.writer_key.as_ref(), |path| {
         path_value(path)

@@ -64,7 +64,7 @@ pub(crate) async fn diff(
     before: &SnapshotName,
     after: &Version,
 ) -> anyhow::Result<Exit> {
-    let repository = session.open().await?;
+    let repository = session.open_remembered().await?;
     let before = session.snapshot(&repository, before).await?;
     let after = match after {
         Version::Live => None,

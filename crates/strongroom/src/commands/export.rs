@@ -26,7 +26,7 @@ pub(crate) async fn export(session: &Session, export: &Export) -> anyhow::Result
         return data_robot(session, export, &folder).await.map(Some);
     }
     refuse_screen(export.terminal)?;
-    let repository = session.open().await?;
+    let repository = session.open_remembered().await?;
     let snapshot = session.snapshot(&repository, &export.snapshot).await?;
     if export.format == Format::DataRobotValues {
         let found = installation(&snapshot, export.release.as_deref(), &export.only).await?;
@@ -61,7 +61,7 @@ fn folder_of(export: &Export) -> Result<PathBuf, Failure> {
 
 async fn data_robot(session: &Session, export: &Export, folder: &Path) -> anyhow::Result<Exported> {
     folder::refuse_existing(folder)?;
-    let repository = session.open().await?;
+    let repository = session.open_remembered().await?;
     let snapshot = session.snapshot(&repository, &export.snapshot).await?;
     let found = installation(&snapshot, export.release.as_deref(), &export.only).await?;
     let made = foreign::datarobot::folder(&found);

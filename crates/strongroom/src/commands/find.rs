@@ -40,7 +40,7 @@ pub(crate) async fn find(
     pattern: &Pattern,
     job: Option<&JobName>,
 ) -> anyhow::Result<Finds> {
-    let repository = session.open().await?;
+    let repository = session.open_remembered().await?;
     let jobs = session
         .jobs(
             &repository,

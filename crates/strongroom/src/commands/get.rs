@@ -33,7 +33,7 @@ struct ValueObject<'a> {
 /// Prints one value, after all of it was checked.
 pub(crate) async fn get(session: &Session, get: &Get) -> anyhow::Result<()> {
     refuse_screen(get.terminal)?;
-    let repository = session.open().await?;
+    let repository = session.open_remembered().await?;
     let snapshot = session.snapshot(&repository, &get.snapshot).await?;
     let mut found = EntryName::new(&get.entry).find(&snapshot).await?;
     let part = Part::of(&found, get.key.as_deref())?;
@@ -77,7 +77,7 @@ pub(crate) async fn get(session: &Session, get: &Get) -> anyhow::Result<()> {
 /// Writes one blob to standard output as it is read. Each piece has been authenticated; the whole has at the end.
 pub(crate) async fn cat(session: &Session, cat: &Cat) -> anyhow::Result<()> {
     refuse_screen(cat.terminal)?;
-    let repository = session.open().await?;
+    let repository = session.open_remembered().await?;
     let snapshot = session.snapshot(&repository, &cat.snapshot).await?;
     let mut found = EntryName::new(&cat.entry).find(&snapshot).await?;
     if let Body::Record { .. } = found.entry.body {

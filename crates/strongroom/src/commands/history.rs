@@ -64,7 +64,7 @@ pub(crate) async fn history(
     typed: &str,
     job: Option<&JobName>,
 ) -> anyhow::Result<Histories> {
-    let repository = session.open().await?;
+    let repository = session.open_remembered().await?;
     let jobs = session
         .jobs(
             &repository,

@@ -40,7 +40,7 @@ struct Part<'a> {
 
 /// Plans the restore, prints the plan, and, if that is wanted, carries it out.
 pub(crate) async fn restore(session: &Session, restore: &Restore) -> anyhow::Result<Restored> {
-    let repository = session.open().await?;
+    let repository = session.open_remembered().await?;
     let snapshot = session.snapshot(&repository, &restore.snapshot).await?;
     let wanted = Wanted::new(session, &snapshot)?;
     let only = if restore.certificates {

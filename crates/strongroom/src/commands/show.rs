@@ -61,7 +61,7 @@ struct KeyRow {
 
 /// Prints the entries as they are read: a snapshot may have more than memory holds.
 pub(crate) async fn show(session: &Session, show: &Show) -> anyhow::Result<()> {
-    let repository = session.open().await?;
+    let repository = session.open_remembered().await?;
     let snapshot = session.snapshot(&repository, &show.snapshot).await?;
     if show.configuration {
         return Output::raw(snapshot.manifest().configuration.as_bytes());

@@ -62,7 +62,7 @@ pub(crate) async fn snapshots(
     asked: &Asked,
     now: Timestamp,
 ) -> anyhow::Result<Snapshots> {
-    let repository = session.open().await?;
+    let repository = session.open_remembered().await?;
     let trust = session.trust()?;
     let oldest = asked.since.map(|since| oldest(now, since.duration()));
     let mut list = Snapshots {

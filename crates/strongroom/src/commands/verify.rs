@@ -5,11 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use format::{CommitRef, Identities, JobName};
-use repository::{Damage, Remembered, Repository, Snapshot, Trust, View, verify_job};
+use jiff::Timestamp;
+use repository::{Damage, Remembered, Repository, Slice, Snapshot, Trust, View, verify_job};
 use serde::Serialize;
 
 use crate::captured::Whole;
-use crate::cli::{self, Level};
+use crate::cli::{self, Level, Sample};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::names::counted;
@@ -26,6 +27,9 @@ use crate::wanted::Wanted;
 pub(crate) struct Verified {
     repository: String,
     level: &'static str,
+    /// Of the packs only this part was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sample: Option<String>,
     jobs: Vec<JobVerified>,
 }
 
@@ -100,9 +104,23 @@ impl Verified {
     }
 }
 
-/// Verifies the jobs named, or all.
-pub(crate) async fn verify(session: &Session, asked: &cli::Verify) -> anyhow::Result<Verified> {
+/// Verifies the jobs named, or all, as things are at `now`.
+pub(crate) async fn verify(
+    session: &Session,
+    asked: &cli::Verify,
+    now: Timestamp,
+) -> anyhow::Result<Verified> {
     let level = asked.level;
+    let slice = asked.sample.map(|sample| slice(sample, now));
+    if slice.is_some() && level != Level::Data {
+        let message = "--sample is about the level `data` alone";
+        return Err(Failure::usage(message).hint("leave out --level").into());
+    }
+    let stored = match (level, slice) {
+        (Level::Log, _) => repository::Level::Log,
+        (_, Some(slice)) => repository::Level::Slice(slice),
+        (Level::Data | Level::Full, None) => repository::Level::Data,
+    };
     let identities = match level {
         Level::Full => Some(session.identities().await?),
         Level::Log | Level::Data => None,
@@ -129,7 +147,7 @@ pub(crate) async fn verify(session: &Session, asked: &cli::Verify) -> anyhow::Re
             session,
             &repository,
             job,
-            level,
+            stored,
             identities.as_ref(),
             before,
         );
@@ -156,29 +174,42 @@ pub(crate) async fn verify(session: &Session, asked: &cli::Verify) -> anyhow::Re
     Ok(Verified {
         repository: repository.place().to_owned(),
         level,
+        sample: slice.map(|slice| format!("{}/{}", slice.number + 1, slice.of)),
         jobs,
     })
+}
+
+/// Another one each day, so that whoever looks daily has looked at all of it in the end.
+fn slice(sample: Sample, now: Timestamp) -> Slice {
+    match sample {
+        Sample::OneOf(of) => {
+            let day = now.as_second().div_euclid(24 * 60 * 60);
+            let number = day.rem_euclid(i64::from(of)) as u32;
+            Slice { number, of }
+        }
+        Sample::Part(part, of) => Slice {
+            number: part - 1,
+            of,
+        },
+    }
 }
 
 async fn verify_one(
     session: &Session,
     repository: &Repository,
     job: &JobName,
-    level: Level,
+    stored: repository::Level,
     identities: Option<&Arc<Identities>>,
     before: Option<CommitRef>,
 ) -> anyhow::Result<(JobVerified, Option<CommitRef>)> {
     let mut trust = session.trust()?;
     let view = session.view(repository, job, &mut trust).await?;
-    let stored = match level {
-        Level::Log => repository::Level::Log,
-        Level::Data | Level::Full => repository::Level::Data,
+    let all = stored_bytes(&view);
+    let expected = match stored {
+        repository::Level::Slice(slice) => all / u64::from(slice.of),
+        _ => all,
     };
-    let progress = Progress::new(
-        session.output,
-        &format!("verify {job}"),
-        Some(stored_bytes(&view)),
-    );
+    let progress = Progress::new(session.output, &format!("verify {job}"), Some(expected));
     let compute = &session.compute;
     let mut report = verify_job(repository, job, &trust, stored, compute, &|bytes| {
         progress.add(bytes);
@@ -379,10 +410,14 @@ impl fmt::Display for Verified {
             if self.level != "log" {
                 write!(f, ", {} compared", Size(*bytes))?;
             }
+            if let Some(sample) = &self.sample {
+                write!(f, " (part {sample} of the packs)")?;
+            }
             if self.level == "full" {
                 write!(f, ", {} read", counted(*entries, "entry", "entries"))?;
             }
-            let verdict = match (job.damage.is_empty(), job.unopened.is_empty()) {
+            let looked = job.unopened.is_empty() && self.sample.is_none();
+            let verdict = match (job.damage.is_empty(), looked) {
                 (true, true) => "whole",
                 (true, false) => "no damage seen",
                 (false, _) => "DAMAGED",

@@ -32,6 +32,10 @@ pub(crate) struct File {
     /// commands that read use the first, or the one that `--repo NAME` says.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) repositories: BTreeMap<String, At<Repository>>,
+    /// The folder in which what was read of repositories in buckets is kept, so that it need not be read again, or `none`;
+    /// `~/.cache/strongroom` if left out. There are no secrets in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cache: Option<At<PathBuf>>,
     /// The public keys that snapshots are sealed to, as `strongroom keygen` or `age-keygen` prints them. At least one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) recipients: Vec<At<String>>,

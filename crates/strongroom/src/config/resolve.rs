@@ -46,6 +46,10 @@ pub(crate) struct Settings {
     pub(crate) repositories: Vec<Named>,
     /// Whether jobs go to those with a name: the command line did not say `--repo`.
     pub(crate) several: bool,
+    /// Where what was read of buckets is kept; `None`: nowhere.
+    pub(crate) cache: Option<Setting<PathBuf>>,
+    /// Whether the file says where.
+    pub(crate) cache_is_said: bool,
     pub(crate) recipients: Vec<Setting<String>>,
     pub(crate) writer_key: Option<Setting<PathBuf>>,
     pub(crate) trusted_writers: Vec<Setting<WriterId>>,
@@ -73,6 +77,21 @@ pub(crate) struct Job {
 }
 
 impl Settings {
+    /// The usual place to keep what was read, where nothing else is said: `$XDG_CACHE_HOME/strongroom`, or `~/.cache/strongroom`.
+    pub(crate) fn complete_cache(&mut self, variable: impl Fn(&'static str) -> Option<PathBuf>) {
+        if self.cache_is_said {
+            return;
+        }
+        let found =
+            |name: &'static str| Some((variable(name).filter(|it| it.is_absolute())?, name));
+        let folder = found("XDG_CACHE_HOME")
+            .or_else(|| found("HOME").map(|(home, name)| (home.join(".cache"), name)));
+        self.cache = folder.map(|(folder, name)| Setting {
+            value: folder.join("strongroom"),
+            origin: Origin::Variable(name),
+        });
+    }
+
     /// The rules for the snapshots of `job`, and for those that a restore of it took before it overwrote something.
     pub(crate) fn retention(&self, job: &JobName) -> &Retention {
         let mut jobs = self.jobs.iter();
@@ -305,6 +324,12 @@ impl Resolver {
                 .map(|at| self.setting(&at, at.value.beside(&self.path))),
             jobs: self.jobs(file.jobs, &repositories)?,
             several: !repositories.is_empty(),
+            cache_is_said: file.cache.is_some(),
+            cache: file
+                .cache
+                .filter(|at| at.value != Path::new("none"))
+                .map(|at| self.path(&at))
+                .transpose()?,
             repositories,
         })
     }

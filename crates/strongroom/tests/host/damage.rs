@@ -7,8 +7,12 @@ use crate::scene::{Scene, text};
 
 /// All objects of the job, commits included.
 fn objects(scene: &Scene) -> Vec<PathBuf> {
+    objects_in(scene, "repository")
+}
+
+fn objects_in(scene: &Scene, repository: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut folders = vec![scene.path("repository/prod")];
+    let mut folders = vec![scene.path(repository).join("prod")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();
@@ -21,6 +25,12 @@ fn objects(scene: &Scene) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+fn pack_in(scene: &Scene, repository: &str) -> PathBuf {
+    let mut objects = objects_in(scene, repository).into_iter();
+    let pack = objects.find(|path| path.ends_with("pack-000000"));
+    pack.expect("a pack")
 }
 
 #[test]
@@ -97,4 +107,87 @@ fn what_is_damaged_is_not_restored() {
         .expect("the folder")
         .count();
     assert_eq!(left, 0, "nothing half-written stays");
+}
+
+#[test]
+fn what_another_repository_has_is_put_back() {
+    let scene = Scene::new("[{files: {paths: [secrets]}}]");
+    scene.write("secrets/password", "hunter2".repeat(1000));
+    scene.good(&["backup"]);
+    scene.good(&["init", "--repo", "elsewhere"]);
+    scene.good(&["copy", "--to", "elsewhere"]);
+    let objects = objects(&scene);
+    let whole: Vec<Vec<u8>> = objects.iter().map(|it| fs::read(it).expect("it")).collect();
+    fs::write(pack_in(&scene, "repository"), b"nothing").expect("the pack");
+
+    let code = |arguments: &[&str]| {
+        let output = scene.run(arguments);
+        (
+            output.status.code(),
+            text(&output.stdout) + &text(&output.stderr),
+        )
+    };
+    let (refused, said) = code(&["repair"]);
+    assert_eq!(refused, Some(2), "{said}");
+    assert!(said.contains("--from"), "{said}");
+    let (found, said) = code(&["repair", "--from", "elsewhere", "--dry-run"]);
+    assert_eq!(found, Some(5), "{said}");
+    assert!(
+        said.contains("elsewhere has it (needed by prod/1)"),
+        "{said}"
+    );
+    let (verified, said) = code(&["verify"]);
+    assert_eq!(verified, Some(5), "a dry run mends nothing: {said}");
+    let said = scene.good(&["repair", "--from", "elsewhere"]);
+    assert!(said.contains("1 object damaged, 1 put back"), "{said}");
+    for (object, bytes) in objects.iter().zip(whole) {
+        assert_eq!(fs::read(object).expect("it"), bytes);
+    }
+    scene.good(&["verify", "--level", "full", "--identity", "identity.txt"]);
+
+    // And what nobody has is lost.
+    for repository in ["repository", "elsewhere"] {
+        let found = pack_in(&scene, repository);
+        fs::remove_file(found).expect("a pack");
+    }
+    let (lost, said) = code(&["repair", "--from", "elsewhere"]);
+    assert_eq!(lost, Some(5), "{said}");
+    assert!(
+        said.contains("it is missing: LOST (needed by prod/1)"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_different_part_is_looked_at_each_time_and_all_of_it_in_the_end() {
+    let scene = Scene::new("[{files: {paths: [secrets]}}]");
+    scene.write("secrets/password", "hunter2".repeat(1000));
+    scene.good(&["backup"]);
+    let pack = pack_in(&scene, "repository");
+    let bytes = fs::read(&pack).expect("the pack");
+    fs::write(&pack, vec![0; bytes.len()]).expect("the pack");
+    let parts = (1..=4).map(|part| format!("{part}/4"));
+    let ends: Vec<_> = parts
+        .map(|part| scene.run(&["verify", "--sample", &part]).status.code())
+        .collect();
+    assert_eq!(
+        ends.iter().filter(|end| **end == Some(5)).count(),
+        1,
+        "{ends:?}"
+    );
+    assert_eq!(
+        ends.iter().filter(|end| **end == Some(0)).count(),
+        3,
+        "{ends:?}"
+    );
+    for wrong in ["0%", "5/4", "0/4", "half"] {
+        assert_eq!(
+            scene.run(&["verify", "--sample", wrong]).status.code(),
+            Some(2)
+        );
+    }
+    let output = scene.run(&["verify", "--sample", "100%"]);
+    assert_eq!(output.status.code(), Some(5));
+    let full = scene.run(&["verify", "--sample", "5%", "--level", "log"]);
+    assert_eq!(full.status.code(), Some(2));
 }

@@ -12,7 +12,7 @@ use crate::scene::{Scene, Seen};
 use crate::tree::{Tree, assert_same, tree};
 
 /// One job, of which prune keeps the newest snapshot.
-const JOBS: &str = "  prod: {sources: [{files: {paths: [secrets]}}]}\nmaintainer_key: maintainer.key\n\
+const JOBS: &str = "  prod: {sources: [{files: {paths: [secrets]}}]}\nmaintainer_key: maintainer.key\ncache: cache\n\
     retention: {keep_last: 1, min_age: 0s, grace: 0s}\n";
 /// Of every file that is large enough to be cut.
 const FILE_BYTES: usize = 700_000;
