@@ -79,3 +79,11 @@ SOURCES
         apt-get "${apt_options[@]}" -qq update >&2
     fi
 }
+
+# with_dependencies PACKAGE...: prints them, and what of theirs this machine has not installed.
+with_dependencies() {
+    know "$@"
+    printf '%s\n' "$@"
+    apt-get "${apt_options[@]}" -s --no-install-recommends install "$@" 2>/dev/null |
+        awk '$1 == "Inst" { print $2 }' | grep -vxF "$(printf '%s\n' "$@")" || true
+}

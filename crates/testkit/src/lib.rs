@@ -15,6 +15,8 @@ mod programs;
 
 mod etcd;
 mod kubernetes;
+mod postgres;
+mod rabbitmq;
 mod stores;
 
 mod disk;
@@ -25,7 +27,9 @@ pub use disk::{Disk, Fate, Survivors};
 pub use etcd::{Etcd, EtcdOptions};
 pub use http::{Message, ask};
 pub use kubernetes::{Kubernetes, KubernetesOptions};
+pub use postgres::Postgres;
 pub use programs::{Release, require, require_program};
+pub use rabbitmq::RabbitMq;
 pub use stores::{
     Azurite, Gcs, GcsOptions, Minio, Proxy, S3, Server, Treatment, Versitygw, VersitygwOptions,
     elements,

@@ -1,4 +1,5 @@
 use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -12,6 +13,27 @@ impl Release {
     /// The path of one of its programs.
     pub fn program(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// The folder of an unpacked package, in which its `usr` lies.
+    pub(crate) fn root(&self) -> &Path {
+        let root = self
+            .folder
+            .ancestors()
+            .find(|folder| folder.join("usr").is_dir());
+        root.expect("it is an unpacked package")
+    }
+
+    /// What `LD_LIBRARY_PATH` must say, so that its programs find what was unpacked with them.
+    pub(crate) fn libraries(&self) -> OsString {
+        let folders = ["usr/lib", "lib"].map(|folder| self.root().join(folder));
+        let entries = folders
+            .iter()
+            .filter_map(|folder| folder.read_dir().ok())
+            .flatten();
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let paths = paths.filter(|path| path.to_string_lossy().ends_with("-linux-gnu"));
+        env::join_paths(paths).expect("paths of ours have no colons")
     }
 
     /// Whether it has the program: releases of etcd before 3.5 have no `etcdutl`.
@@ -82,11 +104,13 @@ fn main_program(name: &str) -> &str {
         "azurite" => "azurite-blob",
         "kubernetes" => "kube-apiserver",
         "age-go" => "age",
+        "postgresql" => "postgres",
+        "rabbitmq" => "rabbitmq-server",
         name => name,
     }
 }
 
-/// The newest `<name>-<version>` in the cache: the folder itself, or `usr/bin` in an unpacked package.
+/// The newest `<name>-<version>` in the cache: the folder itself, or `usr/bin` or `usr/lib/<name>/bin` in an unpacked package.
 ///
 /// The newest is the one whose script ran last, which is this work tree's.
 fn in_cache(name: &str) -> Option<PathBuf> {
@@ -99,7 +123,10 @@ fn in_cache(name: &str) -> Option<PathBuf> {
         .filter(|path| {
             version(path, &prefix).is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()))
         })
-        .flat_map(|path| [path.join("usr/bin"), path])
+        .flat_map(|path| {
+            let own = path.join("usr/lib").join(name).join("bin");
+            [path.join("usr/bin"), own, path]
+        })
         .filter(|folder| folder.join(main_program(name)).is_file())
         .collect();
     folders.sort_by_key(|folder| (modified(folder), folder.clone()));

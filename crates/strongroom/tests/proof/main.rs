@@ -5,6 +5,7 @@ mod bounded;
 mod canary;
 mod cluster;
 mod concurrent;
+mod databases;
 mod datarobot;
 mod drill;
 mod helm;
