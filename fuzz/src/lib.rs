@@ -6,6 +6,7 @@ pub mod bodies;
 pub mod bolt;
 
 pub mod etcd;
+pub mod kubernetes;
 
 pub mod log;
 pub mod pack;
@@ -13,3 +14,5 @@ pub mod script;
 pub mod shelf;
 
 pub mod configuration;
+pub mod foreign;
+pub mod manifests;

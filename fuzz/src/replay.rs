@@ -5,11 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which crate's test replays the targets of which module of `fuzz/src`.
-const REPLAYED: [(&str, &str); 5] = [
+const REPLAYED: [(&str, &str); 8] = [
     ("bodies", "format"),
     ("configuration", "strongroom"),
     ("etcd", "source"),
+    ("foreign", "foreign"),
+    ("kubernetes", "source"),
     ("log", "repository"),
+    ("manifests", "strongroom"),
     ("pack", "repository"),
 ];
 

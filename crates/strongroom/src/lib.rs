@@ -4,7 +4,7 @@
 //! Read in this order: what the user typed (`cli`), what it means (`config`), what is done (`commands`), what is printed
 //! (`output`), how it ends (`exit`).
 //!
-//! It is a library for one reason: `fuzz/` must reach the configuration, and nobody can link with a program. Nothing else
+//! It is a library for one reason: `fuzz/` must reach the configuration and the manifests, and nobody can link with a program. Nothing else
 //! is public, and nothing outside may be built on it.
 
 mod cli;
@@ -41,6 +41,7 @@ mod units;
 
 mod exit;
 
+pub use commands::import::understand as manifests;
 pub use config::checked::{Understood, understand};
 
 use std::path::PathBuf;

@@ -6,6 +6,8 @@
 
 #[path = "../../../fuzz/src/configuration.rs"]
 mod configuration;
+#[path = "../../../fuzz/src/manifests.rs"]
+mod manifests;
 #[path = "../../../fuzz/src/replay.rs"]
 mod replay;
 
@@ -19,4 +21,5 @@ fn every_corpus_is_replayed() {
         "configuration",
         &[("configuration", configuration::configuration)],
     );
+    replay::replay(&fuzz, "manifests", &[("manifests", manifests::manifests)]);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use archive::{Content, Name};
+use archive::{Content, Entry, Name};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -90,6 +90,19 @@ impl Manifests {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.objects.is_empty()
+    }
+
+    /// Each object as [`super::manifest`] writes it, in the order of their names.
+    pub fn exported(&self) -> Result<Vec<String>, Error> {
+        let written = self.objects.values().map(|object| {
+            let entry = Entry {
+                name: object.id.entry(),
+                attributes: object.attributes.clone(),
+                body: object.body(),
+            };
+            super::manifest(&entry, &object.content()).map(|text| text.to_string())
+        });
+        written.collect()
     }
 
     /// Takes what one document says: an object, or a list of some, as `kubectl get` prints it. An empty document says nothing. An

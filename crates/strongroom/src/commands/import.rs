@@ -81,6 +81,20 @@ fn manifests(import: &Import) -> anyhow::Result<Manifests> {
     Ok(manifests)
 }
 
+/// What `export` writes of the objects that `bytes`, which stand at `file`, are manifests of. Nothing is stored: it is what
+/// `fuzz/` calls.
+pub fn understand(file: &Path, bytes: Vec<u8>) -> Result<Vec<String>, String> {
+    let said = |error: anyhow::Error| crate::output::chain(&error);
+    let text = text_of(file, Zeroizing::new(bytes)).map_err(|error| said(error.into()))?;
+    let mut manifests = Manifests::new(Some("default".to_owned()));
+    for document in parse(&text, file).map_err(|error| said(error.into()))? {
+        manifests
+            .add(document)
+            .map_err(|error| said(error.into()))?;
+    }
+    manifests.exported().map_err(|error| said(error.into()))
+}
+
 /// The source that a restore of the snapshot will go by.
 fn source<'j>(job: &'j Job, import: &Import) -> Result<&'j SourceSettings, Failure> {
     let clusters = job.sources.iter();
@@ -126,12 +140,16 @@ fn read(file: &Path, left: &mut u64) -> anyhow::Result<Zeroizing<String>> {
         );
         Failure::new(Exit::Failure, message).hint("import a part of it into a snapshot of its own")
     })?;
+    Ok(text_of(file, bytes)?)
+}
+
+fn text_of(file: &Path, mut bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<String>, Failure> {
     match String::from_utf8(std::mem::take(&mut bytes)) {
         Ok(text) => Ok(Zeroizing::new(text)),
         Err(error) => {
             drop(Zeroizing::new(error.into_bytes()));
             let message = format!("{} is not text, so it holds no manifests", file.display());
-            Err(Failure::new(Exit::Failure, message).into())
+            Err(Failure::new(Exit::Failure, message))
         }
     }
 }
@@ -175,7 +193,7 @@ fn limits() -> serde_saphyr::Options {
             max_nodes: 50_000_000,
             max_aliases: 1_000,
             max_anchors: 1_000,
-            max_depth: 128,
+            max_depth: 64,
             max_documents: 1_000_000,
             max_total_scalar_bytes: INPUT_MAX as usize,
         },
