@@ -7,7 +7,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use ed25519_dalek::{Signer, SigningKey};
 use format::{
     Commit, DataKey, Description, FRAME_MAX, Identities, JobName, Manifest, Map, Place,
-    RepositoryId, RunId, WriterKey, open_frame,
+    RepositoryId, RunId, WriterKey, open_frame, read_shares,
 };
 use zeroize::Zeroizing;
 
@@ -31,6 +31,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("map", map),
     ("map_sealed", map_sealed),
     ("name", name),
+    ("share", share),
     ("varint", varint),
     ("writer", writer),
 ];
@@ -264,6 +265,18 @@ pub fn name(bytes: &[u8]) {
     assert_eq!(Name::unescape(&shown), Some(name));
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = Name::unescape(text);
+    }
+}
+
+/// Shares of an identity as somebody typed them: what is read is printed again.
+pub fn share(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    for share in read_shares(text).unwrap_or_default() {
+        let page = share.to_page("age1", "now");
+        let again = read_shares(&page);
+        assert!(again.is_ok_and(|again| again.len() == 1 && again[0] == share));
     }
 }
 

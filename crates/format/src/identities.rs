@@ -102,6 +102,14 @@ impl Identities {
             .collect()
     }
 
+    /// The only one, if that is a key of age's own kind.
+    pub(crate) fn only_key(&self) -> Option<&age::x25519::Identity> {
+        match &self.keys[..] {
+            [key] if self.of_plugins.is_empty() => Some(key),
+            _ => None,
+        }
+    }
+
     /// Opens an age file. Plugins are asked last, and one that fails does not keep another from opening it.
     pub(crate) fn open<'a>(
         &self,

@@ -16,6 +16,7 @@ mod recipients;
 
 mod identities;
 mod identity_file;
+mod shares;
 
 mod data_key;
 mod writer_key;
@@ -48,6 +49,9 @@ pub use identities::{Identities, IdentityError, generate_identity};
 pub use identity_file::{SealedIdentities, seal_identities};
 pub use plugin::{PluginError, PluginName, Plugins, Wrapped};
 pub use recipients::{RecipientError, Recipients};
+pub use shares::{
+    CombineError, Combined, SetName, Share, ShareError, SplitError, combine, read_shares, split,
+};
 
 pub use id::{IdError, JobName, RepositoryId, RunId, WriterId};
 pub use limits::*;

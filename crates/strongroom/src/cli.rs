@@ -2,6 +2,7 @@
 
 mod arguments;
 mod check;
+mod combine;
 mod copy;
 mod export;
 mod help;
@@ -21,6 +22,7 @@ pub(crate) use arguments::{
     Snapshots, Verify, Version, Writer, WriterCommand,
 };
 pub(crate) use check::Check;
+pub(crate) use combine::{Combine, Quorum};
 pub(crate) use copy::Copy;
 pub(crate) use export::{Export, Format, Layout};
 pub(crate) use import::Import;
@@ -126,6 +128,7 @@ pub(crate) enum Command {
     Keys(Keys),
     Rotate(Rotate),
     Writer(Writer),
+    Combine(Combine),
     Doctor(Doctor),
     Config(Config),
     Policy(Policy),

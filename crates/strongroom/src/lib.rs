@@ -51,10 +51,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use cli::{Cli, Command, Globals, PolicyOf, WriterCommand};
+use cli::{Cli, Command, Globals, Keygen, PolicyOf, WriterCommand};
 use commands::keygen::KeyKind;
 use config::Settings;
 use exit::Exit;
+use format::Identities;
 use jiff::Timestamp;
 use output::Output;
 use repository::Service;
@@ -88,6 +89,25 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
     log::start(cli.globals.verbose, output.color)?;
     let globals = cli.globals;
     match cli.command {
+        Command::Keygen(Keygen {
+            split: Some(quorum),
+            output: stem,
+            ..
+        }) => {
+            let given = split_identity(&globals, output)?;
+            let now = Timestamp::now();
+            let shares = commands::keygen::shares::split(given, quorum, &stem, now)?;
+            output.note(shares.advice());
+            output.answer(&shares)?;
+        }
+        Command::Combine(combine) => {
+            let (key, wrong) = commands::combine::combine(&combine.shares, &combine.output)?;
+            if let Some(wrong) = wrong {
+                output.note(wrong);
+            }
+            output.note(key.advice());
+            output.answer(&key)?;
+        }
         Command::Keygen(keygen) => {
             let kind = if keygen.writer {
                 KeyKind::Writer
@@ -124,6 +144,15 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
         command => return in_repository(command, &Session::new(settings(&globals)?, output)?),
     }
     Ok(Exit::Ok)
+}
+
+/// The identity to split, if it is there already.
+fn split_identity(globals: &Globals, output: Output) -> anyhow::Result<Option<Identities>> {
+    if globals.identity.is_empty() {
+        return Ok(None);
+    }
+    let reference = config::resolve::passphrase_flag(globals)?;
+    unlock::unlock(&globals.identity, reference.as_ref(), output).map(Some)
 }
 
 fn print_policy(settings: &Settings, of: &PolicyOf, output: Output) -> anyhow::Result<()> {

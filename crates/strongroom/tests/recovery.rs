@@ -78,6 +78,63 @@ fn the_script_opens_the_key_object_of_post_quantum_recipients() {
 }
 
 #[test]
+fn the_script_for_shares_gives_the_identity_back() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let strongroom = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        command.current_dir(folder.path());
+        command
+    };
+    let recipient = run(strongroom().args(["keygen", "--split", "3/5", "--output", "paper"]));
+    let combine = |shares: &[&str]| {
+        let script = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../docs/recovery/strongroom-combine.py"
+        );
+        let mut command = Command::new(&python);
+        command.arg("-I").arg(script).args(shares);
+        command
+            .current_dir(folder.path())
+            .output()
+            .expect("it runs")
+    };
+    let chosen = ["paper.share-2", "paper.share-5", "paper.share-3"];
+    let ours = ["combine", "--output", "identity.txt"];
+    run(strongroom().args(ours).args(chosen));
+    let ours = fs::read_to_string(folder.path().join("identity.txt")).expect("an identity");
+    assert!(ours.starts_with(&format!("# public key: {recipient}\nAGE-SECRET-KEY-1")));
+    let theirs = combine(&chosen);
+    assert!(theirs.status.success(), "{}", text(&theirs.stderr));
+    assert_eq!(text(&theirs.stdout), ours);
+    let theirs = combine(&[
+        "paper.share-1",
+        "paper.share-4",
+        "paper.share-2",
+        "paper.share-5",
+    ]);
+    assert_eq!(text(&theirs.stdout), ours);
+
+    let refused = |shares: &[&str], words: &str| {
+        let refused = combine(shares);
+        let said = text(&refused.stderr);
+        assert!(!refused.status.success() && said.contains(words), "{said}");
+        assert!(refused.stdout.is_empty());
+    };
+    refused(&chosen[..2], "2 of the 3 shares that are needed");
+    run(strongroom().args(["keygen", "--split", "3/5", "--output", "other"]));
+    let mixed = ["paper.share-1", "paper.share-2", "other.share-3"];
+    refused(&mixed, "do not belong together");
+    let page = fs::read_to_string(folder.path().join("paper.share-1")).expect("a share");
+    let line = page.lines().find(|line| line.starts_with("1: "));
+    let line = line.expect("a line");
+    let other = if line.ends_with('7') { '8' } else { '7' };
+    let mistyped = page.replace(line, &format!("{}{other}", &line[..line.len() - 1]));
+    fs::write(folder.path().join("mistyped"), mistyped).expect("a file");
+    refused(&["mistyped", "paper.share-2"], "it is mistyped");
+}
+
+#[test]
 fn the_script_refuses_what_is_not_to_be_trusted() {
     let Some(scene) = Scene::new() else { return };
     scene.back_up();

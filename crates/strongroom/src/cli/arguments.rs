@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use format::{JobName, WriterId};
 use globset::{GlobBuilder, GlobMatcher};
 
+use super::combine::Quorum;
 use super::help::ending;
 use crate::exit::Exit;
 use crate::names::SnapshotName;
@@ -43,6 +44,9 @@ const LOOK: [Exit; 6] = [
 ///
 /// With --passphrase the file is protected as `age -p` does it: the passphrase is asked for whenever the file is used.
 ///
+/// With --split 3/5 it is written as five shares to print, FILE.share-1 to FILE.share-5, and as nothing else: any three of them bring
+/// it back (`combine`), and fewer tell nothing about it. With --identity FILE too, it is the one in that file.
+///
 /// With --writer: the key with which a host signs its snapshots. It stays on that host; its public key, printed, is what
 /// others trust.
 #[derive(Args)]
@@ -50,6 +54,7 @@ const LOOK: [Exit; 6] = [
     &[
         "keygen --output identity.txt",
         "keygen --passphrase --output identity.age",
+        "keygen --split 3/5 --output /dev/shm/prod",
         "keygen --writer --output /etc/strongroom/writer.key",
     ],
     &[Exit::Denied, Exit::Conflict],
@@ -62,6 +67,10 @@ pub(crate) struct Keygen {
     /// Protect the identity with a passphrase.
     #[arg(long, conflicts_with = "writer")]
     pub(crate) passphrase: bool,
+
+    /// Write shares of which so many bring the identity back, like 3/5, in place of the identity.
+    #[arg(long, value_name = "NEEDED/ALL", conflicts_with_all = ["writer", "passphrase"])]
+    pub(crate) split: Option<Quorum>,
 
     /// Make a writer's key in place of an identity.
     #[arg(long)]

@@ -31,6 +31,7 @@ Usage: strongroom COMMAND [OPTIONS]
   Keys      keys         list who can read and who may write
             rotate       seal what is stored to other recipients
             writer       make the key of a writer, or revoke one
+            combine      bring back an identity from its shares
   Set up    doctor       try out the store, and say what is wrong
             config       print what is in force, and where it comes from
             policy       print the rights that strongroom needs

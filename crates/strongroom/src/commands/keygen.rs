@@ -1,4 +1,6 @@
-//! `keygen`: an identity that opens snapshots, or the key of a writer that signs them.
+//! `keygen`: an identity that opens snapshots, whole or in shares, or the key of a writer that signs them.
+
+pub(crate) mod shares;
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -63,7 +65,8 @@ pub(crate) fn keygen(
     })
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+/// Readable by its owner only, durable on return; a failure leaves no file.
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let made = OpenOptions::new()
         .write(true)
         .create_new(true)

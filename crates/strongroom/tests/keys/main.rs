@@ -3,6 +3,7 @@
 
 mod passphrases;
 mod plugins;
+mod shares;
 mod tokens;
 
 #[path = "../proof/scene.rs"]
