@@ -8,7 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 use foreign::Files;
 use foreign::datarobot::{Inspected, Inspection, import};
 
-fn inspected(objects: &[(&str, Option<&str>, &[(&str, &[u8])])]) -> Inspected {
+/// A name, labels, and values by their keys.
+type Secret<'a> = (&'a str, Option<&'a str>, &'a [(&'a str, &'a [u8])]);
+
+fn inspected(objects: &[Secret<'_>]) -> Inspected {
     let mut inspection = Inspection::new("dr", "n", true);
     for (name, labels, data) in objects {
         let field = |(key, value): &(&str, &[u8])| FieldHeader {

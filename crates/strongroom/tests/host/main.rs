@@ -2,6 +2,7 @@
 //! what is live, and what is said of damage.
 
 mod cluster;
+mod clusters;
 mod damage;
 mod interrupted;
 mod late;
