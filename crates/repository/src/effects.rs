@@ -16,6 +16,8 @@ pub(crate) struct Effects {
     pub(crate) revoked: Revoked,
     /// By run, what the last rotation says.
     pub(crate) rotated: HashMap<RunId, Rotation>,
+    /// By run, the last rotation by somebody who is not trusted to rotate, and who that is.
+    pub(crate) unheard: HashMap<RunId, (u64, WriterId)>,
 }
 
 /// What was last said of a snapshot.
@@ -55,6 +57,7 @@ impl Effects {
             forgotten: forgotten(valid, trust),
             revoked,
             rotated: rotated(valid, trust),
+            unheard: unheard(valid, trust),
         }
     }
 }
@@ -143,6 +146,17 @@ fn rotated(valid: &[Arc<Commit>], trust: &Trust) -> HashMap<RunId, Rotation> {
         }
     }
     keys
+}
+
+fn unheard(valid: &[Arc<Commit>], trust: &Trust) -> HashMap<RunId, (u64, WriterId)> {
+    let mut unheard = HashMap::new();
+    for commit in valid.iter().filter(|commit| !trust.maintains(commit)) {
+        if let Statement::Rotate(rotate) = &commit.statement {
+            let by = (commit.log.number, rotate.writer);
+            unheard.extend(rotate.runs.iter().map(|run| (run.run, by)));
+        }
+    }
+    unheard
 }
 
 /// The commits by maintainers whom the reader trusts.

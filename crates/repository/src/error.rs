@@ -157,6 +157,20 @@ pub enum Error {
         /// Who signed it.
         maintainer: WriterId,
     },
+    /// What opens the snapshot was put in place by a maintainer whom the reader does not trust.
+    #[error(
+        "{snapshot} was sealed anew (commit {job}/{number}) by {maintainer}, who is not a trusted maintainer, and what opened it before is gone"
+    )]
+    ForeignRotation {
+        /// `JOB/NUMBER`.
+        snapshot: String,
+        /// The job.
+        job: JobName,
+        /// The rotation.
+        number: u64,
+        /// Who signed it.
+        maintainer: WriterId,
+    },
     /// A prune would make it final that commits are lost.
     #[error("commit {job}/{number} is damaged ({reason}), and what only it names would be deleted")]
     DamagedLog {

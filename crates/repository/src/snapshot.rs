@@ -244,7 +244,15 @@ async fn open_run(
     let now = now.map(|valid| Stored::all(&valid).swap_remove(index));
     match now.filter(|now| now.keys != stored.keys) {
         Some(now) => open_stored(repository, statement, at, index, &now, opener).await,
-        None => opened,
+        None => match view.foreign_rotation(stored.run.run) {
+            Some((number, maintainer)) => Err(Error::ForeignRotation {
+                snapshot: name(statement, at),
+                job: statement.job.clone(),
+                number,
+                maintainer,
+            }),
+            None => opened,
+        },
     }
 }
 

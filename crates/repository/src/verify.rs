@@ -103,6 +103,7 @@ pub async fn verify_job(
         let wanted = named.iter().filter(|((run, name), _)| wanted(*run, name));
         check_digests(repository, job, wanted, compute, progress, &mut report).await?;
     }
+    report.explain_rotated(&view);
     if !report.damage.is_empty() {
         let now = repository.view_again(job, trust, view.clone()).await?;
         report.excuse_dropped(&view, &now);
@@ -112,6 +113,27 @@ pub async fn verify_job(
 }
 
 impl Report {
+    /// To somebody who does not know the maintainer, the key objects that a rotation replaced are lost.
+    fn explain_rotated(&mut self, view: &View) {
+        for damage in &mut self.damage {
+            let path = object_store::path::Path::from(damage.object.as_str());
+            let run = path
+                .parts()
+                .nth(2)
+                .and_then(|run| run.as_ref().parse().ok());
+            let key = path.filename().is_some_and(|name| name.starts_with("key"));
+            let rotation = run
+                .filter(|_| key)
+                .and_then(|run| view.foreign_rotation(run));
+            if let Some((number, maintainer)) = rotation {
+                damage.what = format!(
+                    "{}; commit {number} by {maintainer}, who is not a trusted maintainer, puts another in its place",
+                    damage.what
+                );
+            }
+        }
+    }
+
     /// What is gone because a prune, in force since `before`, dropped its snapshots is not damaged; nor is a key object in whose place a
     /// rotation put another one.
     fn excuse_dropped(&mut self, before: &View, now: &View) {

@@ -281,6 +281,12 @@ impl View {
         self.effects.rotated.get(&run)
     }
 
+    /// Number and maintainer of a rotation of this run that the reader does not honour: whoever does has another key object, and may have
+    /// deleted the one that this reader looks for.
+    pub fn foreign_rotation(&self, run: RunId) -> Option<(u64, WriterId)> {
+        self.effects.unheard.get(&run).copied()
+    }
+
     /// Whether a commit above `number` rotates a run of that snapshot: what opens the snapshot then opens nothing that is sealed to
     /// those who could read it before.
     pub(crate) fn rotates_after(&self, number: u64, snapshot: CommitRef) -> bool {

@@ -182,6 +182,34 @@ async fn one_more_reads_beside_the_other() {
 }
 
 #[tokio::test]
+async fn who_does_not_know_the_maintainer_is_told_who_sealed_it_anew() {
+    let scene = Scene::new().await;
+    let repository = &scene.job.world.repository;
+    scene.rotate(repository).await.expect("it is rotated");
+    let (trust, compute) = (scene.job.world.trust(), Compute::inline());
+    let view = repository
+        .view(&job(), &trust)
+        .await
+        .expect("a sound store");
+    let valid = view.snapshot(2).expect("it is there");
+    let who = identities(&[&scene.old, &scene.new]);
+    let refused = Snapshot::open(repository, valid, who, &trust, compute.clone()).await;
+    let expected = scene.job.maintainer.id();
+    assert!(
+        matches!(&refused.err(), Some(Error::ForeignRotation { maintainer, number: 4, .. }) if *maintainer == expected)
+    );
+    let name = job();
+    let report = verify_job(repository, &name, &trust, Level::Log, &compute, &|_| ()).await;
+    let damage = report.expect("a sound store").damage;
+    assert!(!damage.is_empty());
+    assert!(
+        damage
+            .iter()
+            .all(|it| it.what.contains(&expected.to_string()))
+    );
+}
+
+#[tokio::test]
 async fn what_nobody_can_open_again_stays_as_it_was() {
     let scene = Scene::new().await;
     let repository = &scene.job.world.repository;

@@ -120,7 +120,8 @@ fn of_repository(error: &repository::Error) -> Option<Exit> {
         | Kind::UntrustedAppender { .. }
         | Kind::Revoked { .. }
         | Kind::WriterRevoked { .. }
-        | Kind::ForeignPrune { .. } => Some(Exit::Untrusted),
+        | Kind::ForeignPrune { .. }
+        | Kind::ForeignRotation { .. } => Some(Exit::Untrusted),
         Kind::NobodyLeft { .. } | Kind::Recipients { .. } => Some(Exit::Usage),
         Kind::Contended { .. } | Kind::NotListed { .. } => Some(Exit::Contended),
         Kind::Store { source, .. } => of_store(source.kind()),

@@ -281,7 +281,8 @@ pub(crate) fn with_hint(error: repository::Error) -> anyhow::Error {
             .hint("an older snapshot, or one by another writer: strongroom snapshots"),
         repository::Error::WriterRevoked { .. } => Failure::new(Exit::Untrusted, error.to_string())
             .hint("strongroom keygen --writer --output new-writer.key, then `writer_key: new-writer.key`, and its public key into `trusted_writers` of others"),
-        repository::Error::ForeignPrune { maintainer, .. } => {
+        repository::Error::ForeignPrune { maintainer, .. }
+        | repository::Error::ForeignRotation { maintainer, .. } => {
             Failure::new(Exit::Untrusted, error.to_string()).hint(format!(
                 "if this is a maintainer of yours: --trust-maintainer {maintainer}, or `trusted_maintainers` in strongroom.yaml"
             ))

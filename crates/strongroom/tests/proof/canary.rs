@@ -132,7 +132,7 @@ fn planted() -> Scene {
     let folder = scene.path("").display().to_string();
     scene.configure(&format!(
         "  prod:\n    sources:\n      - files: {{paths: [secrets]}}\n      - command: {{run: {run}, restore: {restore}, \
-         working_directory: '{folder}', environment: {{VARIABLE: 'file:variable'}}}}\n"
+         working_directory: '{folder}', environment: {{VARIABLE: 'file:variable'}}}}\nmaintainer_key: writer.key\n"
     ));
     scene
 }
@@ -190,6 +190,7 @@ fn every_command(watch: &Watch<'_>) {
     ] {
         watch.quiet(arguments, code);
     }
+    upkeep(watch);
     let printed = watch.run_visible(&["get", "prod", &token], &[]);
     assert_eq!(printed.stdout, format!("{CONTENT} and more").as_bytes());
     watch.nothing_said(&printed);
@@ -197,6 +198,30 @@ fn every_command(watch: &Watch<'_>) {
     assert_eq!(printed.stdout, PRINTED.as_bytes());
     watch.nothing_said(&printed);
     mistakes(watch);
+}
+
+/// What keeps a repository in order, and a second one beside it.
+fn upkeep(watch: &Watch<'_>) {
+    let made = watch
+        .scene
+        .run(&["keygen", "--output", "fourth.txt"])
+        .done();
+    let fourth = made.text();
+    for (arguments, code) in [
+        (&["copy", "--to", "second"][..], 0),
+        (&["snapshots", "--repo", "second"], 0),
+        (&["verify", "--repo", "second", "--level", "full"], 0),
+        (&["verify", "--sample", "50%"], 0),
+        (&["repair", "--from", "second"], 0),
+        (&["pin", "prod/1"], 0),
+        (&["keys"], 0),
+        (&["rotate", "--add", fourth.trim()], 0),
+        (&["copy", "prod", "--to", "second", "--pruned-too"], 0),
+        (&["prune"], 0),
+        (&["doctor"], 0),
+    ] {
+        watch.quiet(arguments, code);
+    }
 }
 
 /// Secrets where they do not belong are not repeated.
@@ -233,7 +258,9 @@ fn mistakes(watch: &Watch<'_>) {
 /// The same search, where the secrets are.
 fn the_search_bites(scene: &Scene) {
     let search = secrets(scene);
-    scene.configure("  prod: {sources: [{files: {paths: [secrets]}}]}\n");
+    scene.configure(
+        "  prod: {sources: [{files: {paths: [secrets]}}]}\nmaintainer_key: writer.key\n",
+    );
     let restore = [
         "restore", "prod/2", "--source", "files", "--to", "out", "--yes",
     ];
@@ -396,7 +423,7 @@ impl<'a> Watch<'a> {
                 .any(|word| ["keygen", "--repo", "snapshot.db"].contains(word))
         };
         let identity = [
-            "show", "find", "history", "diff", "verify", "get", "restore",
+            "show", "find", "history", "diff", "verify", "get", "restore", "rotate",
         ];
         for more in [&["-vvv"][..], &["--json", "-vvv"]] {
             let again = more.len() > 1;
@@ -502,6 +529,9 @@ impl<'a> Watch<'a> {
     /// The repository holds objects and no secret; the folder for temporary files is empty; nothing else was made.
     fn nothing_is_stored(&self) {
         assert!(self.nothing_in(&self.scene.path("repository")) >= 8);
+        if self.scene.path("second").exists() {
+            assert!(self.nothing_in(&self.scene.path("second")) >= 8);
+        }
         assert_eq!(self.nothing_in(&self.scene.path("tmp")), 0);
         let mut made: Vec<String> = fs::read_dir(self.scene.path(""))
             .expect("the scene")
@@ -517,6 +547,7 @@ impl<'a> Watch<'a> {
         let known = [
             "another.key",
             "another.txt",
+            "fourth.txt",
             "identity.txt",
             "password",
             "printed",

@@ -212,6 +212,101 @@ impl Stored {
     }
 }
 
+/// A directory and a bucket for one job: what fails in one is its own, is caught up, and each remembers the other.
+#[test]
+fn a_job_goes_to_a_directory_and_a_bucket() {
+    let Some(mut server) = Server::start("versitygw") else {
+        return;
+    };
+    let mut scene = Scene::bare();
+    scene.keys();
+    let offsite = place(&server, &scene).replace("deadline: 1m", "deadline: 1s");
+    let (recipient, mut dice) = (&scene.recipient, Dice::of(11));
+    let configuration = format!(
+        "repositories: {{local: repository, offsite: {offsite}}}\nrecipients: ['{recipient}']\nwriter_key: writer.key\n\
+         jobs: {{prod: {{sources: [{{files: {{paths: [secrets]}}}}]}}}}\n"
+    );
+    scene.write("strongroom.yaml", configuration);
+    scene.run(&["init"]).done();
+    scene.run(&["init", "--repo", "offsite"]).done();
+    let mut change = |number: u64| {
+        let contents = dice.bytes(FILE_BYTES);
+        scene.write(&format!("secrets/{number}"), contents);
+    };
+    let listed = |repository: &str| {
+        let listed = scene.run(&["snapshots", "--repo", repository, "--json"]);
+        let listed = listed.done().json();
+        listed["snapshots"].as_array().expect("a list").len()
+    };
+    for number in 0..FILES {
+        change(number);
+    }
+    let taken = scene.run(&["backup", "--json"]).done().json();
+    let jobs = taken["jobs"].as_array().expect("a list");
+    let named: Vec<_> = jobs
+        .iter()
+        .filter_map(|job| job["repository"].as_str())
+        .collect();
+    assert_eq!(named, ["local", "offsite"]);
+
+    // The bucket dies in the middle of a backup, and stays away for the next one.
+    change(1);
+    change(2);
+    let backup = scene
+        .strongroom(&["backup", "--limit-upload", "1MB/s"])
+        .spawn();
+    let backup = backup.expect("it runs");
+    sleep(Duration::from_millis(500));
+    server.kill();
+    let output = backup.wait_with_output().expect("it is ours");
+    Seen::new("backup while the bucket dies".to_owned(), output)
+        .failed(15, &["back up prod to offsite"]);
+    change(3);
+    scene
+        .run(&["backup"])
+        .failed(15, &["back up prod to offsite"]);
+    assert_eq!(listed("local"), 3);
+    let newest = tree(&scene.path("secrets"));
+
+    // Killed on the way, the copy goes on.
+    server.restart();
+    assert_eq!(listed("offsite"), 1);
+    let copy = scene
+        .strongroom(&["copy", "--to", "offsite", "--limit-upload", "1MB/s"])
+        .spawn();
+    let mut copy = copy.expect("it runs");
+    sleep(Duration::from_millis(700));
+    copy.kill().expect("it is ours");
+    copy.wait().expect("it is ours");
+    scene.run(&["verify", "--repo", "offsite"]).done();
+    scene.run(&["copy", "--to", "offsite"]).done();
+    assert_eq!(listed("offsite"), 3);
+    scene.run(&["backup"]).done();
+    scene.run(&["verify", "--since", "offsite"]).done();
+    let arguments = [
+        "verify", "--repo", "offsite", "--since", "local", "--level", "full",
+    ];
+    scene.read(&arguments).done();
+    let arguments = [
+        "restore", "prod", "--repo", "offsite", "--to", "out", "--yes",
+    ];
+    scene.read(&arguments).done();
+    assert_same(&tree(&scene.restored("out", "secrets")), &newest, "offsite");
+
+    // The directory is put back to what it was: the bucket remembers.
+    let commits = scene.path("repository/prod/log");
+    let mut commits: Vec<_> = fs::read_dir(commits)
+        .expect("a log")
+        .map(|commit| commit.expect("a commit").path())
+        .collect();
+    commits.sort();
+    fs::remove_file(commits.pop().expect("a commit")).expect("it goes");
+    fs::remove_file(commits.pop().expect("a commit")).expect("it goes");
+    scene.run(&["verify"]).done();
+    scene.run(&["verify", "--since", "offsite"]).ended(5);
+    assert!(tree(&scene.path("tmp")).is_empty());
+}
+
 /// The repository's place as the configuration has it; its key lies in the scene.
 fn place(server: &Server, scene: &Scene) -> String {
     let keys = match server {
