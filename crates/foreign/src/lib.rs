@@ -1,11 +1,14 @@
-//! Other tools' layouts: what strongroom has captured, in the folders and files in which somebody else's procedure expects it.
+//! Other tools' layouts: what strongroom has captured, in the folders and files in which somebody else's procedure expects it. And back;
+//! and the objects that another tool stores by itself.
 //!
-//! And back. Pure: entries come in, files with their relative paths come out. Who writes them, and where, is the program's business.
+//! Pure: bytes and entries come in, bytes and files with their relative paths come out. Who reads and writes them, and where, is the
+//! program's business.
 
 mod error;
 mod object;
 
 pub mod datarobot;
+pub mod etcd_backup;
 mod helm;
 
 mod certificate;
