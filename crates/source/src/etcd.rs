@@ -30,6 +30,7 @@ use crate::{
 use snapshot::Verifier;
 use target::Target;
 
+pub use capture::pour_saved;
 pub use options::{ClientCertificate, LoadPassword, Login, Options, Password, Timeouts, Tls};
 pub use proxy::{LoadProxy, Proxies, Proxy, ProxyUrl};
 pub use settings::SETTINGS;

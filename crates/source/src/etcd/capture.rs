@@ -13,7 +13,7 @@ use super::stream::Progress;
 use super::{ENTRY, VERSION};
 use crate::bolt::{META_BYTES, Unit};
 use crate::said::words;
-use crate::{Capture, Error, ErrorKind, Sink, SinkClosed};
+use crate::{Capture, Contents, Error, ErrorKind, Sink, SinkClosed};
 
 /// etcd sends 32 KiB at a time; this much is handed on at once.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -56,6 +56,40 @@ pub(super) async fn read(options: &Options, sink: &mut Sink) -> Result<Capture, 
     })
 }
 
+/// Pours a snapshot that was taken before and kept elsewhere: the current entry of `contents`, cut and completed as a capture would be.
+///
+/// The entry is completed only when its hash, length and meta pages are right; otherwise the error is of the kind `Invalid`.
+pub async fn pour_saved(contents: &mut dyn Contents, sink: &mut Sink) -> Result<Capture, Error> {
+    sink.begin(Header {
+        name: Name::from(ENTRY),
+        attributes: Attributes::default(),
+        fields: None,
+    })
+    .await?;
+    let mut pieces = Pieces::default();
+    while let Some(content) = contents.data().await? {
+        pieces.push(content.as_bytes(), sink).await?;
+    }
+    let summary = pieces.finish(sink).await?.map_err(|fault| {
+        let message = format!("the saved etcd snapshot is not whole: {fault}");
+        Error::new(ErrorKind::Invalid, message)
+    })?;
+    sink.end().await?;
+    Ok(Capture {
+        facts: facts_of_file(&summary)
+            .map(|(name, value)| (name.to_owned(), value))
+            .into(),
+        incomplete: Vec::new(),
+    })
+}
+
+fn facts_of_file(summary: &Summary) -> [(&'static str, String); 2] {
+    [
+        ("etcd.database-bytes", summary.database_bytes.to_string()),
+        ("etcd.sha256", hex::encode(summary.hash)),
+    ]
+}
+
 fn facts(
     member: &Member,
     storage_version: &str,
@@ -66,9 +100,8 @@ fn facts(
         ("etcd.cluster", format!("{:x}", member.cluster)),
         ("etcd.member", format!("{:x}", member.id)),
         ("etcd.revision", member.revision.to_string()),
-        ("etcd.database-bytes", summary.database_bytes.to_string()),
-        ("etcd.sha256", hex::encode(summary.hash)),
     ];
+    facts.extend(facts_of_file(summary));
     if !storage_version.is_empty() {
         facts.push(("etcd.storage-version", words(storage_version).to_string()));
     }

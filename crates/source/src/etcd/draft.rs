@@ -1,8 +1,11 @@
 use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{AtFlags, CWD, RenameFlags, linkat, renameat_with};
+#[cfg(target_os = "linux")]
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncWriteExt;
@@ -13,9 +16,14 @@ use crate::{Contents, Error, ErrorKind};
 
 /// A file on its way to its place, in the same folder, readable by its owner only. Gone when dropped, unless published.
 ///
-/// A crash leaves it behind under a name that starts with a dot and ends in `.partial`; it is never taken for the real one.
+/// It has no name, so that nothing is left of it whatever ends us, a `kill -9` and a power cut included. Some filesystems have no files
+/// without a name: there, a crash leaves it behind under a name that starts with a dot and ends in `.partial`, which is never taken for the
+/// real one.
 pub(super) struct Draft {
     path: PathBuf,
+    /// For messages: what it is or where.
+    shown: PathBuf,
+    named: bool,
     file: File,
 }
 
@@ -24,6 +32,24 @@ static COUNT: AtomicU64 = AtomicU64::new(0);
 impl Draft {
     /// An empty one beside `place`, whose folder must exist.
     pub(super) async fn beside(place: &Path) -> Result<Self, Error> {
+        match nameless(folder(place)) {
+            Some(file) => Ok(Self::without_name(file, folder(place))),
+            None => Self::with_name(place).await,
+        }
+    }
+
+    fn without_name(file: OwnedFd, folder: &Path) -> Self {
+        // By which we and the programs that we start can open it.
+        let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+        Self {
+            path: path.into(),
+            shown: folder.to_path_buf(),
+            named: false,
+            file: std::fs::File::from(file).into(),
+        }
+    }
+
+    async fn with_name(place: &Path) -> Result<Self, Error> {
         let name = place.file_name().unwrap_or_default().to_string_lossy();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = folder(place).join(format!(".{name}.{}-{number}.partial", std::process::id()));
@@ -34,9 +60,15 @@ impl Draft {
             .open(&path)
             .await;
         let file = opened.map_err(|cause| cannot("create", &path, cause))?;
-        Ok(Self { path, file })
+        Ok(Self {
+            shown: path.clone(),
+            path,
+            named: true,
+            file,
+        })
     }
 
+    /// Where it can be opened as long as this is there.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -47,7 +79,7 @@ impl Draft {
         while let Some(content) = contents.data().await? {
             verifier.feed(content.as_bytes());
             let written = self.file.write_all(content.as_bytes()).await;
-            written.map_err(|cause| cannot("write", &self.path, cause))?;
+            written.map_err(|cause| cannot("write", &self.shown, cause))?;
         }
         verifier.finish().map_err(|fault| {
             let message = format!("the captured etcd snapshot was not restored: {fault}");
@@ -56,16 +88,21 @@ impl Draft {
         self.file
             .flush()
             .await
-            .map_err(|cause| cannot("write", &self.path, cause))?;
+            .map_err(|cause| cannot("write", &self.shown, cause))?;
         self.file
             .sync_all()
             .await
-            .map_err(|cause| cannot("write", &self.path, cause))
+            .map_err(|cause| cannot("write", &self.shown, cause))
     }
 
     /// Gives it its name, unless something has that name; then it is gone, and what was there is as it was.
     pub(super) async fn publish(self, place: &Path) -> Result<(), Error> {
-        match rename_onto_nothing(&self.path, place) {
+        let given = if self.named {
+            rename_onto_nothing(&self.path, place)
+        } else {
+            linkat(CWD, &self.path, CWD, place, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from)
+        };
+        match given {
             Ok(()) => sync_folder(place).await,
             Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
                 let message = format!(
@@ -81,9 +118,27 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // After publishing there is nothing of this name any more, and nothing else can be done about a failure.
-        let _ = std::fs::remove_file(&self.path);
+        if self.named {
+            // After publishing there is nothing of this name any more, and nothing else can be done about a failure.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
+}
+
+/// A file in `folder` that has no name. `None`: the filesystem has no such files, or the system no way to reach them; or no file can be
+/// made there at all, which the attempt to make one with a name will say.
+#[cfg(target_os = "linux")]
+fn nameless(folder: &Path) -> Option<OwnedFd> {
+    if !Path::new("/proc/self/fd").is_dir() {
+        return None;
+    }
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    openat(CWD, folder, flags, Mode::RUSR | Mode::WUSR).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn nameless(_folder: &Path) -> Option<OwnedFd> {
+    None
 }
 
 fn rename_onto_nothing(from: &Path, to: &Path) -> io::Result<()> {
@@ -121,16 +176,17 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
-    #[tokio::test]
-    async fn a_draft_is_private_and_never_replaces() {
+    async fn is_private_and_never_replaces(make: impl AsyncFn(&Path) -> Draft, named: bool) {
         let folder = tempfile::tempdir().expect("a folder");
+        let files = || folder.path().read_dir().expect("readable").count();
         let place = folder.path().join("snapshot.db");
-        let draft = Draft::beside(&place).await.expect("created");
+        let draft = make(&place).await;
         let mode = std::fs::metadata(draft.path())
             .expect("it is there")
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(files(), usize::from(named));
 
         std::fs::write(&place, "precious").expect("written");
         let error = draft.publish(&place).await.expect_err("the place is taken");
@@ -139,13 +195,28 @@ mod tests {
             std::fs::read_to_string(&place).expect("still there"),
             "precious"
         );
-        assert_eq!(folder.path().read_dir().expect("readable").count(), 1);
+        assert_eq!(files(), 1);
 
         std::fs::remove_file(&place).expect("removed");
-        let draft = Draft::beside(&place).await.expect("created");
+        let draft = make(&place).await;
         draft.publish(&place).await.expect("the place is free");
-        assert_eq!(folder.path().read_dir().expect("readable").count(), 1);
+        assert_eq!(files(), 1);
         assert!(place.is_file());
+    }
+
+    #[tokio::test]
+    async fn a_draft_is_private_and_never_replaces() {
+        let make = async |place: &Path| Draft::with_name(place).await.expect("created");
+        is_private_and_never_replaces(make, true).await;
+    }
+
+    #[tokio::test]
+    async fn a_draft_without_a_name_is_private_and_never_replaces() {
+        let folder = tempfile::tempdir().expect("a folder");
+        if nameless(folder.path()).is_some() {
+            let make = async |place: &Path| Draft::beside(place).await.expect("created");
+            is_private_and_never_replaces(make, false).await;
+        }
     }
 
     #[tokio::test]
