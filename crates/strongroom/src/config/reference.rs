@@ -1,7 +1,8 @@
-//! Secrets by reference: `file:PATH`, `env:NAME`, `command:PROGRAM ARGUMENT…`. A reference is read when the secret is
+//! Secrets by reference: `file:PATH`, `yaml:PATH#KEY`, `env:NAME`, `command:PROGRAM ARGUMENT…`. A reference is read when the secret is
 //! needed, and not before; `config`, errors and the snapshot's copy of the configuration hold the reference.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
 use std::os::unix::ffi::OsStringExt as _;
@@ -36,6 +37,8 @@ impl Secret {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reference {
     File(PathBuf),
+    /// A key of a file of YAML, in which other tools keep several.
+    Key(PathBuf, String),
     Variable(String),
     Command(Vec<String>),
 }
@@ -43,7 +46,7 @@ pub(crate) enum Reference {
 /// The text is not a reference. It may be the secret itself, so it is not repeated.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "a secret stands here by reference only: write file:PATH, env:NAME or command:PROGRAM ARGUMENT"
+    "a secret stands here by reference only: write file:PATH, yaml:PATH#KEY, env:NAME or command:PROGRAM ARGUMENT"
 )]
 pub(crate) struct ReferenceError;
 
@@ -53,6 +56,12 @@ impl Reference {
         match scheme {
             _ if rest.trim().is_empty() => Err(ReferenceError),
             "file" => Ok(Self::File(PathBuf::from(rest.trim()))),
+            "yaml" => match rest.trim().rsplit_once('#') {
+                Some((path, key)) if !path.is_empty() && !key.is_empty() => {
+                    Ok(Self::Key(PathBuf::from(path), key.to_owned()))
+                }
+                _ => Err(ReferenceError),
+            },
             "env" if is_variable(rest) => Ok(Self::Variable(rest.to_owned())),
             "command" => Ok(Self::Command(
                 rest.split_whitespace().map(str::to_owned).collect(),
@@ -65,6 +74,7 @@ impl Reference {
     pub(crate) fn beside(&self, file: &Path) -> Self {
         match self {
             Self::File(path) => Self::File(beside(file, path)),
+            Self::Key(path, key) => Self::Key(beside(file, path), key.clone()),
             other => other.clone(),
         }
     }
@@ -74,6 +84,9 @@ impl Reference {
         let mut bytes = match self {
             Self::File(path) => {
                 read_file(path).with_context(|| format!("read the secret {self}"))?
+            }
+            Self::Key(path, key) => {
+                read_key(path, key).with_context(|| format!("read the secret {self}"))?
             }
             Self::Variable(name) => read_variable(name)?,
             Self::Command(words) => {
@@ -113,6 +126,44 @@ fn read_file(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
         "it is longer than {SECRET_MAX} bytes"
     );
     Ok(bytes)
+}
+
+/// A value of a file that maps names to texts, as it stands there. Nothing of the file is repeated in an error.
+fn read_key(path: &Path, key: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = read_file(path)?;
+    let text = std::str::from_utf8(&bytes).context("it is not UTF-8")?;
+    let values: BTreeMap<String, Text> = serde_saphyr::from_str_with_options(text, plain_yaml())
+        .map_err(|_| anyhow!("it is not YAML that maps names to texts"))?;
+    let value = values
+        .get(key)
+        .with_context(|| format!("it has no {key}"))?;
+    bytes.clear();
+    bytes.extend_from_slice(value.0.as_bytes());
+    Ok(bytes)
+}
+
+/// A few names with their values, and no bombs of aliases.
+fn plain_yaml() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_events: 1_000,
+            max_aliases: 0,
+            max_anchors: 0,
+            max_depth: 4,
+            max_documents: 1,
+        },
+        with_snippet: false,
+    }
+}
+
+/// A text of a file with secrets, wiped when dropped. What is left out is empty.
+struct Text(Zeroizing<String>);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        Ok(Self(Zeroizing::new(text.unwrap_or_default())))
+    }
 }
 
 fn read_variable(name: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
@@ -173,6 +224,7 @@ impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Key(path, key) => write!(f, "yaml:{}#{key}", path.display()),
             Self::Variable(name) => write!(f, "env:{name}"),
             Self::Command(words) => write!(f, "command:{}", words.join(" ")),
         }
@@ -200,8 +252,8 @@ impl JsonSchema for Reference {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "Where a secret is to be had: file:PATH, env:NAME or command:PROGRAM ARGUMENT.",
-            "pattern": "^(file|env|command):.",
+            "description": "Where a secret is to be had: file:PATH, yaml:PATH#KEY, env:NAME or command:PROGRAM ARGUMENT.",
+            "pattern": "^((file|env|command):.|yaml:.+#.)",
         })
     }
 }
@@ -216,8 +268,8 @@ pub(crate) enum Environment {
 /// As [`ReferenceError`], where what is no secret may stand too.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "a secret stands here by reference only: write file:PATH, env:NAME or command:PROGRAM ARGUMENT, or plain:VALUE for \
-     what is no secret"
+    "a secret stands here by reference only: write file:PATH, yaml:PATH#KEY, env:NAME or command:PROGRAM ARGUMENT, or \
+     plain:VALUE for what is no secret"
 )]
 pub(crate) struct EnvironmentError;
 
@@ -278,8 +330,8 @@ impl JsonSchema for Environment {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "A secret by reference (file:PATH, env:NAME, command:PROGRAM ARGUMENT), or plain:VALUE.",
-            "pattern": "^((file|env|command):.|plain:)",
+            "description": "A secret by reference (file:PATH, yaml:PATH#KEY, env:NAME, command:PROGRAM ARGUMENT), or plain:VALUE.",
+            "pattern": "^((file|env|command):.|yaml:.+#.|plain:)",
         })
     }
 }
@@ -311,6 +363,9 @@ mod tests {
             "env:",
             "env:NO SUCH",
             "http://x",
+            "yaml:/etc/pw",
+            "yaml:#hunter2",
+            "yaml:/etc/pw#",
             "command:  ",
             "plain:x",
         ] {
@@ -326,7 +381,12 @@ mod tests {
 
     #[test]
     fn references_print_as_they_were_written() {
-        for text in ["file:/etc/pw", "env:PG_PASSWORD", "command:pass show etcd"] {
+        for text in [
+            "file:/etc/pw",
+            "yaml:/etc/a#b.yml#secret_key",
+            "env:PG_PASSWORD",
+            "command:pass show etcd",
+        ] {
             assert_eq!(Reference::parse(text).expect(text).to_string(), text);
         }
     }
@@ -338,6 +398,33 @@ mod tests {
         assert_eq!(secret(b"\xff\x00").expect("reads"), b"\xff\x00");
         assert!(refusal(secret(b"\n")).contains("is empty"));
         assert!(refusal(secret(&vec![b'x'; 70_000])).contains("longer than 65536 bytes"));
+    }
+
+    #[test]
+    fn a_secret_is_a_key_of_a_file() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let of = |yaml: &str, key: &str| {
+            std::fs::write(file.path(), yaml).expect("write");
+            read(&Reference::Key(file.path().to_owned(), key.to_owned()))
+        };
+        let yaml = "access_key: AKIA\nsecret_key: 'a: b#c'\nnumber: 0123\nnothing:\n";
+        assert_eq!(of(yaml, "secret_key").expect("reads"), b"a: b#c");
+        assert_eq!(of(yaml, "number").expect("reads"), b"0123");
+        assert!(refusal(of(yaml, "nothing")).contains("is empty"));
+        assert!(refusal(of(yaml, "password")).contains("it has no password"));
+        for yaml in [
+            "hunter2",
+            "- hunter2",
+            "a: {b: hunter2}",
+            "a: [",
+            "&a hunter2: *a",
+        ] {
+            let error = refusal(of(yaml, "a"));
+            assert!(
+                error.contains("not YAML that maps") && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
     }
 
     #[test]
