@@ -7,10 +7,12 @@ mod http;
 mod local;
 mod lock;
 mod name;
+mod objects;
 mod part;
 mod probe;
 mod remote;
 mod s3;
+mod upload;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -36,10 +38,12 @@ pub use http::{Timing, Wait};
 pub use local::create_root;
 pub use lock::{Lock, LockMode};
 pub(crate) use name::Name;
+pub use objects::{Download, Objects};
 pub(crate) use part::Part;
 pub use probe::{Conditions, Probe, Probed};
 pub use remote::{Account, AzAccount, AzProof, AzSecret, GsAccount, Patience, Remote, SecretText};
 pub use s3::{S3Account, S3Encryption, S3Key, S3Keys};
+pub use upload::Upload;
 
 /// How often an object of ours is put that is neither taken nor there afterwards.
 const ATTEMPTS: usize = 3;

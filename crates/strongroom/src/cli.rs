@@ -3,7 +3,9 @@
 mod arguments;
 mod check;
 mod combine;
+mod convert;
 mod copy;
+mod etcd_backup;
 mod export;
 mod help;
 mod import;
@@ -23,9 +25,11 @@ pub(crate) use arguments::{
 };
 pub(crate) use check::Check;
 pub(crate) use combine::{Combine, Quorum};
+pub(crate) use convert::{ConfigCommand, Convert, ConvertEtcdBackup, ConvertOf};
 pub(crate) use copy::Copy;
+pub(crate) use etcd_backup::{EtcdBackup, EtcdBackupCommand, EtcdBackupPrune, EtcdBackupRestore};
 pub(crate) use export::{Export, Format, Layout};
-pub(crate) use import::Import;
+pub(crate) use import::{Import, ImportEtcdBackup, ImportOf};
 pub(crate) use policy::{BucketPolicy, KubernetesPolicy, Policy, PolicyOf, Purpose, Role};
 pub(crate) use repair::Repair;
 
@@ -51,14 +55,8 @@ pub(crate) struct Cli {
 #[derive(Args, Default)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Globals {
-    /// The configuration [default: ./strongroom.yaml, then /etc/strongroom/strongroom.yaml].
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "STRONGROOM_CONFIG",
-        hide_env_values = true
-    )]
+    /// The configuration [default: ./strongroom.yaml, then /etc/strongroom/strongroom.yaml] [env: STRONGROOM_CONFIG].
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
     /// The repository, in place of the configured one: a path, s3://, gs:// or az://, or a name in `repositories`.
@@ -132,6 +130,7 @@ pub(crate) enum Command {
     Doctor(Doctor),
     Config(Config),
     Policy(Policy),
+    EtcdBackup(EtcdBackup),
     Completions(Completions),
     Man(Man),
 }

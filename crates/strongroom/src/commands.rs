@@ -4,6 +4,7 @@
 pub(crate) mod combine;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod convert;
 pub(crate) mod keygen;
 pub(crate) mod man;
 pub(crate) mod policy;
@@ -24,6 +25,8 @@ pub(crate) mod snapshots;
 pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod restore;
+
+pub(crate) mod etcd_backup;
 
 pub(crate) mod copy;
 pub(crate) mod forget;

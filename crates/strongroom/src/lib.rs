@@ -31,6 +31,8 @@ mod live;
 mod objects;
 mod timeline;
 
+mod etcd_backup;
+
 mod failure;
 mod log;
 mod names;
@@ -51,7 +53,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use cli::{Cli, Command, Globals, Keygen, PolicyOf, WriterCommand};
+use cli::{Cli, Command, ConfigCommand, Globals, ImportOf, Keygen, PolicyOf, WriterCommand};
 use commands::keygen::KeyKind;
 use config::Settings;
 use exit::Exit;
@@ -59,7 +61,7 @@ use format::Identities;
 use jiff::Timestamp;
 use output::Output;
 use repository::Service;
-use session::Session;
+use session::{Session, Stop};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How long work on other threads may take to notice that the command has ended.
@@ -135,12 +137,27 @@ fn run(cli: Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Config(config) if config.schema => {
             Output::raw(config::schema::schema().as_bytes())?;
         }
-        Command::Config(_) => output.answer(&commands::config::config(&settings(&globals)?))?,
+        Command::Config(cli::Config { what: None, .. }) => {
+            output.answer(&commands::config::config(&settings(&globals)?))?;
+        }
         Command::Policy(policy) => print_policy(&settings(&globals)?, &policy.of, output)?,
         Command::Completions(completions) => {
             Output::raw(&commands::completions::completions(completions.shell))?;
         }
         Command::Man(man) => Output::raw(&commands::man::man(man.command.as_deref())?)?,
+        Command::EtcdBackup(command) => {
+            let stop = Stop::new();
+            let running = commands::etcd_backup::run(&command, globals.limit_upload, output, &stop);
+            return until_interrupted(running, || stop.say());
+        }
+        Command::Config(cli::Config {
+            what: Some(ConfigCommand::Convert(convert)),
+            ..
+        }) => {
+            let converted = commands::convert::convert(&convert, globals.repo.as_deref())?;
+            converted.notes.iter().for_each(|note| output.note(note));
+            output.answer(&converted)?;
+        }
         command => return in_repository(command, &Session::new(settings(&globals)?, output)?),
     }
     Ok(Exit::Ok)
@@ -172,7 +189,10 @@ fn print_policy(settings: &Settings, of: &PolicyOf, output: Output) -> anyhow::R
 
 /// What is in force, from the configuration and the command line.
 fn settings(globals: &Globals) -> anyhow::Result<Settings> {
-    let found = config::load::find(globals.config.as_deref())?;
+    // Not left to clap: `etcd-backup --config` is another file, which this variable does not name.
+    let named = std::env::var_os("STRONGROOM_CONFIG").filter(|name| !name.is_empty());
+    let named = globals.config.clone().or(named.map(PathBuf::from));
+    let found = config::load::find(named.as_deref())?;
     let mut settings = config::resolve(found, globals)?;
     settings.complete_cache(|name| std::env::var_os(name).map(PathBuf::from));
     for place in settings.places_mut() {
@@ -182,18 +202,26 @@ fn settings(globals: &Globals) -> anyhow::Result<Settings> {
     Ok(settings)
 }
 
-/// Runs a command that needs the repository, until it ends or is interrupted. Dropping it is what cancels it: what it was
-/// writing is not named by anything yet. A command that removes it first is given a moment.
+/// Runs a command that needs the repository.
 fn in_repository(command: Command, session: &Session) -> anyhow::Result<Exit> {
+    until_interrupted(dispatch(command, session), || session.stop())
+}
+
+/// Runs a command until it ends or is interrupted. Dropping it is what cancels it: what it was writing is not named by anything yet. A
+/// command that removes it first, which `stop` says, is given a moment.
+fn until_interrupted(
+    command: impl Future<Output = anyhow::Result<Exit>>,
+    stop: impl Fn() -> bool,
+) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
     let ended = runtime.block_on(async {
-        let mut running = pin!(dispatch(command, session));
+        let mut running = pin!(command);
         tokio::select! {
             biased;
             interrupted = interruption() => interrupted?,
             ended = &mut running => return ended,
         }
-        if session.stop() {
+        if stop() {
             tokio::select! {
                 _ = interruption() => {}
                 _ = tokio::time::timeout(CLEAN_UP, &mut running) => {}
@@ -263,6 +291,16 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
             output.answer(&verified)?;
             return Ok(verified.exit());
         }
+        Command::Import(cli::Import {
+            of: Some(ImportOf::EtcdBackup(import)),
+            ..
+        }) => {
+            let imported = commands::import::etcd_backup::import(session, &import).await?;
+            output.answer(&imported)?;
+            return Ok(
+                said(*output, imported.failure.as_slice()).unwrap_or_else(|| imported.exit())
+            );
+        }
         Command::Import(import) => {
             let taken = commands::import::import(session, &import).await?;
             output.answer(&taken)?;
@@ -285,8 +323,8 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
             restored.say(*output)?;
             return Ok(restored.exit());
         }
-        Command::Doctor(_) => {
-            let diagnosis = commands::doctor::doctor(session).await?;
+        Command::Doctor(doctor) => {
+            let diagnosis = commands::doctor::doctor(session, &doctor.etcd_backup).await?;
             output.answer(&diagnosis)?;
             return Ok(diagnosis.exit());
         }

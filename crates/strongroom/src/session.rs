@@ -26,8 +26,35 @@ pub(crate) struct Session {
     pub(crate) settings: Settings,
     pub(crate) output: Output,
     pub(crate) compute: Compute,
-    /// Said once, when somebody wants us to end.
-    stop: watch::Sender<bool>,
+    stop: Stop,
+}
+
+/// Said once, when somebody wants us to end.
+pub(crate) struct Stop(watch::Sender<bool>);
+
+impl Stop {
+    pub(crate) fn new() -> Self {
+        Self(watch::Sender::new(false))
+    }
+
+    /// Somebody wants us to end. Whether work is under way that cleans up first, and is worth waiting for.
+    pub(crate) fn say(&self) -> bool {
+        self.0.send(true).is_ok()
+    }
+
+    /// Does `work`, unless somebody wants us to end first: then the caller cleans up and returns the error.
+    pub(crate) async fn unless_said<T>(
+        &self,
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        let mut stopped = self.0.subscribe();
+        tokio::select! {
+            biased;
+            // The sender lives as long as we do.
+            _ = stopped.wait_for(|stop| *stop) => Err(interrupted().into()),
+            done = work => done,
+        }
+    }
 }
 
 impl Session {
@@ -37,27 +64,21 @@ impl Session {
             settings,
             output,
             compute,
-            stop: watch::Sender::new(false),
+            stop: Stop::new(),
         })
     }
 
-    /// Somebody wants us to end. Whether work is under way that cleans up first, and is worth waiting for.
+    /// As [`Stop::say`].
     pub(crate) fn stop(&self) -> bool {
-        self.stop.send(true).is_ok()
+        self.stop.say()
     }
 
-    /// Does `work`, unless somebody wants us to end first: then the caller cleans up and returns the error.
+    /// As [`Stop::unless_said`].
     pub(crate) async fn unless_stopped<T>(
         &self,
         work: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
-        let mut stopped = self.stop.subscribe();
-        tokio::select! {
-            biased;
-            // The sender lives as long as we do.
-            _ = stopped.wait_for(|stop| *stop) => Err(interrupted().into()),
-            done = work => done,
-        }
+        self.stop.unless_said(work).await
     }
 
     /// The place of the repository, wherever it was said.

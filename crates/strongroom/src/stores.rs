@@ -1,6 +1,7 @@
 //! From a repository's place to a store: secrets are read here, and nowhere before.
 
 use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -67,17 +68,7 @@ fn remote(bucket: &Bucket, options: &Options, single_writer: bool) -> anyhow::Re
         deadline: said(options.deadline.as_ref())
             .map_or(usual.deadline, |period| period.duration()),
     };
-    let authorities = options.ca.as_ref().map(|ca| {
-        let path = &ca.value;
-        let named = || format!("read the authorities {}", path.display());
-        let length = fs::metadata(path).with_context(named)?.len();
-        ensure!(
-            length <= AUTHORITIES_MAX,
-            "{} is longer than 4 MiB",
-            path.display()
-        );
-        fs::read(path).with_context(named)
-    });
+    let ca = options.ca.as_ref();
     Ok(Remote {
         bucket: bucket.clone(),
         account: match bucket.service {
@@ -89,12 +80,24 @@ fn remote(bucket: &Bucket, options: &Options, single_writer: bool) -> anyhow::Re
         allow_http: said(options.allow_http.as_ref())
             .copied()
             .unwrap_or_default(),
-        authorities: authorities.transpose()?,
+        authorities: ca.map(|ca| authorities(&ca.value)).transpose()?,
         patience,
         storage_class: said(options.storage_class.as_ref()).cloned(),
         single_writer,
         timing: timing(said(options.limit_upload.as_ref()).copied()),
     })
+}
+
+/// The PEM file with whoever may sign a server's certificate.
+pub(crate) fn authorities(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let named = || format!("read the authorities {}", path.display());
+    let length = fs::metadata(path).with_context(named)?.len();
+    ensure!(
+        length <= AUTHORITIES_MAX,
+        "{} is longer than 4 MiB",
+        path.display()
+    );
+    fs::read(path).with_context(named)
 }
 
 fn said<T>(option: Option<&Setting<T>>) -> Option<&T> {
@@ -270,12 +273,12 @@ fn azure(options: &Options) -> anyhow::Result<AzAccount> {
     Ok(AzAccount { name, proof })
 }
 
-fn secret(reference: &Reference) -> anyhow::Result<SecretText> {
+pub(crate) fn secret(reference: &Reference) -> anyhow::Result<SecretText> {
     Ok(Zeroizing::new(reference.read_text()?))
 }
 
 /// The clock that the repository does not have.
-fn timing(limit: Option<Rate>) -> Timing {
+pub(crate) fn timing(limit: Option<Rate>) -> Timing {
     Timing {
         sleep: Arc::new(|period| Box::pin(tokio::time::sleep(period))),
         pace: limit.map(|limit| -> Arc<dyn Fn(usize) -> Wait + Send + Sync> {

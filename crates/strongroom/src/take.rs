@@ -44,6 +44,14 @@ pub(crate) struct Shot<'a> {
     pub(crate) allow_partial: bool,
     /// How long the captures may take together.
     pub(crate) window: Option<Period>,
+    /// When somebody else took what is in it, RFC 3339: then its times are this one.
+    pub(crate) moment: Option<&'a str>,
+}
+
+impl Shot<'_> {
+    fn time(&self) -> String {
+        self.moment.map_or_else(now, str::to_owned)
+    }
 }
 
 /// A repository that a snapshot goes to.
@@ -99,7 +107,7 @@ pub(crate) async fn take_snapshots(
     let mut results: Vec<Option<anyhow::Result<Taken>>> = targets.iter().map(|_| None).collect();
     for attempt in 1..=ATTEMPTS {
         tracing::info!(job = job.as_str(), attempt, "backup started");
-        let started = now();
+        let started = shot.time();
         let mut backups = start(session, targets, &options, &mut results).await;
         if backups.is_empty() {
             break;
@@ -123,7 +131,7 @@ pub(crate) async fn take_snapshots(
         for ((index, backup), sources) in backups.drain(..).zip(by_target(reads)) {
             let outcome = match sources {
                 Ok(sources) => backup
-                    .finish(sources, &started, &now())
+                    .finish(sources, &started, &shot.time())
                     .await
                     .map_err(with_hint),
                 Err(error) => {
@@ -235,8 +243,8 @@ async fn capture_all(
     shot: &Shot<'_>,
     progress: &Progress,
 ) -> anyhow::Result<Vec<Read>> {
-    let captures = shot.tasks.iter().enumerate();
-    let captures = captures.map(|(index, task)| capture(backups, index, task, progress));
+    let captures = 0..shot.tasks.len();
+    let captures = captures.map(|index| capture(backups, index, shot, progress));
     let reads = within(shot.window, try_join_all(captures)).await?;
     let missing = missing(&reads);
     if missing.is_empty() || shot.allow_partial {
@@ -268,11 +276,12 @@ async fn within<T>(
 async fn capture(
     backups: &[(usize, Backup)],
     index: usize,
-    task: &Task,
+    shot: &Shot<'_>,
     progress: &Progress,
 ) -> anyhow::Result<Read> {
+    let task = &shot.tasks[index];
     let named = || format!("source `{}`", task.name);
-    let started = now();
+    let started = shot.time();
     let mut filter = Filter {
         only: task.only.as_ref(),
         keeping: true,
@@ -306,7 +315,7 @@ async fn capture(
         notes: capture.notes,
         times: SourceTimes {
             started,
-            finished: now(),
+            finished: shot.time(),
         },
         taken: taken
             .into_iter()

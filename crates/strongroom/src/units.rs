@@ -25,6 +25,11 @@ impl Period {
         Self(Duration::from_secs(seconds))
     }
 
+    /// At most the longest that there is.
+    pub(crate) fn of(duration: Duration) -> Self {
+        Self(duration.min(CENTURY))
+    }
+
     pub(crate) fn duration(self) -> Duration {
         self.0
     }

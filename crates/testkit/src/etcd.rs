@@ -1,4 +1,5 @@
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -28,6 +29,8 @@ pub struct Etcd {
 pub struct EtcdOptions {
     /// Serve TLS, and only to clients with a certificate of the same authority.
     pub tls: bool,
+    /// With TLS: serve clients without a certificate too.
+    pub open: bool,
     /// Switch authentication on, with this password for the user `root`.
     pub root_password: Option<String>,
 }
@@ -103,6 +106,24 @@ impl Etcd {
         let (success, said) = self.try_ctl(arguments, password);
         assert!(success, "etcdctl {arguments:?}: {said}");
         said
+    }
+
+    /// Puts a value that is too long for an argument.
+    pub fn put(&self, key: &str, value: &[u8]) {
+        let password = self.options.root_password.as_deref();
+        let mut command = self.etcdctl(password);
+        command.args(["put", key]).stdin(Stdio::piped());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("etcdctl runs");
+        let mut stdin = child.stdin.take().expect("piped");
+        stdin.write_all(value).expect("etcdctl reads it");
+        drop(stdin);
+        assert!(child.wait().expect("it ends").success(), "put {key}");
+    }
+
+    /// All keys with their values, as `etcdctl` prints them.
+    pub fn everything(&self) -> String {
+        self.ctl(&["get", "--prefix", "", "--write-out=json"])
     }
 
     /// Kills it as a power cut would.
@@ -202,8 +223,10 @@ impl Etcd {
             let Certificates {
                 authority, server, ..
             } = certificates;
-            arguments.push("--client-cert-auth".to_owned());
-            arguments.push(format!("--trusted-ca-file={}", authority.display()));
+            if !self.options.open {
+                arguments.push("--client-cert-auth".to_owned());
+                arguments.push(format!("--trusted-ca-file={}", authority.display()));
+            }
             arguments.push(format!("--cert-file={}", server.certificate.display()));
             arguments.push(format!("--key-file={}", server.key.display()));
         }
@@ -229,6 +252,16 @@ impl Etcd {
     }
 
     fn try_ctl(&self, arguments: &[&str], password: Option<&str>) -> (bool, String) {
+        let mut command = self.etcdctl(password);
+        let output = command.args(arguments).output().expect("etcdctl runs");
+        let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            said.push_str(&String::from_utf8_lossy(&output.stderr));
+        }
+        (output.status.success(), said)
+    }
+
+    fn etcdctl(&self, password: Option<&str>) -> Command {
         let mut command = Command::new(self.release.program("etcdctl"));
         command.env("ETCDCTL_API", "3").stdin(Stdio::null());
         command.arg(format!("--endpoints={}", self.endpoint()));
@@ -240,12 +273,7 @@ impl Etcd {
         if let Some(password) = password {
             command.env("ETCDCTL_USER", format!("root:{password}"));
         }
-        let output = command.args(arguments).output().expect("etcdctl runs");
-        let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
-        if !output.status.success() {
-            said.push_str(&String::from_utf8_lossy(&output.stderr));
-        }
-        (output.status.success(), said)
+        command
     }
 
     fn log(&self) -> String {
@@ -318,6 +346,7 @@ mod tests {
             EtcdOptions {
                 tls: true,
                 root_password,
+                ..EtcdOptions::default()
             },
         );
         etcd.ctl(&["put", "key", "value"]);

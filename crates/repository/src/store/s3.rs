@@ -1,3 +1,4 @@
+mod listing;
 mod requests;
 mod settings;
 

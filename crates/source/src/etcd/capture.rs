@@ -79,7 +79,7 @@ pub async fn pour_saved(contents: &mut dyn Contents, sink: &mut Sink) -> Result<
         facts: facts_of_file(&summary)
             .map(|(name, value)| (name.to_owned(), value))
             .into(),
-        incomplete: Vec::new(),
+        ..Capture::default()
     })
 }
 

@@ -11,6 +11,7 @@ use format::{JobName, WriterId};
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::combine::Quorum;
+use super::convert::ConfigCommand;
 use super::help::ending;
 use crate::exit::Exit;
 use crate::names::SnapshotName;
@@ -512,17 +513,39 @@ pub(crate) struct Verify {
 /// repository.
 #[derive(Args)]
 #[command(after_help = ending(
-    &["doctor", "doctor --repo s3://backups/prod --json"],
+    &[
+        "doctor",
+        "doctor --repo s3://backups/prod --json",
+        "doctor --etcd-backup east.yml --etcd-backup west.yml",
+    ],
     &[Exit::NoRepository, Exit::Unreachable, Exit::Denied],
 ))]
-pub(crate) struct Doctor {}
+pub(crate) struct Doctor {
+    /// Look at a configuration of etcd-backup too; may be repeated, and says then what clusters share that they should not. Without a
+    /// repository, that is all.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) etcd_backup: Vec<PathBuf>,
+}
 
 /// Print what is in force, and where each value comes from
 ///
 /// Secrets are never resolved for this: their references are printed as they stand.
 #[derive(Args)]
-#[command(after_help = ending(&["config", "config --schema > strongroom.schema.json"], &[]))]
+#[command(
+    disable_help_subcommand = true,
+    after_help = ending(
+        &[
+            "config",
+            "config --schema > strongroom.schema.json",
+            "config convert etcd-backup -c config.yml > strongroom.yaml",
+        ],
+        &[],
+    )
+)]
 pub(crate) struct Config {
+    #[command(subcommand)]
+    pub(crate) what: Option<ConfigCommand>,
+
     /// Print the JSON schema of the configuration file, for editors.
     #[arg(long)]
     pub(crate) schema: bool,

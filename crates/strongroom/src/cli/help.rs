@@ -35,6 +35,7 @@ Usage: strongroom COMMAND [OPTIONS]
   Set up    doctor       try out the store, and say what is wrong
             config       print what is in force, and where it comes from
             policy       print the rights that strongroom needs
+            etcd-backup  do what etcd-backup does, with its configuration
             completions  print a completion script for a shell
             man          print the manual
             help         this, or the help of one command

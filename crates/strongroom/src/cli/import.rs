@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use format::JobName;
 
 use super::Layout;
@@ -15,25 +15,36 @@ use crate::exit::Exit;
 ///
 /// --layout datarobot DIR: reads the folder that DataRobot's own backup procedure made, and says what it lacks. What must not be missing, such
 /// as one of the keys, is the end of it, unless --allow-partial is said.
+///
+/// etcd-backup: its history in a bucket, each dump with its time; see `strongroom import etcd-backup --help`.
 #[derive(Args)]
-#[command(after_help = ending(
-    &[
-        "import prod secrets.yaml",
-        "import prod --namespace shop - < shop.json",
-        "import datarobot --layout datarobot /backup/old",
-    ],
-    &[
-        Exit::Partial,
-        Exit::Damage,
-        Exit::NoRepository,
-        Exit::Untrusted,
-        Exit::Newer,
-    ],
-))]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true,
+    after_help = ending(
+        &[
+            "import prod secrets.yaml",
+            "import prod --namespace shop - < shop.json",
+            "import datarobot --layout datarobot /backup/old",
+            "import etcd-backup -c config.yml etcd",
+        ],
+        &[
+            Exit::Partial,
+            Exit::Damage,
+            Exit::NoRepository,
+            Exit::Untrusted,
+            Exit::Newer,
+        ],
+    )
+)]
 pub(crate) struct Import {
+    #[command(subcommand)]
+    pub(crate) of: Option<ImportOf>,
+
     /// The job, which has a Kubernetes source.
-    #[arg(value_name = "JOB")]
-    pub(crate) job: JobName,
+    #[arg(value_name = "JOB", required = true)]
+    pub(crate) job: Option<JobName>,
 
     /// Files of manifests, `-` being standard input; or the one folder of a layout.
     #[arg(value_name = "FILE", required = true)]
@@ -79,4 +90,57 @@ impl FromStr for SecretKey {
             key: key.to_owned(),
         })
     }
+}
+
+/// What another tool stored by itself.
+#[derive(Subcommand)]
+pub(crate) enum ImportOf {
+    EtcdBackup(ImportEtcdBackup),
+}
+
+/// Take over the history of etcd-backup, each dump with its time
+///
+/// Every dump of its bucket becomes a snapshot of the job, the oldest first, and is verified on the way: opened, in order, whole, with the
+/// SHA-256 that etcd ended it with. Nothing in its bucket is changed. Run again, it goes on where it was; what the job has is passed over.
+///
+/// A dump that cannot be read stops it, for what is older than the newest snapshot of a job cannot get into it any more.
+#[derive(Args)]
+#[command(after_help = ending(
+    &[
+        "import etcd-backup -c config.yml etcd",
+        "import etcd-backup -c config.yml etcd --skip-unreadable --json",
+    ],
+    &[
+        Exit::Partial,
+        Exit::Damage,
+        Exit::NoRepository,
+        Exit::NoIdentity,
+        Exit::Untrusted,
+        Exit::Newer,
+        Exit::Unreachable,
+        Exit::Denied,
+        Exit::Conflict,
+    ],
+))]
+pub(crate) struct ImportEtcdBackup {
+    /// The configuration of etcd-backup.
+    #[arg(
+        long = "etcd-backup-config",
+        short = 'c',
+        value_name = "FILE",
+        default_value = "config.yml"
+    )]
+    pub(crate) from: PathBuf,
+
+    /// The job, which has an etcd source.
+    #[arg(value_name = "JOB")]
+    pub(crate) job: JobName,
+
+    /// The job's source that they belong to, if it has several.
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) source: Option<String>,
+
+    /// Leave out what cannot be read: damaged dumps, and those whose key is missing or is not opened by the master key.
+    #[arg(long)]
+    pub(crate) skip_unreadable: bool,
 }

@@ -1,6 +1,9 @@
 //! `doctor`: tries out what the program relies on, and says what is wrong and what to do.
 
+mod etcd_backup;
+
 use std::fmt;
+use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 use repository::{Conditions, Error, Probed, Repository, Store};
@@ -21,7 +24,8 @@ pub(super) const WAY_OUT: &str = "another store; or, if this host is the only on
 /// What was found.
 #[derive(Serialize)]
 pub(crate) struct Diagnosis {
-    repository: String,
+    /// Where it is, or was to be looked for.
+    repository: Option<String>,
     /// Of the repository that is there.
     id: Option<String>,
     findings: Vec<Finding>,
@@ -49,8 +53,27 @@ enum Grade {
     Bad,
 }
 
-/// Looks at the repository's store, and at what is there. Writes a few small objects and deletes them.
-pub(crate) async fn doctor(session: &Session) -> anyhow::Result<Diagnosis> {
+/// Looks at the repository's store, and at what is there, and at configurations of etcd-backup. Writes a few small objects and deletes
+/// them.
+pub(crate) async fn doctor(
+    session: &Session,
+    etcd_backup: &[PathBuf],
+) -> anyhow::Result<Diagnosis> {
+    let mut diagnosis = if etcd_backup.is_empty() || session.settings.repository.is_some() {
+        repository(session).await?
+    } else {
+        Diagnosis {
+            repository: None,
+            id: None,
+            findings: Vec::new(),
+            left: Vec::new(),
+        }
+    };
+    diagnosis.look_at_etcd_backup(etcd_backup)?;
+    Ok(diagnosis)
+}
+
+async fn repository(session: &Session) -> anyhow::Result<Diagnosis> {
     let store = session.store_on_trial()?;
     // Before anything is written: somebody who mistyped the bucket gets nothing into it.
     let opened = match Repository::open(store.clone()).await {
@@ -58,7 +81,7 @@ pub(crate) async fn doctor(session: &Session) -> anyhow::Result<Diagnosis> {
         opened => opened,
     };
     let mut diagnosis = Diagnosis {
-        repository: store.place().to_owned(),
+        repository: Some(store.place().to_owned()),
         id: None,
         findings: Vec::new(),
         left: Vec::new(),
@@ -81,7 +104,7 @@ impl Diagnosis {
         if self.findings.iter().any(|found| found.level == Grade::Bad) {
             return Exit::Failure;
         }
-        if self.id.is_none() {
+        if self.id.is_none() && self.repository.is_some() {
             return Exit::NoRepository;
         }
         Exit::Ok
@@ -303,7 +326,9 @@ pub(super) fn refuse(place: &str, conditions: &Conditions) -> Result<(), Failure
 
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.repository)?;
+        if let Some(repository) = &self.repository {
+            writeln!(f, "{repository}")?;
+        }
         for found in &self.findings {
             let mark = match found.level {
                 Grade::Good => "good",

@@ -1,12 +1,14 @@
-//! `import`: a snapshot of what lies in files of another tool.
+//! `import`: a snapshot of what lies in files of another tool, or a tool's whole history.
 
 mod datarobot;
+pub(crate) mod etcd_backup;
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::Context as _;
+use format::JobName;
 use serde_json::Value;
 use source::kubernetes::Manifests;
 use zeroize::Zeroizing;
@@ -26,18 +28,10 @@ const INPUT_MAX: u64 = 1 << 30;
 
 /// Reads all files, and then takes a snapshot of what is in them: of all of it or none.
 pub(crate) async fn import(session: &Session, import: &Import) -> anyhow::Result<Backups> {
-    let jobs = &session.settings.jobs;
-    let job = jobs.get(&import.job).ok_or_else(|| {
-        let failure = Failure::usage(format!("the configuration has no job {}", import.job));
-        match nearest(
-            import.job.as_str(),
-            jobs.keys().map(format::JobName::as_str),
-        ) {
-            Some(near) => failure.hint(format!("did you mean `{near}`?")),
-            None => failure.hint("strongroom config"),
-        }
-    })?;
-    let settings = source(job, import)?;
+    let job = import.job.as_ref().expect("clap asks for it");
+    let is_cluster = |kind: &Kind| matches!(kind, Kind::Kubernetes(_));
+    let named = import.source.as_deref();
+    let settings = source(session, job, named, "kubernetes", is_cluster)?;
     let manifests = match import.layout {
         None => manifests(import)?,
         Some(Layout::DataRobot) => datarobot::read(import, settings)?,
@@ -50,11 +44,12 @@ pub(crate) async fn import(session: &Session, import: &Import) -> anyhow::Result
         only: None,
     };
     let shot = Shot {
-        job: &import.job,
+        job,
         tasks: &[task],
         configuration: session.settings.configuration.clone(),
         allow_partial: import.allow_partial,
         window: None,
+        moment: None,
     };
     let taken = take_snapshot(session, &repository, shot).await?;
     Ok(Backups {
@@ -95,34 +90,45 @@ pub fn understand(file: &Path, bytes: Vec<u8>) -> Result<Vec<String>, String> {
     manifests.exported().map_err(|error| said(error.into()))
 }
 
-/// The source that a restore of the snapshot will go by.
-fn source<'j>(job: &'j Job, import: &Import) -> Result<&'j SourceSettings, Failure> {
-    let clusters = job.sources.iter();
-    let clusters = clusters.filter(|it| matches!(it.kind, Kind::Kubernetes(_)));
-    let mut clusters: Vec<_> = clusters.collect();
-    if let Some(wanted) = &import.source {
-        clusters.retain(|it| it.name.value == *wanted);
-    }
-    match (&clusters[..], &import.source) {
+/// The source of a job, of this kind, that a restore of the snapshot will go by.
+fn source<'s>(
+    session: &'s Session,
+    wanted: &JobName,
+    named: Option<&str>,
+    kind: &str,
+    fits: impl Fn(&Kind) -> bool,
+) -> Result<&'s SourceSettings, Failure> {
+    let job = job(session, wanted)?;
+    let mut fit: Vec<_> = job.sources.iter().collect();
+    fit.retain(|it| fits(&it.kind) && named.is_none_or(|named| it.name.value == named));
+    match (&fit[..], named) {
         ([one], _) => Ok(one),
-        ([], Some(wanted)) => Err(Failure::usage(format!(
-            "the job {} has no source {wanted} of the kind kubernetes",
-            import.job
+        ([], Some(named)) => Err(Failure::usage(format!(
+            "the job {wanted} has no source {named} of the kind {kind}"
         ))),
         ([], None) => Err(Failure::usage(format!(
-            "the job {} has no source of the kind kubernetes, by which this could be restored",
-            import.job
+            "the job {wanted} has no source of the kind {kind}, by which this could be restored"
         ))),
         (several, _) => {
             let names: Vec<&str> = several.iter().map(|it| it.name.value.as_str()).collect();
             let message = format!(
-                "the job {} has several sources of the kind kubernetes: {}",
-                import.job,
+                "the job {wanted} has several sources of the kind {kind}: {}",
                 names.join(", ")
             );
             Err(Failure::usage(message).hint("--source SOURCE"))
         }
     }
+}
+
+fn job<'s>(session: &'s Session, wanted: &JobName) -> Result<&'s Job, Failure> {
+    let jobs = &session.settings.jobs;
+    jobs.get(wanted).ok_or_else(|| {
+        let failure = Failure::usage(format!("the configuration has no job {wanted}"));
+        match nearest(wanted.as_str(), jobs.keys().map(JobName::as_str)) {
+            Some(near) => failure.hint(format!("did you mean `{near}`?")),
+            None => failure.hint("strongroom config"),
+        }
+    })
 }
 
 fn read(file: &Path, left: &mut u64) -> anyhow::Result<Zeroizing<String>> {

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use serde::de::DeserializeOwned;
 use serde_saphyr::{Error as YamlError, MessageFormatter, UserMessageFormatter};
 
 use super::file::File;
@@ -14,6 +15,10 @@ use crate::names::nearest;
 
 /// A configuration of ten thousand lines has half of this.
 const FILE_MAX: u64 = 1024 * 1024;
+
+/// Where our keys are explained.
+const HINT: &str =
+    "docs/configuration.md lists every key; `strongroom config --schema` is for editors";
 
 const HERE: &str = "strongroom.yaml";
 const SYSTEM: &str = "/etc/strongroom/strongroom.yaml";
@@ -38,26 +43,34 @@ pub(crate) fn find(named: Option<&Path>) -> anyhow::Result<Option<(PathBuf, File
 }
 
 fn read(path: &Path) -> anyhow::Result<File> {
+    Ok(parse(path, &read_text(path)?)?)
+}
+
+/// The text of a configuration, ours or another tool's.
+pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
     let named = || format!("read the configuration {}", path.display());
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).with_context(named)?;
     file.take(FILE_MAX + 1)
         .read_to_end(&mut bytes)
         .with_context(named)?;
-    Ok(decode(path, bytes)?)
+    Ok(text(path, bytes)?)
 }
 
 /// Reads the bytes of a configuration; `path` is for messages only.
 pub(crate) fn decode(path: &Path, bytes: Vec<u8>) -> Result<File, Failure> {
+    parse(path, &text(path, bytes)?)
+}
+
+fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Failure> {
     if bytes.len() as u64 > FILE_MAX {
         let message = format!("the configuration {} is longer than 1 MiB", path.display());
         return Err(Failure::usage(message));
     }
-    let text = String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(bytes).map_err(|error| {
         let line = 1 + count_lines(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
         Failure::usage(format!("{}:{line}: this is not UTF-8 text", path.display()))
-    })?;
-    parse(path, &text)
+    })
 }
 
 fn count_lines(bytes: &[u8]) -> usize {
@@ -66,13 +79,23 @@ fn count_lines(bytes: &[u8]) -> usize {
 
 /// Reads the text of a configuration; `path` is for messages only.
 pub(crate) fn parse(path: &Path, text: &str) -> Result<File, Failure> {
+    parse_as(path, text, HINT)
+}
+
+/// The same for any configuration; `hint` says where its keys are explained.
+pub(crate) fn parse_as<T: DeserializeOwned + Default>(
+    path: &Path,
+    text: &str,
+    hint: &str,
+) -> Result<T, Failure> {
     if text
         .lines()
         .all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
     {
-        return Ok(File::default());
+        return Ok(T::default());
     }
-    serde_saphyr::from_str_with_options(text, limits()).map_err(|error| describe(path, &error))
+    serde_saphyr::from_str_with_options(text, limits())
+        .map_err(|error| describe(path, &error, hint))
 }
 
 /// Anchors and merge keys may shorten a file, within reason.
@@ -95,7 +118,7 @@ fn limits() -> serde_saphyr::Options {
     }
 }
 
-fn describe(path: &Path, error: &YamlError) -> Failure {
+fn describe(path: &Path, error: &YamlError, hint: &str) -> Failure {
     let error = innermost(error);
     let place = match error.location() {
         Some(at) if at.line() > 0 => format!("{}:{}:{}", path.display(), at.line(), at.column()),
@@ -104,9 +127,7 @@ fn describe(path: &Path, error: &YamlError) -> Failure {
     let failure = Failure::usage(format!("{place}: {}", message(error)));
     match nearest_key(error) {
         Some(known) => failure.hint(format!("did you mean `{known}`?")),
-        None => failure.hint(
-            "docs/configuration.md lists every key; `strongroom config --schema` is for editors",
-        ),
+        None => failure.hint(hint),
     }
 }
 

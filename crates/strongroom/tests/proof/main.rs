@@ -8,6 +8,7 @@ mod concurrent;
 mod databases;
 mod datarobot;
 mod drill;
+mod etcd_backup;
 mod helm;
 mod interrupted;
 mod kill;

@@ -79,6 +79,11 @@ impl Versitygw {
         }
     }
 
+    /// The root user's key and its secret.
+    pub fn key(&self) -> (&'static str, &'static str) {
+        (ACCESS_KEY, SECRET_KEY)
+    }
+
     /// The certificates, if it was started with TLS.
     pub fn certificates(&self) -> &Certificates {
         self.certificates.as_ref().expect("started with TLS")

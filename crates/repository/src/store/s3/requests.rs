@@ -9,7 +9,7 @@ use object_store::client::{HttpClient, HttpError, HttpRequestBody, HttpResponseB
 use crate::store::failure::{StoreFailure, StoreFailureKind};
 use crate::store::http::Timing;
 
-/// A bucket's settings have a few hundred bytes.
+/// A bucket's settings have a few hundred bytes, and a page of its list less than this.
 const ANSWER_MAX: usize = 1024 * 1024;
 /// Between two attempts of a request that failed by chance.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -26,8 +26,8 @@ pub(in crate::store) struct Requests {
 }
 
 impl Requests {
-    /// Reads one of the bucket's settings: `query` is its name and `=`.
-    pub(super) async fn setting(&self, query: &str) -> Result<Bytes, StoreFailure> {
+    /// Reads what the bucket says to `query`: of a setting, its name and `=`.
+    pub(super) async fn get(&self, query: &str) -> Result<Bytes, StoreFailure> {
         let mut attempt = 0;
         loop {
             let answered = self.ask(query).await;
@@ -75,7 +75,7 @@ async fn whole(body: HttpResponseBody) -> Result<Bytes, StoreFailure> {
     let mut whole = BytesMut::new();
     while let Some(piece) = pieces.try_next().await.map_err(of_http)? {
         if whole.len() + piece.len() > ANSWER_MAX {
-            let message = "it answers with more than a bucket's settings can be";
+            let message = "it answers with more than a bucket has to say";
             return Err(StoreFailure::new(StoreFailureKind::Other, message));
         }
         whole.extend_from_slice(&piece);

@@ -11,7 +11,7 @@ impl Requests {
     pub(in crate::store) async fn locks(
         &self,
     ) -> Result<Option<(bool, Option<Lock>)>, StoreFailure> {
-        match self.setting("object-lock=").await {
+        match self.get("object-lock=").await {
             Ok(document) => parse(&document).map(Some),
             Err(failure) if failure.code() == Some("ObjectLockConfigurationNotFoundError") => {
                 Ok(Some((false, None)))
