@@ -47,11 +47,16 @@ const CERTIFICATE_FACT: &str = "datarobot.certificate.";
 pub struct Certificate {
     /// The Secret that holds it.
     pub secret: String,
-    /// Where the pods find it, which is also the Secret's key.
+    /// Where the pods find it, below the folder of certificates. The last part of it is the Secret's key, in which no slash can be.
     pub path: String,
 }
 
 impl Certificate {
+    /// The Secret's key.
+    fn key(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+
     fn fact(&self) -> String {
         format!("{CERTIFICATE_FACT}{}/{}", self.secret, self.path)
     }

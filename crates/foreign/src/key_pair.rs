@@ -26,7 +26,8 @@ pub(crate) fn judge(value: &[u8]) -> Result<Form, &'static str> {
         return Err("is empty");
     }
     if let Some(text) = pem_text(value) {
-        return judge_pem(&text).map(|()| Form::Pem);
+        let judged = judge_pem(&text).or_else(|why| judge_pem(&lines(&text)).map_err(|_| why));
+        return judged.map(|()| Form::Pem);
     }
     let packed: Vec<u8> = value
         .iter()
@@ -48,6 +49,19 @@ fn pem_text(value: &[u8]) -> Option<Zeroizing<String>> {
         let text = text.replace("\\r", "\r").replace("\\n", "\n");
         Zeroizing::new(text)
     })
+}
+
+/// With line ends where somebody has put blanks.
+fn lines(text: &str) -> Zeroizing<String> {
+    let part = |part: &str| {
+        if part.starts_with("BEGIN ") || part.starts_with("END ") {
+            part.to_owned()
+        } else {
+            part.replace(' ', "\n")
+        }
+    };
+    let parts: Vec<String> = text.split("-----").map(part).collect();
+    Zeroizing::new(parts.join("-----"))
 }
 
 fn judge_pem(text: &str) -> Result<(), &'static str> {
@@ -87,6 +101,7 @@ mod tests {
             PAIR.to_owned(),
             PAIR.replace('\n', "\\n"),
             PAIR.replace('\n', "\r\n"),
+            PAIR.replace('\n', " "),
             STANDARD.encode(PAIR),
             format!("\n{PAIR}\n\n"),
         ] {

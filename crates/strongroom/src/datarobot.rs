@@ -19,6 +19,9 @@ use crate::units::now_seconds;
 /// The largest object that is looked at: etcd takes no larger one.
 const OBJECT_MAX: usize = 16 << 20;
 
+/// The fact of a snapshot that has but the keys of an installation, and of which one.
+pub(crate) const KEYS_OF: &str = "datarobot.keys-of";
+
 /// Where a capture leaves the keys that it found. The last one counts.
 #[derive(Clone, Default)]
 pub(crate) struct Found(Arc<Mutex<Option<Keys>>>);
@@ -209,7 +212,9 @@ impl Source for Apart {
             sink.data(Content::new(value.to_vec())).await?;
         }
         sink.end().await?;
-        Ok(Capture::default())
+        let mut capture = Capture::default();
+        capture.facts.insert(KEYS_OF.to_owned(), entry.to_string());
+        Ok(capture)
     }
 
     async fn plan(&self, _: &mut dyn Entries, _: &RestoreOptions) -> Result<Plan, Error> {

@@ -5,6 +5,7 @@ use repository::Snapshot;
 
 use crate::config::resolve::{Job, Kind, Settings, SourceSettings};
 use crate::config::stored;
+use crate::datarobot::KEYS_OF;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -54,6 +55,15 @@ impl<'a> Wanted<'a> {
                     source.name
                 );
                 let hint = "check what `strongroom show SNAPSHOT --configuration` writes, then use it; or say --to FILE";
+                Err(Failure::new(Exit::Failure, message).hint(hint).into())
+            }
+            (None, None) if source.facts.contains_key(KEYS_OF) => {
+                let message = format!(
+                    "{} has only the two keys of core-credentials, which would take the place of all that is in it",
+                    self.snapshot.name()
+                );
+                let hint = "export --format datarobot-values, for a new installation; `strongroom get`, for one of them; or restore the job \
+                     that they were captured with";
                 Err(Failure::new(Exit::Failure, message).hint(hint).into())
             }
             (None, None) => bail!(

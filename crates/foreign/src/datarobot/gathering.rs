@@ -173,17 +173,18 @@ impl Installation {
         Ok((certificates, notes))
     }
 
-    fn find(&self, Certificate { secret, path }: &Certificate) -> Result<(), Error> {
+    fn find(&self, certificate: &Certificate) -> Result<(), Error> {
+        let (secret, key) = (&certificate.secret, certificate.key());
         let what = format!("secrets/{}/{secret}", self.namespace);
         let Some(found) = self.secrets.get(secret) else {
             let what = Name::from(what.as_str());
             let why = "the release takes a certificate from it";
             return Err(Error::Missing { what, why });
         };
-        if found.data.contains_key(path) {
+        if found.data.contains_key(key) {
             return Ok(());
         }
-        let what = Name::from(format!("{what} {path}").as_str());
+        let what = Name::from(format!("{what} {key}").as_str());
         let why = "the release takes a certificate from that key";
         Err(Error::Missing { what, why })
     }

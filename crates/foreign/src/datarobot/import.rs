@@ -171,12 +171,12 @@ impl Reading<'_> {
         name: &str,
         (path, content): (&str, &[u8]),
         lossless: Option<(&str, &[u8])>,
-        key: Option<&String>,
+        said: Option<&String>,
     ) {
         if let Some((path, content)) = lossless {
             self.secret(name, path, content, None);
         } else if !self.secrets.contains_key(name) {
-            match self.unnamed(name, content, key) {
+            match self.unnamed(name, content, said) {
                 Ok(data) => {
                     let instance = None;
                     self.secrets
@@ -189,27 +189,26 @@ impl Reading<'_> {
             return;
         };
         let keys: Vec<&String> = secret.data.keys().collect();
-        let path = match (key, &keys[..]) {
-            (Some(key), _) => key.clone(),
+        let path = match (said, &keys[..]) {
+            (Some(path), _) => path.clone(),
             (None, [one]) => (*one).clone(),
             (None, _) => {
                 let note = format!(
-                    "which key of {name} holds the certificate is not in the folder: --certificate {name}=KEY says it"
+                    "which key of {name} holds the certificate is not in the folder: --certificate {name}=PATH says it"
                 );
                 return self.imported.notes.push(note);
             }
         };
-        if !secret.data.contains_key(&path) {
-            let why = format!(
-                "has no key {}, which --certificate names",
-                Name::from(path.as_str())
-            );
-            return self.lacks(&format!("secrets/certs/{name}"), why);
+        let certificate = Certificate {
+            secret: name.to_owned(),
+            path,
+        };
+        if secret.data.contains_key(certificate.key()) {
+            return self.imported.certificates.push(certificate);
         }
-        let secret = name.to_owned();
-        self.imported
-            .certificates
-            .push(Certificate { secret, path });
+        let key = Name::from(certificate.key());
+        let why = format!("has no key {key}, which --certificate names");
+        self.lacks(&format!("secrets/certs/{name}"), why);
     }
 
     /// What `jsonpath='{.data.*}'` printed: values without their keys.
@@ -217,7 +216,7 @@ impl Reading<'_> {
         &mut self,
         name: &str,
         content: &[u8],
-        key: Option<&String>,
+        said: Option<&String>,
     ) -> Result<Map<String, Value>, String> {
         let text = std::str::from_utf8(content).unwrap_or_default();
         let mut values = text.split_ascii_whitespace();
@@ -233,14 +232,16 @@ impl Reading<'_> {
             // Somebody has decoded it.
             _ => STANDARD.encode(content),
         };
-        let key = key.cloned().unwrap_or_else(|| {
+        let path = said.cloned().unwrap_or_else(|| {
             let key = format!("{name}.crt");
             self.imported.notes.push(format!(
-                "the key under which {name} holds its certificate is not in the folder: it is taken for {key}, and --certificate {name}=KEY \
+                "the key under which {name} holds its certificate is not in the folder: it is taken for {key}, and --certificate {name}=PATH \
                  says what it was (`path` in globals.certs of the values)"
             ));
             key
         });
+        let secret = name.to_owned();
+        let key = Certificate { secret, path }.key().to_owned();
         Ok(Map::from_iter([(key, value.into())]))
     }
 

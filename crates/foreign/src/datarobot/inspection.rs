@@ -212,13 +212,13 @@ impl Inspected {
     }
 
     fn certificate(&mut self, inspection: &Inspection, certificate: &Certificate, now: u64) {
-        let Certificate { secret, path } = certificate;
+        let (secret, key) = (&certificate.secret, certificate.key());
         let Some(values) = inspection.secrets.get(secret) else {
             let why = "is not there, and the release takes a certificate from it";
             return self.lacks(inspection.name(secret, None), why);
         };
-        let name = inspection.name(secret, Some(path));
-        let ending = match values.get(path) {
+        let name = inspection.name(secret, Some(key));
+        let ending = match values.get(key) {
             None => {
                 let why = "is not there, and the release takes a certificate from that key";
                 return self.lacks(name, why);

@@ -76,7 +76,7 @@ fn what_is_missing_is_named() {
         ),
         (
             vec![credentials(b"k"), own("b"), release(1, "deployed", &certs)],
-            "secrets/n/own a/own.pem is not there",
+            "secrets/n/own own.pem is not there",
         ),
         (
             vec![
@@ -243,12 +243,16 @@ fn all_that_is_missing_is_told_by_name() {
             vec!["secrets/n/own: is not there"],
         ),
         (
-            vec![credentials(b"k"), own("own.pem", b"x"), certs(one.clone())],
-            vec!["secrets/n/own ../own.pem: is not there"],
+            vec![
+                credentials(b"k"),
+                own("other.pem", b"x"),
+                certs(one.clone()),
+            ],
+            vec!["secrets/n/own own.pem: is not there"],
         ),
         (
-            vec![credentials(b"k"), own("../own.pem", b" "), certs(one)],
-            vec!["secrets/n/own ../own.pem: is empty"],
+            vec![credentials(b"k"), own("own.pem", b" "), certs(one)],
+            vec!["secrets/n/own own.pem: is empty"],
         ),
         (
             vec![credentials(b"k"), certs(json!({"own": 1}))],
@@ -290,7 +294,7 @@ fn values_hold_every_text_as_it_is() {
     let certs = json!({"certs": [{"secret": "own", "path": "a/own.pem"}]});
     let entries = [
         credentials(hard.as_bytes()),
-        entry("own", &json!({}), &[("a/own.pem", b"1")]),
+        entry("own", &json!({}), &[("own.pem", b"1")]),
         release(1, "deployed", &certs),
     ];
     let made = values(&installation(&entries)).unwrap_or_else(|error| panic!("{error}"));
@@ -320,7 +324,7 @@ const SECURE: &str = "DRSECURE_MONGO_ENCRYPTION_KEY.txt";
 
 #[test]
 fn a_folder_becomes_secrets_again() {
-    let paths = BTreeMap::from([("own".to_owned(), "own.pem".to_owned())]);
+    let paths = BTreeMap::from([("own".to_owned(), "rabbit/own.pem".to_owned())]);
     let folder = files(&[
         (
             "dr/core-credentials.json",

@@ -62,32 +62,34 @@ pub(crate) struct Import {
     #[arg(long, value_enum, value_name = "LAYOUT")]
     pub(crate) layout: Option<Layout>,
 
-    /// Which key of a Secret in certs/ held the certificate; may be repeated.
-    #[arg(long, value_name = "SECRET=KEY", requires = "layout")]
-    pub(crate) certificate: Vec<SecretKey>,
+    /// The `path` of a certificate in certs/, as globals.certs of the values had it; may be repeated.
+    #[arg(long, value_name = "SECRET=PATH", requires = "layout")]
+    pub(crate) certificate: Vec<SecretPath>,
 
     /// Keep a snapshot although something is missing, marked as partial.
     #[arg(long, requires = "layout")]
     pub(crate) allow_partial: bool,
 }
 
-/// A Secret, and one of its keys.
+/// A Secret, and where pods find the certificate in it.
 #[derive(Clone, Debug)]
-pub(crate) struct SecretKey {
+pub(crate) struct SecretPath {
     pub(crate) secret: String,
-    pub(crate) key: String,
+    pub(crate) path: String,
 }
 
-impl FromStr for SecretKey {
+impl FromStr for SecretPath {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parts = text.split_once('=');
-        let parts = parts.filter(|(secret, key)| !secret.is_empty() && !key.is_empty());
-        let (secret, key) = parts.ok_or("write SECRET=KEY, like rabbit-cert=rabbit-cert.pem")?;
+        let parts = parts.filter(|(secret, path)| {
+            !secret.is_empty() && !path.is_empty() && !path.ends_with('/')
+        });
+        let (secret, path) = parts.ok_or("write SECRET=PATH, like rabbit-cert=rabbit-cert.pem")?;
         Ok(Self {
             secret: secret.to_owned(),
-            key: key.to_owned(),
+            path: path.to_owned(),
         })
     }
 }

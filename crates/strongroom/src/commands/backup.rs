@@ -218,18 +218,10 @@ async fn back_up_keys(
     Ok(names.zip(taken).collect())
 }
 
-/// What leads a restore of the keys to their cluster.
+/// Names no source: a restore would put the two keys in the place of a Secret that has more than these.
 fn apart_configuration(apart: &KeysApart<'_>) -> anyhow::Result<String> {
     let recipients = apart.recipients.iter().map(|it| it.value.as_str());
-    let cluster = match &apart.source.kind {
-        Kind::Kubernetes(settings) => sources::cluster(settings),
-        _ => serde_json::Value::Null,
-    };
-    let source = serde_json::json!({"name": apart.source.name.value, "kubernetes": cluster});
-    let configuration = serde_json::json!({
-        "recipients": recipients.collect::<Vec<_>>(),
-        "jobs": {apart.job.as_str(): {"sources": [source]}},
-    });
+    let configuration = serde_json::json!({"recipients": recipients.collect::<Vec<_>>()});
     let configuration = serde_json::to_string_pretty(&configuration).context("write JSON")?;
     Ok(format!("# /keys of {}\n{configuration}\n", apart.job))
 }

@@ -400,12 +400,25 @@ fn the_keys_are_sealed_a_second_time_to_those_who_keep_them() {
         "{}",
         again.text()
     );
-    // It is an object like any other.
+    // It is not all of that Secret.
     it.ctl(&["delete", "secret", "core-credentials", "-n", "datarobot"]);
     scene
         .run(&["backup"])
         .refused(1, &["core-credentials (is not there"]);
-    kept(&["restore", "dr-keys", "--yes"]).done();
+    let words = [
+        "dr-keys/2 has only the two keys",
+        "export --format datarobot-values",
+    ];
+    kept(&["restore", "dr-keys", "--yes"]).refused(1, &words);
+    scene
+        .read(&[
+            "restore",
+            "dr",
+            "--only",
+            "secrets/datarobot/core-credentials",
+            "--yes",
+        ])
+        .done();
     assert_eq!(
         it.value("datarobot", "core-credentials", "drsecurekey"),
         base64(SECURE)

@@ -41,7 +41,7 @@ pub(super) fn read(import: &Import, settings: &SourceSettings) -> anyhow::Result
     walk.folder(&root, "secrets", 1)?;
     let paths = import.certificate.iter();
     let paths: BTreeMap<String, String> = paths
-        .map(|it| (it.secret.clone(), it.key.clone()))
+        .map(|it| (it.secret.clone(), it.path.clone()))
         .collect();
     let imported = foreign::datarobot::import(&walk.files, release, &namespace, &paths);
     let imported = imported.with_context(|| format!("import {}", folder.display()))?;
