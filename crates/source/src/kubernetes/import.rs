@@ -92,7 +92,7 @@ impl Manifests {
         self.objects.is_empty()
     }
 
-    /// Each object as [`super::manifest`] writes it, in the order of their names.
+    /// Each object as [`super::manifest()`] writes it, in the order of their names.
     pub fn exported(&self) -> Result<Vec<String>, Error> {
         let written = self.objects.values().map(|object| {
             let entry = Entry {

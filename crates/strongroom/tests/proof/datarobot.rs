@@ -576,3 +576,53 @@ fn base64(text: &str) -> String {
     let output = child.wait_with_output().expect("base64 runs");
     String::from_utf8(output.stdout).expect("it is text")
 }
+
+/// What a server that never says anything, or something else, does to a backup.
+#[test]
+fn a_server_that_hangs_or_talks_of_other_things_ends_the_backup() {
+    use std::io::Write as _;
+    use std::net::TcpListener;
+
+    let scene = Scene::new();
+    let serve = |says: &'static [u8]| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("it is bound").port();
+        std::thread::spawn(move || {
+            let mut held = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept() {
+                let _ = stream.write_all(says);
+                held.push(stream);
+            }
+        });
+        port
+    };
+    let list = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 31\r\n\r\n{\"gitVersion\":\"v1\",\"items\":[{}]}";
+    for (says, scheme, code, words) in [
+        (&b""[..], "http", 15, "did not answer within 1 s"),
+        (b"", "https", 15, "cannot be reached"),
+        (
+            b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n<htm>",
+            "http",
+            1,
+            "not one of the Kubernetes API",
+        ),
+        (list, "http", 1, "not one of the Kubernetes API"),
+        (b"SSH-2.0-x\r\n", "http", 15, "127.0.0.1"),
+    ] {
+        let port = serve(says);
+        scene.write(
+            "kubeconfig",
+            format!(
+                "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{{name: c, cluster: {{server: '{scheme}://127.0.0.1:{port}'}}}}]\n\
+                 users: [{{name: c, user: {{token: hunter2}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: c}}}}]\n"
+            ),
+        );
+        scene.configure(
+            "  dr: {sources: [{datarobot: {kubeconfig: kubeconfig, connect_timeout: 1s, answer_timeout: 1s}}]}\n",
+        );
+        let began = std::time::Instant::now();
+        let seen = scene.run(&["backup"]).refused(code, &[words]);
+        assert!(began.elapsed().as_secs() < 60, "{words}");
+        assert!(!seen.stderr.contains("hunter2"), "{}", seen.stderr);
+    }
+}
