@@ -3,6 +3,7 @@
 mod address;
 mod digest;
 mod failure;
+mod history;
 mod http;
 mod local;
 mod lock;
@@ -34,6 +35,7 @@ use crate::{Compute, Error};
 
 pub use address::{Address, AddressError, Bucket, Service};
 pub use failure::{StoreFailure, StoreFailureKind};
+pub(crate) use history::History;
 pub use http::{Timing, Wait};
 pub use local::create_root;
 pub use lock::{Lock, LockMode};

@@ -379,6 +379,12 @@ impl View {
         self.valid.iter().map(|commit| reference(commit))
     }
 
+    /// The commit of that number, valid or not.
+    pub(crate) fn commit(&self, number: u64) -> Option<Arc<Commit>> {
+        let object = self.objects.get(&number)?;
+        object.as_ref().ok().map(Arc::clone)
+    }
+
     /// Whether a commit that is valid elsewhere should be here, and nothing that can be read is in its place.
     pub(crate) fn lacks(&self, at: CommitRef) -> bool {
         let wanted = self.in_force().is_none_or(|(prune, statement)| {

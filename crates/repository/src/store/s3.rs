@@ -1,6 +1,7 @@
 mod listing;
 mod requests;
 mod settings;
+mod versions;
 
 use std::fmt;
 use std::sync::Arc;
@@ -126,6 +127,7 @@ impl S3Account {
             client: common.http.connect(&common.options)?,
             keys: store.credentials().clone(),
             region,
+            prefix: bucket.prefix.clone(),
             bucket: if path_style {
                 format!("{host}/{}", bucket.name)
             } else {

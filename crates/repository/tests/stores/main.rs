@@ -5,4 +5,5 @@ mod common;
 mod faults;
 mod probe;
 mod server;
+mod versions;
 mod work;

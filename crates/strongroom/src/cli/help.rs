@@ -24,7 +24,7 @@ Usage: strongroom COMMAND [OPTIONS]
             export       write entries in the form that another tool reads
             import       take a snapshot of what lies in files of another tool
   Keep      copy         copy snapshots to another repository as they are
-            repair       put back what is damaged, from a repository that has it
+            repair       put back what is damaged, from whoever has it
             prune        delete the snapshots that no rule keeps
             pin          keep a snapshot, whatever the rules say
             forget       mark snapshots for the next prune

@@ -4,11 +4,12 @@ use format::JobName;
 use super::help::ending;
 use crate::exit::Exit;
 
-/// Put back what is lost or damaged, from a repository that has it
+/// Put back what is lost or damaged, from whoever has it
 ///
 /// Every object that a snapshot needs is read and compared, as `verify` does it. What is missing or damaged is looked for in the other
-/// repositories, wherever it lies there, and put back if its bytes are exactly those that a trusted writer signed. Nothing else is written over,
-/// and no identity is needed. A repository that was copied file by file can give back lost commits too.
+/// repositories, wherever it lies there, and among the older versions that an S3 bucket keeps, and put back if its bytes are exactly those that a
+/// trusted writer signed. Nothing else is written over, and no identity is needed. Lost commits come back from older versions, and from a
+/// repository that was copied file by file.
 #[derive(Args)]
 #[command(after_help = ending(
     &["repair --dry-run", "repair prod --from offsite", "repair --from /mnt/mirror/strongroom"],

@@ -1,4 +1,4 @@
-//! `repair`: what is lost or damaged, put back from a repository that has it.
+//! `repair`: what is lost or damaged, put back from a repository that has it, or from older versions of the bucket.
 
 use std::fmt;
 
@@ -99,7 +99,8 @@ async fn others(
         );
     }
     others.retain(|other| other.place() != repository.place());
-    if others.is_empty() {
+    // A bucket may have older versions.
+    if others.is_empty() && session.place()?.directory().is_some() {
         let failure = Failure::usage("there is no other repository to take anything from");
         return Err(failure
             .hint("--from ADDRESS, or several `repositories` in strongroom.yaml")

@@ -5,6 +5,7 @@ use futures::TryStreamExt as _;
 use http::{Method, Request, StatusCode};
 use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
 use object_store::client::{HttpClient, HttpError, HttpRequestBody, HttpResponseBody};
+use object_store::path::Path;
 
 use crate::store::failure::{StoreFailure, StoreFailureKind};
 use crate::store::http::Timing;
@@ -21,6 +22,8 @@ pub(in crate::store) struct Requests {
     pub(super) region: String,
     /// The address of the bucket, without a slash at its end.
     pub(super) bucket: String,
+    /// What the repository's keys start with.
+    pub(super) prefix: Path,
     pub(super) timing: Timing,
     pub(super) retries: usize,
 }

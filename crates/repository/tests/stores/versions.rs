@@ -1,0 +1,94 @@
+//! A bucket that keeps versions gives back what somebody wrote over or deleted.
+
+use repository::{Compute, Level, OLDER_VERSION, Repair, Store, verify_job};
+use testkit::{Minio, S3, Versitygw, VersitygwOptions, require};
+
+use crate::common::maintenance::{Maintained, last};
+use crate::common::{Secrets, World, job, noise};
+use crate::server::{remote, s3};
+
+const BUCKET: &str = "versions";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_over_comes_back_from_versitygw() {
+    if let Some(release) = require("versitygw") {
+        let server = Versitygw::start(&release, VersitygwOptions::default());
+        comes_back(server.endpoint(), &server.s3()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_over_comes_back_from_minio() {
+    if let Some(release) = require("minio") {
+        let server = Minio::start(&release);
+        comes_back(server.endpoint(), &server.s3()).await;
+    }
+}
+
+fn secrets(seed: u64) -> Secrets {
+    let entry = |i: u64| (format!("entry/{i}"), noise(9000, i));
+    (seed..seed + 4).map(entry).collect()
+}
+
+async fn comes_back(endpoint: String, server: &S3) {
+    server.make_bucket(BUCKET);
+    server.keep_versions(BUCKET);
+    let account = s3(&server.access_key, &server.secret_key);
+    let place = remote(&format!("s3://{BUCKET}/some.where/r"), endpoint, account);
+    let scene = Maintained::of(World::at(Store::remote(place).expect("a store")).await);
+    let repository = scene.world.repository.clone();
+    for seed in 1..=4 {
+        scene.back_up(&secrets(seed)).await;
+    }
+    // What a prune deleted stays deleted, although the bucket still has it.
+    scene
+        .prune(&repository, last(2))
+        .await
+        .expect("it is pruned");
+    scene.back_up(&secrets(5)).await;
+    let numbers = scene.numbers().await;
+    let names = server.list(BUCKET, "some.where/r/prod");
+    assert!(names.len() > 8, "{names:?}");
+
+    // A host that was taken over, and may put and delete: some of everything, all of it, and the newest commits.
+    let log = |name: &String| name.contains("/log/");
+    let newest = names
+        .iter()
+        .filter(|name| log(name))
+        .max()
+        .expect("a commit");
+    let some: Vec<&String> = names.iter().step_by(3).collect();
+    for victims in [vec![newest], some, names.iter().collect()] {
+        for (at, name) in victims.iter().enumerate() {
+            if at % 2 == 0 {
+                assert_eq!(server.delete(BUCKET, name) / 100, 2);
+            } else {
+                assert_eq!(server.put(BUCKET, name, b"something else"), 200);
+                assert_eq!(server.put(BUCKET, name, b"and again"), 200);
+            }
+        }
+        let (job, trust, compute) = (job(), scene.trust(), Compute::inline());
+        let repair = Repair {
+            repository: &repository,
+            others: &[],
+            job: &job,
+            trust: &trust,
+            compute: &compute,
+        };
+        let mended = repair.run(true, &|_| ()).await.expect("it answers");
+        assert!(
+            mended
+                .iter()
+                .all(|it| it.from.as_deref() == Some(OLDER_VERSION)),
+            "{mended:?}"
+        );
+        assert!(!mended.is_empty());
+        assert_eq!(repair.run(true, &|_| ()).await.expect("it answers"), []);
+        let report = verify_job(&repository, &job, &trust, Level::Data, &compute, &|_| ());
+        let report = report.await.expect("it answers");
+        assert!(report.damage.is_empty(), "{:?}", report.damage);
+        assert_eq!(scene.numbers().await, numbers);
+        let newest = *numbers.last().expect("snapshots");
+        assert_eq!(scene.read(newest).await.expect("it is whole"), secrets(5));
+    }
+}
