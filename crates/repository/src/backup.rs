@@ -472,6 +472,7 @@ impl Contents {
             .map_err(|_| limit("manifest"))?;
         // A map that is too long is like one that was lost.
         let map = self.map.seal(&options.writer, place).unwrap_or_default();
+        let sealed_map = repository.cache.as_ref().map(|_| map.clone());
         let put = async |name: &str, bytes: Vec<u8>| {
             let object = Object {
                 size: bytes.len() as u64,
@@ -493,6 +494,9 @@ impl Contents {
             put("manifest", manifest),
             put("map", map),
         )?;
+        if let (Some(cache), Some(bytes)) = (&repository.cache, sealed_map) {
+            cache.keep_map(repository.id(), &options.job, &map, &bytes);
+        }
         let own = Run {
             run: place.run,
             key,

@@ -103,6 +103,23 @@ async fn an_unchanged_source_takes_six_operations() {
     scene.look().await;
 }
 
+/// The map that a backup made is kept too, and those of no other run.
+#[tokio::test]
+async fn what_was_just_written_need_not_be_read() {
+    let scene = Scene::new(0).await;
+    for seed in 0..3 {
+        let (repository, _) = scene.host().await;
+        back_up(&repository, &scene.job, seed)
+            .await
+            .expect("a sound store");
+    }
+    let (repository, counting) = scene.host().await;
+    back_up(&repository, &scene.job, 2)
+        .await
+        .expect("a sound store");
+    assert_eq!(counting.counted(), 6);
+}
+
 #[tokio::test]
 async fn only_what_is_new_is_read() {
     let scene = Scene::new(30).await;

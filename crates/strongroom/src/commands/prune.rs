@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use format::{JobName, WriterKey};
+use futures::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use repository::{Plan, Prune, PruneOptions, Pruned, Repository};
 use serde::Serialize;
@@ -14,6 +15,8 @@ use crate::names::counted;
 use crate::session::{PROGRAM, Session, with_hint};
 use crate::units::{Size, now};
 
+/// Jobs that are pruned at the same time: a bucket answers slowly, and there may be many.
+const JOBS_AT_ONCE: usize = 4;
 /// A log that moves on under a prune makes it plan again; this often.
 const ATTEMPTS: usize = 5;
 
@@ -84,8 +87,14 @@ pub(crate) async fn prune(
         jobs: Vec::new(),
         failures: Vec::new(),
     };
-    for job in session.jobs_with_undo(&repository, &asked.jobs).await? {
-        match prune_job(session, &repository, &job, &maintainer, asked, at).await {
+    let jobs = session.jobs_with_undo(&repository, &asked.jobs).await?;
+    let pruning = stream::iter(jobs).map(async |job| {
+        let pruned = prune_job(session, &repository, &job, &maintainer, asked, at).await;
+        (job, pruned)
+    });
+    let mut pruning = pruning.buffered(JOBS_AT_ONCE);
+    while let Some((job, pruned)) = pruning.next().await {
+        match pruned {
             Ok(pruned) => prunes.jobs.push(Job::Pruned(Box::new(pruned))),
             Err(error) => {
                 let error = error.context(format!("prune {job}"));

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use format::JobName;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use repository::{Trust, Valid, View};
 use serde::Serialize;
@@ -56,6 +57,9 @@ struct Row {
     recipients: Vec<String>,
 }
 
+/// Jobs whose logs are read at the same time: a bucket answers slowly, and there may be many.
+const JOBS_AT_ONCE: usize = 8;
+
 /// Lists the snapshots that are asked for: with `since` those of that long before `now` and later, with `all` forgotten ones too.
 pub(crate) async fn snapshots(
     session: &Session,
@@ -71,8 +75,13 @@ pub(crate) async fn snapshots(
         rows: Vec::new(),
         damaged: Vec::new(),
     };
-    for job in session.jobs(&repository, asked.job.as_slice()).await? {
+    let jobs = session.jobs(&repository, asked.job.as_slice()).await?;
+    let views = stream::iter(jobs).map(async |job| {
         let view = repository.view(&job, &trust).await?;
+        Ok::<_, repository::Error>((job, view))
+    });
+    let mut views = views.buffered(JOBS_AT_ONCE);
+    while let Some((job, view)) = views.try_next().await? {
         let rows = view
             .snapshots()
             .filter(|valid| is_since(valid, oldest) && (asked.all || !valid.forgotten()));
