@@ -10,8 +10,9 @@ import compare
 import kubernetes
 import sets
 import simulate
+import stores
 
-COMMANDS = {module.__name__: module for module in (compare, sets, kubernetes, alternatives, simulate)}
+COMMANDS = {module.__name__: module for module in (compare, sets, stores, kubernetes, alternatives, simulate)}
 
 
 def main():

@@ -64,9 +64,13 @@ class Strongroom(Tool):
         run(*self.program.split(), "keygen", "--writer", "--output", self.folder / "writer.key")
         recipient = run("age-keygen", "-y", self.folder / "identity.txt").strip()
         self.config = self.folder / "strongroom.yaml"
-        self.config.write_text(f"repository: repository\nrecipients: [{recipient}]\nwriter_key: writer.key\n"
+        self.config.write_text(f"repository: {self.place()}\ncache: cache\nrecipients: [{recipient}]\nwriter_key: writer.key\n"
                                f"jobs:\n  bench:\n    sources:\n      - files: {{paths: [{self.path}]}}\n")
         run(*self.program.split(), "--config", self.config, "init")
+
+    def place(self):
+        """What the configuration says of the repository."""
+        return "repository"
 
     def command(self, rest):
         return f"{self.program} --quiet --config {self.config} {rest}"

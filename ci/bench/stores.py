@@ -1,0 +1,288 @@
+"""A bucket behind 1 ms for each request: time, requests, and what they cost in a month; restic beside it.
+
+versitygw on this machine is the server. A relay stands before it, lets each request wait, and counts them.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import time
+
+import measure
+import report
+from measure import check, median, run, say
+from tools import Restic, Strongroom
+from values import Values, change_file, make_files
+
+KEY, SECRET, BUCKET = "bench-access", "bench-secret", "bench"
+DELAY = 1000  # microseconds
+JOBS = 100
+# Public prices of S3 Standard, USD for each request; deletes cost nothing.
+PRICES = {"PUT": 0.005 / 1000, "LIST": 0.005 / 1000, "GET": 0.0004 / 1000, "DELETE": 0}
+HOURS = 730  # in a month
+
+
+def arguments(parser):
+    parser.add_argument("--size", type=int, default=1000, help="MB of the first backup")
+    parser.add_argument("--rounds", type=int, default=3, help="how often a first backup is measured")
+    parser.add_argument("--large", type=int, default=4000, help="MB of the snapshot out of which one entry is restored")
+    parser.add_argument("--runs", type=int, default=64, help="backups that it comes from, each of which leaves something that is still used")
+    parser.add_argument("--snapshots", type=int, default=10_000, help="how many snapshots to list and to prune")
+
+
+def measure_all(folder, options):
+    with Server(folder / "server") as server:
+        results = {"operations": {}}
+        measure_backups(folder, server, options, results)
+        measure_entry(folder, server, options, results)
+        measure_many(folder, server, options, results)
+    versions = [results["version"], results["restic"], server.version()]
+    lines = report.heading("In a bucket", versions)
+    lines += [f"Every request waits {DELAY / 1000:g} ms before versitygw, on the same machine and disk, gets it. First backups are of "
+              f"{options.size} MB of noise in 20 files, medians of {options.rounds}. Then nothing has changed, then one file of 0.5 to 8 KB of 1,000 more.",
+              "", "### Targets", "", *targets(results, options), "### Requests", "", *requests(results)]
+    report.write("stores", lines)
+
+
+class Server:
+    """versitygw and the relay before it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.program = pathlib.Path(run(pathlib.Path(__file__).parents[2] / "servers" / "versitygw.sh").strip()) / "versitygw"
+
+    def version(self):
+        return f"versitygw {self.program.parent.name.rpartition('-')[2]}"
+
+    def __enter__(self):
+        (self.folder / BUCKET).mkdir(parents=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        self.process = subprocess.Popen([self.program, "--port", address, "--access", KEY, "--secret", SECRET, "--quiet", "posix", self.folder],
+                                        stdout=subprocess.DEVNULL)
+        wait_for(address)
+        self.relay = subprocess.Popen(["relay", address, str(DELAY)], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.address = self.relay.stdout.readline().strip()
+        return self
+
+    def __exit__(self, *_):
+        for process in (self.relay, self.process):
+            process.kill()
+            process.wait()
+
+    def seen(self):
+        """Requests by kind, and bytes in both directions, since the last call."""
+        self.relay.stdin.write("\n")
+        self.relay.stdin.flush()
+        return json.loads(self.relay.stdout.readline())
+
+    def empty(self, prefix):
+        shutil.rmtree(self.folder / BUCKET / prefix, ignore_errors=True)
+
+
+def wait_for(address):
+    host, port = address.split(":")
+    for _ in range(200):
+        try:
+            return socket.create_connection((host, int(port))).close()
+        except OSError:
+            time.sleep(0.05)
+    check(False, f"nothing answers at {address}")
+
+
+class StrongroomInBucket(Strongroom):
+    title = "strongroom"
+
+    def __init__(self, folder, path, server):
+        self.server = server
+        super().__init__(folder, path)
+
+    def prepare(self):
+        self.server.empty(self.folder.name)
+        super().prepare()
+
+    def place(self):
+        (self.folder / "s3.key").write_text(SECRET)
+        return (f"{{url: 's3://{BUCKET}/{self.folder.name}', endpoint: 'http://{self.server.address}', allow_http: true, "
+                f"access_key_id: {KEY}, secret_access_key: 'file:s3.key'}}")
+
+    def stored(self):
+        return measure.bytes_below(self.server.folder / BUCKET / self.folder.name)
+
+
+class ResticInBucket(Restic):
+    def __init__(self, folder, path, server, program):
+        self.server = server
+        super().__init__(folder, path, program)
+
+    def prepare(self):
+        self.server.empty(self.folder.name)
+        super().prepare()
+
+    def command(self, rest):
+        return (f"AWS_ACCESS_KEY_ID={KEY} AWS_SECRET_ACCESS_KEY={SECRET} RESTIC_PASSWORD=benchmark {self.program} "
+                f"--cache-dir {self.folder}/cache --repo s3:http://{self.server.address}/{BUCKET}/{self.folder.name} --quiet {rest}")
+
+    def stored(self):
+        return measure.bytes_below(self.server.folder / BUCKET / self.folder.name)
+
+
+# ---- What is measured.
+
+def counted(server, results, operation, title, command):
+    """What a command used; what it asked for is remembered."""
+    server.seen()
+    usage = measure.measure(command)
+    results["operations"].setdefault(operation, {})[title] = server.seen() | {"wall": usage.wall, "cpu": usage.cpu}
+    return usage
+
+
+def measure_backups(folder, server, options, results):
+    data = folder / "data"
+    values = Values()
+    data.mkdir()
+    for number in range(20):
+        (data / f"noise-{number}").write_bytes(os.urandom(options.size * 10**6 // 20))
+    paths = make_files(data / "secrets", 1000, values)
+    local = Strongroom(folder / "local", data)
+    tools = [StrongroomInBucket(folder / "strongroom", data, server), ResticInBucket(folder / "restic", data, server, "restic-sid")]
+    ours, restic = tools
+    results["version"], results["restic"] = ours.version(), restic.version()
+    first = {"local": [], ours.title: [], restic.title: []}
+    for _ in range(options.rounds):
+        for name, tool in (("local", local), (ours.title, ours), (restic.title, restic)):
+            say(f"first backup: {name}")
+            tool.begin()
+            if tool is local:
+                first[name].append(measure.measure(tool.backup_command()))
+            else:
+                first[name].append(counted(server, results, "first backup", tool.title, tool.backup_command()))
+    results["first"] = {name: median(usages) for name, usages in first.items()}
+    for tool in tools:
+        say(f"everything else: {tool.title}")
+        counted(server, results, "backup, nothing changed", tool.title, tool.backup_command())
+    change_file(paths[0], values)
+    for tool in tools:
+        counted(server, results, "backup, one file changed", tool.title, tool.backup_command())
+    for tool in tools:
+        results.setdefault("verify", {})[tool.title] = (tool.stored(), counted(server, results, "verify data", tool.title, tool.verify_command()))
+    for tool in tools:
+        tool.target = tool.folder / "restored"
+        counted(server, results, "restore", tool.title, tool.restore_command())
+        shutil.rmtree(tool.target)
+    counted(server, results, "snapshots", ours.title, ours.command("snapshots --json"))
+    counted(server, results, "snapshots", restic.title, restic.command("snapshots --json"))
+    for tool in (local, *tools):
+        tool.remove()
+    shutil.rmtree(data)
+
+
+def measure_entry(folder, server, options, results):
+    """One entry of 1 KiB out of a large snapshot that refers to as many runs as one may."""
+    data = folder / "large"
+    data.mkdir()
+    parts = options.large // 100
+    for number in range(parts):
+        (data / f"noise-{number:03}").write_bytes(os.urandom(100 * 10**6))
+    (data / "entry").write_bytes(os.urandom(1024))
+    ours = StrongroomInBucket(folder / "entry", data, server)
+    say(f"{options.runs} backups of {options.large} MB")
+    for number in range(options.runs):
+        (data / f"part-{number}").write_bytes(os.urandom(20_000))
+        measure.run("bash", "-c", ours.backup_command())
+    commits = server.folder / BUCKET / "entry" / "bench" / "log"
+    newest = max(commits.iterdir()).read_bytes().split(b"\n")[1]
+    results["runs"] = len(json.loads(newest)["runs"])
+    command = ours.read_command(str(data / "entry").lstrip("/"))
+    counted(server, results, "one entry of 1 KiB", ours.title, command)
+    ours.remove()
+    server.empty("entry")
+    shutil.rmtree(data)
+
+
+def measure_many(folder, server, options, results):
+    """Many snapshots: listed, and all but one of each job pruned. Made in a directory and moved, for a bucket takes long."""
+    few = folder / "few"
+    few.mkdir()
+    making = Strongroom(folder / "making", few)
+    run("strongroom", "keygen", "--writer", "--output", making.folder / "maintainer.key")
+    jobs = [f"  job-{number}:\n    sources:\n      - files: {{paths: [{few}]}}\n" for number in range(JOBS)]
+    head = making.config.read_text().split("jobs:")[0] + "maintainer_key: maintainer.key\n"
+    retention = "retention: {keep_last: 1, min_age: 0s, grace: 0s}\n"
+    making.config.write_text(head + "jobs:\n" + "".join(jobs))
+    say(f"{options.snapshots:,} backups")
+    for number in range(options.snapshots // JOBS):
+        (few / "secret").write_text(f"a secret, the {number}th")
+        measure.run("bash", "-c", making.command("backup"))
+    ours = StrongroomInBucket(folder / "many", few, server)
+    server.empty("many")
+    shutil.copytree(making.folder / "repository", server.folder / BUCKET / "many")
+    place = f"repository: {ours.place()}\n" + retention
+    for key in ("writer.key", "maintainer.key", "identity.txt"):
+        shutil.copy(making.folder / key, ours.folder / key)
+    rest = head.split("\n", 1)[1]
+    ours.config.write_text(place + rest + "jobs:\n" + "".join(jobs))
+    results["list"] = [counted(server, results, f"snapshots, {options.snapshots:,}{again}", ours.title, ours.command("snapshots --json"))
+                       for again in ("", ", again")]
+    results["prune"] = counted(server, results, f"prune of {options.snapshots:,} to {JOBS}", ours.title, ours.command("prune"))
+    left = json.loads(run("bash", "-c", ours.command("snapshots --json")))["snapshots"]
+    check(len(left) == JOBS, f"{len(left)} snapshots stay")
+    making.remove()
+    ours.remove()
+
+
+# ---- What is written.
+
+def targets(results, options):
+    ours = "strongroom"
+    operations, first = results["operations"], results["first"]
+    restic = next(title for title in first if title.startswith("restic"))
+    ratio = first[ours].wall / first["local"].wall
+    unchanged = operations["backup, nothing changed"][ours]
+    stored, verify = results["verify"][ours]
+    entry = operations["one entry of 1 KiB"][ours]
+    rows = [
+        [f"first backup of {options.size} MB, wall", "1.3 of a directory's", f"{first[ours].wall:.2f} s ({first['local'].wall:.2f} s: {ratio:.2f})",
+         f"{first[restic].wall:.2f} s", met(ratio <= 1.3)],
+        ["backup, nothing changed", "6 requests, 1 commit", f"{total(unchanged)} requests",
+         f"{total(operations['backup, nothing changed'][restic])}", met(total(unchanged) <= 6)],
+        [f"list of {options.snapshots:,} snapshots", "1 s", f"{results['list'][0].wall:.2f} s", "", met(results["list"][0].wall <= 1)],
+        ["again, by a host that has read them", "1 s", f"{results['list'][1].wall:.2f} s", "", met(results["list"][1].wall <= 1)],
+        [f"prune of {options.snapshots:,} to {JOBS}", "10 s", f"{results['prune'].wall:.1f} s", "", met(results["prune"].wall <= 10)],
+        ["verify data, bytes per CPU-second", "1 GB", f"{stored / verify.cpu / 1e6:,.0f} MB",
+         f"{results['verify'][restic][0] / results['verify'][restic][1].cpu / 1e6:,.0f} MB", met(stored / verify.cpu >= 1e9)],
+        [f"one entry of 1 KiB out of {options.large} MB in {results['runs']} runs", "20 requests, 20 MiB",
+         f"{total(entry)} requests, {entry.get('bytes down', 0) / 2**20:.1f} MiB", "", met(total(entry) <= 20 and entry.get("bytes down", 0) <= 20 * 2**20)],
+    ]
+    return report.table(["work", "to reach", "strongroom", restic, ""], rows)
+
+
+def met(reached):
+    return "met" if reached else "**missed**"
+
+
+def total(seen):
+    return sum(seen.get(kind, 0) for kind in PRICES)
+
+
+def requests(results):
+    rows = []
+    for operation, tools in results["operations"].items():
+        for title, seen in tools.items():
+            price = sum(seen.get(kind, 0) * price for kind, price in PRICES.items())
+            months = [dollars(price * HOURS * jobs) for jobs in (1, 100, 10_000)] if operation.startswith("backup") else ["", "", ""]
+            rows.append([operation, title, *(seen.get(kind, 0) for kind in PRICES), f"{seen.get('bytes up', 0) / 1e6:,.1f}",
+                         f"{seen.get('bytes down', 0) / 1e6:,.1f}", f"{seen['wall']:.2f} s", *months])
+    head = ["operation", "tool", *PRICES, "MB up", "MB down", "wall", "1 job", "100 jobs", "10,000 jobs"]
+    return report.table(head, rows) + [
+        "The last three columns are US dollars in a month for the requests of so many hourly jobs, at 0.005 for 1,000 PUT or LIST and 0.0004 for "
+        "1,000 GET; what is stored costs beside that. A host keeps the commits that it has read, so that its next backup does not read them again.",
+        ""]
+
+
+def dollars(amount):
+    return f"{amount:,.2f}"
