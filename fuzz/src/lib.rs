@@ -14,5 +14,6 @@ pub mod script;
 pub mod shelf;
 
 pub mod configuration;
+pub mod etcd_backup;
 pub mod foreign;
 pub mod manifests;

@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which crate's test replays the targets of which module of `fuzz/src`.
-const REPLAYED: [(&str, &str); 8] = [
+const REPLAYED: [(&str, &str); 9] = [
     ("bodies", "format"),
     ("configuration", "strongroom"),
     ("etcd", "source"),
+    ("etcd_backup", "foreign"),
     ("foreign", "foreign"),
     ("kubernetes", "source"),
     ("log", "repository"),

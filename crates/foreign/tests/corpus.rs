@@ -6,6 +6,8 @@
 
 #[path = "../../../fuzz/src/foreign.rs"]
 mod bodies;
+#[path = "../../../fuzz/src/etcd_backup.rs"]
+mod etcd_backup;
 #[path = "../../../fuzz/src/replay.rs"]
 mod replay;
 
@@ -20,4 +22,5 @@ fn every_corpus_is_replayed() {
         ("value", bodies::value),
     ];
     replay::replay(&fuzz, "foreign", &targets);
+    replay::replay(&fuzz, "etcd_backup", &[("dump", etcd_backup::dump)]);
 }
