@@ -220,6 +220,39 @@ fn what_cannot_be_read_stops_the_import_or_is_left_out() {
     world.server.resume();
 }
 
+/// Killed at any moment, it goes on where it was: every backup once, whole, in its order.
+#[test]
+fn a_killed_import_goes_on_where_it_was() {
+    let Some(mut world) = World::sealed() else {
+        return;
+    };
+    world.fill("killed");
+    let first = world.back_up();
+    let times: Vec<String> = (1..=6)
+        .map(|day| format!("2024-01-0{day}T00:00:00Z"))
+        .collect();
+    world.past(
+        &first,
+        &times.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    world.converted();
+    let mut cut = 0;
+    for kill in 1..=4 {
+        let arguments = ["import", "etcd-backup", "-c", "config.yml", "etcd"];
+        let mut import = world.scene.strongroom(&arguments);
+        let mut import = import.spawn().expect("it runs");
+        std::thread::sleep(std::time::Duration::from_millis(400 * kill));
+        cut += u32::from(import.try_wait().expect("it is ours").is_none());
+        import.kill().expect("it is ours");
+        import.wait().expect("it is ours");
+    }
+    assert!(cut > 0, "none was killed before it ended");
+    world.import(&[]).done();
+    let all = [&times[..], &[first["backup-".len()..].to_owned()]].concat();
+    assert_eq!(world.times(), all);
+    world.scene.read(&["verify", "--level", "full"]).done();
+}
+
 /// Backups from before encryption was switched on go first, without the master key; then those that are sealed.
 #[test]
 fn a_history_that_was_sealed_later_is_imported_in_two_steps() {
