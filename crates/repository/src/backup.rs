@@ -331,6 +331,9 @@ impl Backup {
             statement.added = added(&statement.runs[0]);
             self.place.run
         };
+        self.repository
+            .renew_locks(&statement, self.place.run, &self.view)
+            .await?;
         let recipient_change =
             RecipientChange::since_newest(&self.view, &self.options.trust, &statement.recipients);
         let ground = Ground {

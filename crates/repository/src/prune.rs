@@ -15,13 +15,13 @@ use object_store::ObjectMeta;
 use crate::append::{Appended, Entry, Ground, append_entry, refuse_in_vain};
 use crate::retention::{Policy, Verdict};
 use crate::rules::Rule;
-use crate::store::Name;
+use crate::store::{Locks, Name};
 use crate::view::{Trust, View};
 use crate::{Error, Repository};
 
 pub use plan::Plan;
 use plan::{Stored, plan};
-use sweep::sweep;
+use sweep::{condemned, sweep};
 
 /// What a prune needs to know. No identity: everything that it looks at can be read without.
 #[derive(Clone)]
@@ -113,6 +113,13 @@ impl Prune {
     /// What becomes of each snapshot, ascending by number.
     pub fn verdicts(&self) -> &[Verdict] {
         &self.plan.verdicts
+    }
+
+    /// How the objects are locked that would go, where a lock is asked for: what is locked stays in the bucket as an old version.
+    pub async fn locks(&self) -> Result<Option<Locks>, Error> {
+        let gone = condemned(&self.plan.condemns, &self.stored);
+        let names = gone.map(|stored| stored.path.clone()).collect();
+        self.repository.store.locks_of(names).await
     }
 
     /// The log that the plan was made from.

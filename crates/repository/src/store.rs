@@ -30,7 +30,7 @@ use object_store::{
 use self::failure::is_absent;
 use self::http::Seen;
 use self::local::Folders;
-use self::s3::Requests;
+use self::s3::{Locked, Requests};
 use crate::{Compute, Error};
 
 pub use address::{Address, AddressError, Bucket, Service};
@@ -38,7 +38,7 @@ pub use failure::{StoreFailure, StoreFailureKind};
 pub(crate) use history::History;
 pub use http::{Timing, Wait};
 pub use local::create_root;
-pub use lock::{Lock, LockMode};
+pub use lock::{Lock, LockMode, Locks};
 pub(crate) use name::Name;
 pub use objects::{Download, Objects};
 pub(crate) use part::Part;
@@ -128,14 +128,11 @@ impl Store {
     ///
     /// After any other error the object may exist or not: whoever cares reads it.
     pub(crate) async fn create(&self, name: &Name, bytes: Bytes) -> Result<bool, Error> {
-        let mut options = PutOptions::default();
+        let mut options = self.put_options(name);
         match self.creation {
             Creation::Atomic => options.mode = PutMode::Create,
             Creation::SingleWriter if self.size(name).await?.is_some() => return Ok(false),
             Creation::SingleWriter => {}
-        }
-        if let Some(class) = self.pack_class.clone().filter(|_| name.is_pack()) {
-            options.attributes = Attributes::from_iter([(Attribute::StorageClass, class)]);
         }
         self.make_folders(name)
             .map_err(|source| self.failed_locally("create", name, source))?;
@@ -146,15 +143,27 @@ impl Store {
         }
     }
 
+    /// The class of an object, and its lock.
+    fn put_options(&self, name: &Name) -> PutOptions {
+        let mut options = PutOptions::default();
+        if let Some(class) = self.pack_class.clone().filter(|_| name.is_pack()) {
+            options.attributes = Attributes::from_iter([(Attribute::StorageClass, class)]);
+        }
+        // What a probe makes is to go again.
+        if let Some((s3, lock)) = self.s3.as_ref().zip(self.lock())
+            && !Self::is_of_probe(&name.0)
+        {
+            options.extensions.insert(Locked(lock.from(s3.now())));
+        }
+        options
+    }
+
     /// Puts the bytes in the place of whatever is there under that name: for what a signed commit says should be there, and no other
     /// bytes. After an error either may be there.
     pub(crate) async fn put_back(&self, name: &Name, bytes: Bytes) -> Result<(), Error> {
         self.make_folders(name)
             .map_err(|source| self.failed_locally("create", name, source))?;
-        let mut options = PutOptions::default();
-        if let Some(class) = self.pack_class.clone().filter(|_| name.is_pack()) {
-            options.attributes = Attributes::from_iter([(Attribute::StorageClass, class)]);
-        }
+        let options = self.put_options(name);
         let put = self.inner.put_opts(&name.0, bytes.into(), options).await;
         put.map(drop)
             .map_err(|source| self.failed("put back", name, source))

@@ -4,7 +4,7 @@ use format::{JobName, PACK_MAX, RunId};
 use futures::{StreamExt, stream};
 
 use crate::named::{Named, NamedObjects, named_objects};
-use crate::store::Name;
+use crate::store::{Locks, Name};
 use crate::view::{Trust, View};
 use crate::{Compute, Error, RecipientChange, Repository};
 
@@ -64,6 +64,8 @@ pub struct Report {
     pub untrusted: Vec<u64>,
     /// Of the others those that are sealed to others than the one before them, by number.
     pub recipient_changes: Vec<(u64, RecipientChange)>,
+    /// How what snapshots need is locked, where a lock is asked for.
+    pub locks: Option<Locks>,
 }
 
 /// One thing that is wrong.
@@ -104,6 +106,9 @@ pub async fn verify_job(
         check_digests(repository, job, wanted, compute, progress, &mut report).await?;
     }
     report.explain_rotated(&view);
+    let names = named.keys();
+    let names = names.map(|(run, name)| Name::in_run(job, *run, name).into_path());
+    report.locks = repository.store.locks_of(names.collect()).await?;
     if !report.damage.is_empty() {
         let now = repository.view_again(job, trust, view.clone()).await?;
         report.excuse_dropped(&view, &now);

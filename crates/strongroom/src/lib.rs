@@ -34,6 +34,7 @@ mod timeline;
 mod etcd_backup;
 
 mod failure;
+mod locks;
 mod log;
 mod names;
 mod output;

@@ -83,6 +83,7 @@ fn remote(bucket: &Bucket, options: &Options, single_writer: bool) -> anyhow::Re
         authorities: ca.map(|ca| authorities(&ca.value)).transpose()?,
         patience,
         storage_class: said(options.storage_class.as_ref()).cloned(),
+        lock: said(options.lock.as_ref()).copied(),
         single_writer,
         timing: timing(said(options.limit_upload.as_ref()).copied()),
     })
@@ -281,6 +282,7 @@ pub(crate) fn secret(reference: &Reference) -> anyhow::Result<SecretText> {
 pub(crate) fn timing(limit: Option<Rate>) -> Timing {
     Timing {
         sleep: Arc::new(|period| Box::pin(tokio::time::sleep(period))),
+        now: Arc::new(Timestamp::now),
         pace: limit.map(|limit| -> Arc<dyn Fn(usize) -> Wait + Send + Sync> {
             let pace = Pace {
                 limit,

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use format::{CommitRef, JobName, PruneStatement, RunId};
+use format::{CommitRef, Condemned, JobName, PruneStatement, RunId};
 
 use super::plan::Stored;
 use crate::store::Name;
@@ -12,6 +12,29 @@ use crate::{Error, Repository};
 struct Fate {
     whole: bool,
     packs: HashSet<u32>,
+}
+
+fn fates(condemns: &[Condemned]) -> HashMap<RunId, Fate> {
+    let mut fates: HashMap<RunId, Fate> = HashMap::new();
+    for condemned in condemns {
+        let fate = fates.entry(condemned.run).or_default();
+        fate.whole |= condemned.whole;
+        fate.packs.extend(&condemned.packs);
+    }
+    fates
+}
+
+/// Those of the objects that are condemned.
+pub(super) fn condemned<'a>(
+    condemns: &[Condemned],
+    stored: &'a [Stored],
+) -> impl Iterator<Item = &'a Stored> {
+    let fates = fates(condemns);
+    stored.iter().filter(move |stored| {
+        fates.get(&stored.run).is_some_and(|fate| {
+            fate.whole || stored.pack().is_some_and(|pack| fate.packs.contains(&pack))
+        })
+    })
 }
 
 /// Deletes what the prune `at` condemns of what is `stored`, then the commits below it that it does not retain. Returns how many
@@ -29,18 +52,8 @@ pub(super) async fn sweep(
     each: &(dyn Fn() + Sync),
 ) -> Result<u64, Error> {
     let store = &repository.store;
-    let mut fates: HashMap<RunId, Fate> = HashMap::new();
-    for condemned in &prune.condemns {
-        let fate = fates.entry(condemned.run).or_default();
-        fate.whole |= condemned.whole;
-        fate.packs.extend(&condemned.packs);
-    }
-    let gone = |stored: &&Stored| {
-        fates.get(&stored.run).is_some_and(|fate| {
-            fate.whole || stored.pack().is_some_and(|pack| fate.packs.contains(&pack))
-        })
-    };
-    let gone: Vec<&Stored> = stored.iter().filter(gone).collect();
+    let fates = fates(&prune.condemns);
+    let gone: Vec<&Stored> = condemned(&prune.condemns, stored).collect();
     let paths: Vec<_> = gone.iter().map(|stored| stored.path.clone()).collect();
     let objects = paths.len();
     store.delete_all(&Name::runs(job), paths, each).await?;

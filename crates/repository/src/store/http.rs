@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures::future::{Either, select};
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
+use jiff::Timestamp;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
     HttpResponse, HttpResponseBody, HttpService,
@@ -31,6 +32,8 @@ pub type Wait = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 pub struct Timing {
     /// Ends after that long.
     pub sleep: Arc<dyn Fn(Duration) -> Wait + Send + Sync>,
+    /// What the clock says.
+    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Ends when that many more bytes may be uploaded. `None`: as fast as it goes.
     pub pace: Option<Arc<dyn Fn(usize) -> Wait + Send + Sync>>,
 }

@@ -1,5 +1,15 @@
 use std::fmt;
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::{SignedDuration, Timestamp};
+use object_store::path::Path;
+
+use super::{Name, Store};
+use crate::Error;
+
+/// Objects that are asked about at the same time.
+const CONCURRENT: usize = 16;
+
 /// How long, and how firmly, an object is kept from being deleted or overwritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lock {
@@ -18,6 +28,136 @@ pub enum LockMode {
     Governance,
 }
 
+/// The lock of one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) mode: LockMode,
+    pub(crate) until: Timestamp,
+}
+
+/// How the objects of something are locked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Locks {
+    /// Objects that are locked now.
+    pub locked: u64,
+    /// Objects that are not, or not any more.
+    pub loose: u64,
+    /// When the first of those that are locked is locked no more.
+    pub first: Option<Timestamp>,
+    /// When none of them is.
+    pub last: Option<Timestamp>,
+}
+
+impl Lock {
+    fn period(self) -> SignedDuration {
+        let hours = self.days.saturating_mul(24);
+        SignedDuration::from_hours(i64::try_from(hours).unwrap_or(i64::MAX / 3600))
+    }
+
+    /// What an object is locked with at `now`.
+    pub(super) fn from(self, now: Timestamp) -> Held {
+        let until = now.checked_add(self.period()).unwrap_or(Timestamp::MAX);
+        let until = until.round(jiff::Unit::Second).unwrap_or(Timestamp::MAX);
+        Held {
+            mode: self.mode,
+            until,
+        }
+    }
+
+    /// What an object that is locked like this is to be locked with, if less than half of the time is left.
+    fn renewed(self, held: Option<Held>, now: Timestamp) -> Option<Held> {
+        let held = held.filter(|held| held.until > now);
+        let left = held.map_or(SignedDuration::ZERO, |held| held.until.duration_since(now));
+        (left < self.period() / 2).then(|| Held {
+            // A lock is prolonged as it is: to change how firm it is takes a right of its own.
+            mode: held.map_or(self.mode, |held| held.mode),
+            ..self.from(now)
+        })
+    }
+}
+
+impl Locks {
+    fn add(&mut self, held: Option<Held>, now: Timestamp) {
+        match held.filter(|held| held.until > now) {
+            None => self.loose += 1,
+            Some(Held { until, .. }) => {
+                self.locked += 1;
+                self.first = Some(self.first.map_or(until, |first| first.min(until)));
+                self.last = self.last.max(Some(until));
+            }
+        }
+    }
+}
+
+impl Store {
+    /// What everything that is stored is locked with, if that is asked for.
+    pub fn lock(&self) -> Option<Lock> {
+        self.s3.as_ref()?.lock
+    }
+
+    /// Sees to it that these objects are locked for half of the lock's time at least. On an error some may not be.
+    pub(crate) async fn renew_locks(&self, names: Vec<Name>) -> Result<(), Error> {
+        let Some((s3, lock)) = self.s3.as_ref().zip(self.lock()) else {
+            return Ok(());
+        };
+        let renewing = stream::iter(names).map(async |name| {
+            let renew = async {
+                let held = s3.held(&name.0).await?;
+                match lock.renewed(held, s3.now()) {
+                    Some(held) => s3.hold(&name.0, held).await,
+                    None => Ok(()),
+                }
+            };
+            renew.await.map_err(|source| Error::Store {
+                operation: "lock",
+                object: self.named(&name),
+                source,
+            })
+        });
+        let mut renewing = renewing.buffer_unordered(CONCURRENT);
+        while let Some(renewed) = renewing.next().await {
+            renewed?;
+        }
+        Ok(())
+    }
+
+    /// How these objects are locked. `None`: no lock is asked for.
+    pub(crate) async fn locks_of(&self, names: Vec<Path>) -> Result<Option<Locks>, Error> {
+        let Some(s3) = self.s3.as_ref().filter(|_| self.lock().is_some()) else {
+            return Ok(None);
+        };
+        let asking = stream::iter(names).map(async |path| {
+            let held = s3.held(&path).await;
+            held.map_err(|source| Error::Store {
+                operation: "read the lock of",
+                object: self.named(&Name(path)),
+                source,
+            })
+        });
+        let mut asking = asking.buffer_unordered(CONCURRENT);
+        let mut locks = Locks::default();
+        while let Some(held) = asking.try_next().await? {
+            locks.add(held, s3.now());
+        }
+        Ok(Some(locks))
+    }
+}
+
+impl LockMode {
+    /// As S3 writes it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Compliance => "COMPLIANCE",
+            Self::Governance => "GOVERNANCE",
+        }
+    }
+
+    pub(super) fn of_name(name: &str) -> Option<Self> {
+        let modes = [Self::Compliance, Self::Governance];
+        modes.into_iter().find(|mode| mode.name() == name)
+    }
+}
+
 impl fmt::Display for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mode = match self.mode {
@@ -25,5 +165,41 @@ impl fmt::Display for Lock {
             LockMode::Governance => "governance",
         };
         write!(f, "{mode}, {}d", self.days)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_prolonged_when_less_than_half_is_left() {
+        let lock = Lock {
+            mode: LockMode::Compliance,
+            days: 30,
+        };
+        let start: Timestamp = "2026-11-01T00:00:00.4Z".parse().expect("a time");
+        let later = |days: i64| start + SignedDuration::from_hours(24 * days);
+        let held = lock.from(start);
+        assert_eq!(held.until.to_string(), "2026-12-01T00:00:00Z");
+        for days in [0, 14] {
+            assert_eq!(lock.renewed(Some(held), later(days)), None);
+        }
+        for days in [16, 29, 31] {
+            let renewed = lock.renewed(Some(held), later(days));
+            assert_eq!(renewed, Some(lock.from(later(days))), "{days}");
+        }
+        assert_eq!(lock.renewed(None, start), Some(held));
+        // Its firmness is left alone as long as it holds.
+        let governance = Held {
+            mode: LockMode::Governance,
+            ..held
+        };
+        let mode = |days| {
+            lock.renewed(Some(governance), later(days))
+                .map(|it| it.mode)
+        };
+        assert_eq!(mode(16), Some(LockMode::Governance));
+        assert_eq!(mode(31), Some(LockMode::Compliance));
     }
 }

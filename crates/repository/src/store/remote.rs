@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::address::Bucket;
 use super::failure::{StoreFailure, StoreFailureKind};
 use super::http::{Http, Seen, Timing, tls};
+use super::lock::Lock;
 use super::s3::{Requests, S3Account};
 use super::{Creation, Store};
 use crate::Error;
@@ -33,6 +34,8 @@ pub struct Remote {
     pub patience: Patience,
     /// The storage class of packs. Everything else is read too often for any but the bucket's own.
     pub storage_class: Option<String>,
+    /// What everything that is stored is locked with; of S3 only.
+    pub lock: Option<Lock>,
     /// The store does not know "create if absent", and whoever configured this promises that nobody else writes.
     pub single_writer: bool,
     /// Sleep, and the pace of uploads.
@@ -180,7 +183,13 @@ fn build(remote: Remote) -> Result<Store, StoreFailure> {
     };
     // Google gives every object a generation, whether old ones are kept or not.
     let names_versions = !matches!(account, Account::Gs(_));
-    let (store, s3) = common.store(&bucket, endpoint, account, remote.single_writer)?;
+    let (store, s3) = common.store(
+        &bucket,
+        endpoint,
+        account,
+        remote.single_writer,
+        remote.lock,
+    )?;
     let seen = common.http.seen;
     let inner: Arc<dyn ObjectStore> = if bucket.prefix.as_ref().is_empty() {
         store
@@ -206,10 +215,12 @@ impl Common {
         endpoint: Option<String>,
         account: Account,
         single_writer: bool,
+        lock: Option<Lock>,
     ) -> Result<(Arc<dyn ObjectStore>, Option<Requests>), StoreFailure> {
         Ok(match account {
             Account::S3(account) => {
-                let (store, requests) = account.build(self, bucket, endpoint, single_writer)?;
+                let (store, requests) =
+                    account.build(self, bucket, endpoint, single_writer, lock)?;
                 (Arc::new(store), Some(requests))
             }
             Account::Gs(account) => (self.google(bucket, endpoint, account)?, None),

@@ -1,5 +1,7 @@
 mod listing;
+mod locking;
 mod requests;
+mod retention;
 mod settings;
 mod versions;
 
@@ -15,9 +17,12 @@ use object_store::aws::{
 };
 use object_store::client::HttpConnector as _;
 
+pub(super) use self::locking::Locked;
+use self::locking::Locking;
 pub(super) use self::requests::Requests;
 use super::address::Bucket;
 use super::failure::{StoreFailure, StoreFailureKind};
+use super::lock::Lock;
 use super::remote::{Common, SecretText};
 
 /// What S3-compatible servers call the only region that they have.
@@ -89,12 +94,14 @@ impl S3Account {
         bucket: &Bucket,
         endpoint: Option<String>,
         single_writer: bool,
+        lock: Option<Lock>,
     ) -> Result<(AmazonS3, Requests), StoreFailure> {
         let region = self.region.unwrap_or_else(|| USUAL_REGION.to_owned());
+        let locking = Locking::new(common.http.clone(), region.clone());
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(&bucket.name)
             .with_region(&region)
-            .with_http_connector(common.http.clone())
+            .with_http_connector(locking.clone())
             .with_client_options(common.options.clone())
             .with_retry(common.retry.clone())
             .with_checksum_algorithm(Checksum::SHA256)
@@ -123,16 +130,18 @@ impl S3Account {
             Some(S3Encryption::Customer(key)) => builder.with_ssec_encryption(key.as_str()),
         };
         let store = self.keys.give_to(builder).build()?;
+        locking.sign_with(store.credentials().clone());
         let requests = Requests {
             client: common.http.connect(&common.options)?,
             keys: store.credentials().clone(),
             region,
-            prefix: bucket.prefix.clone(),
             bucket: if path_style {
                 format!("{host}/{}", bucket.name)
             } else {
                 host
             },
+            prefix: bucket.prefix.clone(),
+            lock,
             timing: common.http.timing.clone(),
             retries: common.retry.max_retries,
         };

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod faults;
+mod lock;
 mod probe;
 mod server;
 mod versions;

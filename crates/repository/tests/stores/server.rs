@@ -64,6 +64,7 @@ pub(crate) fn remote(address: &str, endpoint: String, account: Account) -> Remot
             deadline: Duration::from_mins(1),
         },
         storage_class: None,
+        lock: None,
         single_writer: false,
         timing: timing(),
     }
@@ -72,6 +73,7 @@ pub(crate) fn remote(address: &str, endpoint: String, account: Account) -> Remot
 pub(crate) fn timing() -> Timing {
     Timing {
         sleep: Arc::new(|period| Box::pin(tokio::time::sleep(period))),
+        now: Arc::new(jiff::Timestamp::now),
         pace: None,
     }
 }

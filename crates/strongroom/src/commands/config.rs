@@ -125,6 +125,9 @@ impl Listing {
         ] {
             self.optional(&key(name), text.as_ref(), |text| json!(text));
         }
+        self.optional(&key("lock"), options.lock.as_ref(), |lock| {
+            json!(lock.to_string())
+        });
         self.optional(&key("timeout"), options.timeout.as_ref(), |period| {
             json!(period)
         });

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
-use repository::{Conditions, Error, Probed, Repository, Store};
+use repository::{Conditions, Error, Lock, Probed, Repository, Store};
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -14,6 +14,11 @@ use crate::failure::Failure;
 use crate::names::counted;
 use crate::session::Session;
 use crate::units::Period;
+
+/// Why a lock that is configured cannot be.
+const CANNOT_LOCK: &str = "`lock` is configured, and objects of this bucket cannot be locked";
+const MAKE_ANOTHER: &str =
+    "object lock is switched on when a bucket is made: use another bucket, or leave `lock` out";
 
 /// Clocks that differ by more than this make times in lists, and what retention drops, hard to believe.
 const CLOCK_OFF_MAX: SignedDuration = SignedDuration::from_hours(1);
@@ -92,7 +97,8 @@ async fn repository(session: &Session) -> anyhow::Result<Diagnosis> {
         let stay = |name| session.output.note(format_args!("{name} was left behind"));
         diagnosis.left.iter().for_each(stay);
     })?;
-    diagnosis.look_at(&probed, session.place()?.directory().is_some());
+    let directory = session.place()?.directory().is_some();
+    diagnosis.look_at(&probed, directory, store.lock());
     diagnosis.look_at_clock(&store, Timestamp::now());
     diagnosis.look_at_repository(opened);
     Ok(diagnosis)
@@ -125,7 +131,7 @@ impl Diagnosis {
         }
     }
 
-    fn look_at(&mut self, probed: &Probed, directory: bool) {
+    fn look_at(&mut self, probed: &Probed, directory: bool, lock: Option<Lock>) {
         if let Conditions::Denied(words) = &probed.conditions {
             let finding =
                 format!("this host may not create objects ({words}): it can read at most");
@@ -135,6 +141,7 @@ impl Diagnosis {
         self.look_at_conditions(&probed.conditions);
         self.look_at_sight(probed);
         self.look_at_rights(probed, directory);
+        self.look_at_lock(probed, lock);
         if !self.left.is_empty() {
             let objects = counted(self.left.len() as u64, "small object", "small objects");
             let finding = format!(
@@ -232,6 +239,31 @@ impl Diagnosis {
         );
     }
 
+    fn look_at_lock(&mut self, probed: &Probed, lock: Option<Lock>) {
+        let Some(lock) = lock else { return };
+        match probed.locks {
+            Some(true) => {
+                let finding = format!(
+                    "everything that is stored from here is locked ({lock}), and again when a new snapshot needs it"
+                );
+                self.find(Grade::Good, "lock", finding);
+            }
+            Some(false) => {
+                self.find(Grade::Bad, "lock", CANNOT_LOCK);
+                self.advise(MAKE_ANOTHER);
+            }
+            None => {
+                let finding = format!(
+                    "objects are to be locked ({lock}), and this host may not ask whether the bucket can do that"
+                );
+                self.find(Grade::Note, "lock", finding);
+                self.advise(
+                    "give it the right s3:GetBucketObjectLockConfiguration: docs/stores.md",
+                );
+            }
+        }
+    }
+
     fn look_at_clock(&mut self, store: &Store, now: Timestamp) {
         let Some(ahead) = clock_ahead(store, now) else {
             return;
@@ -258,6 +290,15 @@ impl Diagnosis {
             Err(error) => self.find(Grade::Bad, "repository", error.to_string()),
         }
     }
+}
+
+/// Refuses a bucket that cannot lock objects, where they are to be locked.
+pub(super) fn refuse_lock(store: &Store, probed: &Probed) -> Result<(), Failure> {
+    if store.lock().is_some() && probed.locks == Some(false) {
+        let message = format!("{}: {CANNOT_LOCK}", store.place());
+        return Err(Failure::new(Exit::Failure, message).hint(MAKE_ANOTHER));
+    }
+    Ok(())
 }
 
 /// By how much this host's clock is ahead of the store's, as far as the store's is known.

@@ -67,7 +67,9 @@ async fn try_out(session: &Session, store: &Store) -> anyhow::Result<Vec<String>
             "trying out the store left {name}, which this host may not delete"
         ));
     }
-    doctor::refuse(store.place(), &probe.found?.conditions)?;
+    let probed = probe.found?;
+    doctor::refuse(store.place(), &probed.conditions)?;
+    doctor::refuse_lock(store, &probed)?;
     if let Some(strange) = doctor::strange_clock(store, Timestamp::now()) {
         session.output.note(strange);
     }

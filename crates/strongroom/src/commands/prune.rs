@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::cli;
 use crate::exit;
+use crate::locks::LockedGone;
 use crate::names::counted;
 use crate::session::{PROGRAM, Session, with_hint};
 use crate::units::{Size, now};
@@ -57,6 +58,9 @@ struct JobPruned {
     young_bytes: u64,
     /// Everything that was deleted, commits and what an earlier prune had left undone among it.
     deleted: u64,
+    /// Of what goes, where objects are locked: what the bucket keeps all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locked: Option<LockedGone>,
     /// Whether there are rules that let anything go.
     retention: bool,
 }
@@ -133,6 +137,11 @@ async fn prune_job(
         let prune = Prune::plan(repository, options.clone(), at).await;
         let prune = prune.map_err(with_hint)?;
         let mut pruned = planned(job, &prune, !options.policy.is_empty());
+        pruned.locked = prune
+            .locks()
+            .await
+            .map_err(with_hint)?
+            .and_then(LockedGone::of);
         if asked.dry_run {
             return Ok(pruned);
         }
@@ -173,6 +182,7 @@ fn planned(job: &JobName, prune: &Prune, retention: bool) -> JobPruned {
         young_objects: plan.spared.0,
         young_bytes: plan.spared.1,
         deleted: 0,
+        locked: None,
         retention,
     }
 }
@@ -203,6 +213,13 @@ impl JobPruned {
             .iter()
             .filter(|row| row.clock.is_some())
             .count();
+        if let Some(LockedGone { objects, until }) = &self.locked {
+            notes.push(format!(
+                "{name}: {} until {until}: the bucket keeps them as old versions that nobody can remove before, and they take up their \
+                 room until its lifecycle rules do",
+                counted(*objects, "object of these is locked", "objects of these are locked")
+            ));
+        }
         if strange > 0 {
             notes.push(format!(
                 "{name}: {} more than an hour from the store's clock: a clock is wrong, or somebody lies about the time",

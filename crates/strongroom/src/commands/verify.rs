@@ -13,6 +13,7 @@ use crate::captured::Whole;
 use crate::cli::{self, Level, Sample};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
+use crate::locks::LocksFound;
 use crate::names::counted;
 use crate::progress::Progress;
 use crate::recipients::RecipientsChanged;
@@ -52,6 +53,9 @@ struct JobVerified {
     untrusted: Vec<String>,
     /// Snapshots that are sealed to others than the one before them: somebody should have meant that.
     recipients_changed: Vec<RecipientsRow>,
+    /// How what snapshots need is locked, where that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locks: Option<LocksFound>,
     /// Snapshots that none of the identities opens, so that their contents were not looked at.
     unopened: Vec<String>,
 }
@@ -235,6 +239,7 @@ async fn verify_one(
         entries: full.entries,
         opened: full.opened,
         unopened: full.unopened,
+        locks: report.locks.map(LocksFound::of),
         unnamed_objects: report.unnamed.0,
         unnamed_bytes: report.unnamed.1,
         untrusted: report.untrusted.iter().map(name).collect(),
@@ -430,6 +435,9 @@ impl fmt::Display for Verified {
                     f,
                     "  {unnamed} to no snapshot ({size}): left by what was interrupted, or is running; harmless"
                 )?;
+            }
+            if let Some(locks) = &job.locks {
+                writeln!(f, "  {locks}")?;
             }
             for row in &job.damage {
                 write!(f, "  {}: {}", row.object, row.what)?;

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use repository::{Address, Service};
+use repository::{Address, Lock, Service};
 
 use super::origin::{Origin, Setting};
 use super::reference::Reference;
@@ -34,6 +34,7 @@ pub(crate) struct Options {
     pub(crate) sse_kms_key: Option<Setting<String>>,
     pub(crate) sse_customer_key: Option<Setting<Reference>>,
     pub(crate) storage_class: Option<Setting<String>>,
+    pub(crate) lock: Option<Setting<Lock>>,
     pub(crate) service_account: Option<Setting<Reference>>,
     pub(crate) account: Option<Setting<String>>,
     pub(crate) account_key: Option<Setting<Reference>>,

@@ -67,6 +67,9 @@ pub(crate) struct Table {
     /// The storage class of packs (az: their access tier); the bucket's if left out. Small objects stay in the bucket's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) storage_class: Option<At<String>>,
+    /// s3: everything that is stored is locked, so that nobody deletes or overwrites it before its time. The bucket must have object lock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lock: Option<At<LockTable>>,
     /// gs: the JSON key of a service account, by reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) service_account: Option<At<Reference>>,
@@ -94,6 +97,29 @@ pub(crate) struct Table {
     /// The store does not know "create only if absent", and this host promises to be the only one that writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) single_writer: Option<At<bool>>,
+}
+
+/// How firmly objects are locked, and for how long.
+#[derive(Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Lock")]
+pub(crate) struct LockTable {
+    /// Who may break the lock.
+    pub(crate) mode: LockFirmness,
+    /// For how long objects are locked when they are written, and again when less than half of that is left and a new snapshot needs them:
+    /// whole days, like `30d`.
+    #[serde(rename = "for")]
+    pub(crate) period: Period,
+}
+
+/// Who may break a lock.
+#[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LockFirmness {
+    /// Nobody, not even the account's owner.
+    Compliance,
+    /// Whoever has the right `s3:BypassGovernanceRetention`.
+    Governance,
 }
 
 impl Table {

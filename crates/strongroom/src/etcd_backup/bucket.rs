@@ -57,6 +57,7 @@ impl Bucket {
                 ..usual
             },
             storage_class: None,
+            lock: None,
             single_writer: false,
             timing: timing(limit),
         })?;

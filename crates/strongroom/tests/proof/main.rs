@@ -12,6 +12,7 @@ mod etcd_backup;
 mod helm;
 mod interrupted;
 mod kill;
+mod locks;
 mod memory;
 mod power;
 mod roles;

@@ -330,7 +330,7 @@ fn place(server: &Server, scene: &Scene) -> String {
     )
 }
 
-fn s3_keys(scene: &Scene, s3: &testkit::S3) -> String {
+pub(crate) fn s3_keys(scene: &Scene, s3: &testkit::S3) -> String {
     scene.write("store.key", &s3.secret_key);
     let id = &s3.access_key;
     format!("access_key_id: {id}, secret_access_key: 'file:store.key'")

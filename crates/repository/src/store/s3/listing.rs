@@ -67,8 +67,8 @@ struct Object {
     size: u64,
 }
 
-/// For a query: only what needs no escape stands as it is.
-fn encoded(text: &str) -> String {
+/// For an address: only what needs no escape stands as it is.
+pub(super) fn encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

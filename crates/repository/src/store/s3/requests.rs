@@ -2,13 +2,15 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt as _;
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
-use object_store::client::{HttpClient, HttpError, HttpRequestBody, HttpResponseBody};
+use object_store::client::{HttpClient, HttpError, HttpResponseBody};
 use object_store::path::Path;
 
+use super::listing::encoded;
 use crate::store::failure::{StoreFailure, StoreFailureKind};
 use crate::store::http::Timing;
+use crate::store::lock::Lock;
 
 /// A bucket's settings have a few hundred bytes, and a page of its list less than this.
 const ANSWER_MAX: usize = 1024 * 1024;
@@ -24,16 +26,41 @@ pub(in crate::store) struct Requests {
     pub(super) bucket: String,
     /// What the repository's keys start with.
     pub(super) prefix: Path,
+    /// What everything that is stored is locked with.
+    pub(in crate::store) lock: Option<Lock>,
     pub(super) timing: Timing,
     pub(super) retries: usize,
+}
+
+/// What a server is asked.
+pub(super) struct Question<'a> {
+    pub(super) method: Method,
+    /// The object that it is about; the bucket, if there is none.
+    pub(super) object: Option<&'a Path>,
+    /// Sorted, and escaped.
+    pub(super) query: &'a str,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
 }
 
 impl Requests {
     /// Reads what the bucket says to `query`: of a setting, its name and `=`.
     pub(super) async fn get(&self, query: &str) -> Result<Bytes, StoreFailure> {
+        let question = Question {
+            method: Method::GET,
+            object: None,
+            query,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        };
+        self.answer(&question).await
+    }
+
+    /// What the server answers, asked again where it failed by chance: nobody asks what may not be asked twice.
+    pub(super) async fn answer(&self, question: &Question<'_>) -> Result<Bytes, StoreFailure> {
         let mut attempt = 0;
         loop {
-            let answered = self.ask(query).await;
+            let answered = self.ask(question).await;
             let busy = match &answered {
                 Ok((status, _)) => {
                     status.is_server_error() && *status != StatusCode::NOT_IMPLEMENTED
@@ -49,13 +76,20 @@ impl Requests {
         }
     }
 
-    async fn ask(&self, query: &str) -> Result<(StatusCode, Bytes), StoreFailure> {
+    async fn ask(&self, question: &Question<'_>) -> Result<(StatusCode, Bytes), StoreFailure> {
         let key = self.keys.get_credential().await?;
+        let mut address = self.bucket.clone();
+        let parts = question.object.into_iter();
+        for part in parts.flat_map(|object| self.prefix.parts().chain(object.parts())) {
+            address.push('/');
+            address.push_str(&encoded(part.as_ref()));
+        }
         let mut request = Request::builder()
-            .method(Method::GET)
-            .uri(format!("{}?{query}", self.bucket))
-            .body(HttpRequestBody::empty())
+            .method(&question.method)
+            .uri(format!("{address}?{}", question.query))
+            .body(question.body.clone().into())
             .map_err(|error| StoreFailure::new(StoreFailureKind::Other, error.to_string()))?;
+        request.headers_mut().clone_from(&question.headers);
         AwsAuthorizer::new(&key, "s3", &self.region).try_authorize(&mut request, None)?;
         let answer = self.client.execute(request).await.map_err(of_http)?;
         Ok((answer.status(), whole(answer.into_body()).await?))

@@ -68,7 +68,7 @@ pub(crate) fn policy(
     let account = account.map_or("ACCOUNT", |account| account.value.as_str());
     let (document, advice) = match service {
         Service::S3 => (
-            Document::S3(objects.iam(*role)),
+            Document::S3(objects.iam(*role, place.options.lock.is_some())),
             "attach it to the user or role of that host; `strongroom doctor` there says whether it is enforced",
         ),
         Service::Gs => (
@@ -135,7 +135,7 @@ impl<'a> Objects<'a> {
         vec![format!("{job}/log/"), format!("{job}/runs/")]
     }
 
-    fn iam(&self, role: Role) -> IamPolicy {
+    fn iam(&self, role: Role, locks: bool) -> IamPolicy {
         let bucket = format!("arn:aws:s3:::{}", self.bucket);
         let object = |name: &str| format!("{bucket}/{}{name}", self.root);
         let (description, probe) = (object("strongroom.json"), object("strongroom.probe-*"));
@@ -160,16 +160,30 @@ impl<'a> Objects<'a> {
             .iter()
             .map(|folder| object(&format!("{folder}*")))
             .collect();
+        let mut locked = create.clone();
         create.push(probe.clone());
         let mut statements = vec![
             list,
-            Statement::allow("Read", &["s3:GetObject"], read),
+            Statement::allow("Read", &["s3:GetObject"], read.clone()),
             Statement::allow("Create", &["s3:PutObject"], create),
         ];
         if role == Role::Maintain {
             let mut delete = folders(&self.jobs);
-            delete.push(probe);
+            delete.push(probe.clone());
             statements.push(Statement::allow("Delete", &["s3:DeleteObject"], delete));
+        }
+        if locks {
+            read.retain(|name| *name != probe);
+            // What a new snapshot needs is locked again.
+            if role == Role::Backup {
+                locked.clone_from(&read);
+            }
+            statements.push(Statement::allow("Lock", &["s3:PutObjectRetention"], locked));
+            statements.push(Statement::allow(
+                "SeeLocks",
+                &["s3:GetObjectRetention"],
+                read,
+            ));
         }
         // Who may create may overwrite, unless what has no condition is refused.
         statements.push(Statement {

@@ -1,16 +1,18 @@
 use std::path::Path;
 
-use repository::{Address, Service};
+use repository::{Address, Lock, LockMode, Service};
 
 use super::{Resolver, check_path};
 use crate::config::origin::{At, Setting, beside};
 use crate::config::place::{KeyId, Options, Place};
 use crate::config::reference::Reference;
-use crate::config::repository::{Repository, Table};
+use crate::config::repository::{LockFirmness, LockTable, Repository, Table};
 use crate::failure::Failure;
 
 /// Classes whose objects cannot be read before somebody has asked for them, hours ago.
 const SLEEPING_CLASSES: [&str; 3] = ["GLACIER", "DEEP_ARCHIVE", "Archive"];
+
+const SECONDS_OF_A_DAY: u64 = 24 * 60 * 60;
 
 const ANY: &[Service] = &[Service::S3, Service::Gs, Service::Az];
 const S3: &[Service] = &[Service::S3];
@@ -148,6 +150,7 @@ impl Resolver {
             sse_kms_key: table.sse_kms_key.map(|at| self.as_is(at)),
             sse_customer_key: reference(table.sse_customer_key),
             storage_class: table.storage_class.map(|at| self.as_is(at)),
+            lock: table.lock.map(|at| self.lock(&at)).transpose()?,
             service_account: reference(table.service_account),
             account: table.account.map(|at| self.as_is(at)),
             account_key: reference(table.account_key),
@@ -159,6 +162,20 @@ impl Resolver {
             single_writer: table.single_writer.map(|at| self.as_is(at)),
             platform: None,
         })
+    }
+
+    fn lock(&self, at: &At<LockTable>) -> Result<Setting<Lock>, Failure> {
+        let LockTable { mode, period } = &at.value;
+        let seconds = period.duration().as_secs();
+        if seconds == 0 || !seconds.is_multiple_of(SECONDS_OF_A_DAY) {
+            return Err(self.wrong(at, "`lock.for` is a number of whole days, like 30d"));
+        }
+        let mode = match mode {
+            LockFirmness::Compliance => LockMode::Compliance,
+            LockFirmness::Governance => LockMode::Governance,
+        };
+        let days = seconds / SECONDS_OF_A_DAY;
+        Ok(self.setting(at, Lock { mode, days }))
     }
 
     fn key_id(&self, text: &str) -> KeyId {
@@ -199,6 +216,7 @@ fn owners(table: &Table) -> Vec<Owner> {
         ("sse_kms_key", at(table.sse_kms_key.as_ref()), S3),
         ("sse_customer_key", at(table.sse_customer_key.as_ref()), S3),
         ("storage_class", at(table.storage_class.as_ref()), ANY),
+        ("lock", at(table.lock.as_ref()), S3),
         ("service_account", at(table.service_account.as_ref()), GS),
         ("account", at(table.account.as_ref()), AZ),
         ("account_key", at(table.account_key.as_ref()), AZ),

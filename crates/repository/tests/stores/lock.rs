@@ -1,0 +1,191 @@
+//! Objects that are locked: nobody deletes them, not even with all rights, and what is needed again stays locked.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use repository::{
+    Backup, Compute, Level, Lock, LockMode, Outcome, Remote, Repository, Store, verify_job,
+};
+use testkit::{
+    Message, Minio, Proxy, S3, Treatment, Versitygw, VersitygwOptions, elements, require,
+};
+
+use crate::common::{NOW, World, job, sample, take};
+use crate::server::{remote, s3};
+
+const LOCK: Lock = Lock {
+    mode: LockMode::Compliance,
+    days: 30,
+};
+
+/// The repository in the bucket `locks`, at a time that many days from now.
+fn at(endpoint: &str, server: &S3, days: i64) -> Remote {
+    let account = s3(&server.access_key, &server.secret_key);
+    let mut remote = remote("s3://locks/a-b/r", endpoint.to_owned(), account);
+    remote.lock = Some(LOCK);
+    let now = Timestamp::now() + SignedDuration::from_hours(24 * days);
+    remote.timing.now = Arc::new(move || now);
+    remote
+}
+
+fn store(endpoint: &str, server: &S3, days: i64) -> Store {
+    Store::remote(at(endpoint, server, days)).expect("a store")
+}
+
+/// The days that an object is locked for from now.
+fn days_left(server: &S3, name: &str) -> Option<i64> {
+    let path = format!("/locks/{name}");
+    let answer = server.request("GET", &path, "retention=", &[], b"");
+    let until = elements(&answer.text(), "RetainUntilDate");
+    assert_eq!(
+        elements(&answer.text(), "Mode").concat(),
+        if until.is_empty() { "" } else { "COMPLIANCE" }
+    );
+    let until: Timestamp = until.first()?.parse().expect("a time");
+    // Half a day more: it was some seconds ago that it was set.
+    Some((until.duration_since(Timestamp::now()).as_hours() + 12) / 24)
+}
+
+/// The versions of an object, by their ids; not those that say that it was deleted.
+fn versions(server: &S3, name: &str) -> Vec<String> {
+    let query = format!("prefix={}&versions=", name.replace('/', "%2F"));
+    let listed = server.done("GET", "/locks", &query, &[], b"").text();
+    let versions = elements(&listed, "Version").concat();
+    elements(&versions, "VersionId")
+}
+
+async fn locked_on(endpoint: &str, server: &S3) {
+    server.make_locked_bucket("locks");
+    let world = World::at(store(endpoint, server, 0)).await;
+    world.back_up(&sample()).await;
+    let objects = server.list("locks", "a-b/r/");
+    assert!(objects.len() > 5, "{objects:?}");
+    for name in &objects {
+        assert_eq!(days_left(server, name), Some(30), "{name}");
+    }
+
+    // Whoever has all rights hides them, and deletes none.
+    for name in &objects {
+        let path = format!("/locks/{name}");
+        let [version] = versions(server, name).try_into().expect("one version");
+        let id = format!("versionId={version}");
+        let refused = server.request("DELETE", &path, &id, &[], b"");
+        assert!(
+            (400..500).contains(&refused.status()),
+            "{name}: {}",
+            refused.start
+        );
+        assert_eq!(server.request("GET", &path, &id, &[], b"").status(), 200);
+    }
+    assert!(world.read(1).await.expect("whole") == sample());
+
+    // A snapshot of the same, ten days later: more than half is left. Sixteen days later: less.
+    for (days, expected) in [(10, 30), (16, 46)] {
+        let repository = Repository::open(store(endpoint, server, days))
+            .await
+            .expect("there");
+        let outcome = world
+            .back_up_to(&repository, &sample())
+            .await
+            .expect("done");
+        let Outcome::Committed(finished) = outcome else {
+            panic!("nobody prunes");
+        };
+        assert!(finished.unchanged);
+        for name in objects.iter().filter(|name| !name.contains("/log/")) {
+            assert_eq!(
+                days_left(server, name),
+                Some(expected),
+                "{name} after {days} days"
+            );
+        }
+        let commit = format!("a-b/r/prod/log/{:012}", finished.at.number);
+        assert_eq!(days_left(server, &commit), Some(30 + days));
+    }
+
+    let repository = Repository::open(store(endpoint, server, 0))
+        .await
+        .expect("there");
+    let (job, trust, compute) = (job(), world.trust(), Compute::inline());
+    let report = verify_job(&repository, &job, &trust, Level::Log, &compute, &|_| ()).await;
+    let locks = report.expect("it answers").locks;
+    let locks = locks.expect("they are looked at");
+    assert_eq!(
+        (locks.locked, locks.loose),
+        (
+            objects
+                .iter()
+                .filter(|name| name.contains("/runs/"))
+                .count() as u64,
+            0
+        )
+    );
+    let first = locks
+        .first
+        .expect("they are locked")
+        .duration_since(Timestamp::now());
+    assert_eq!((first.as_hours() + 12) / 24, 46);
+    // Nothing of a probe is locked.
+    let probe = store(endpoint, server, 0).probe().await;
+    assert!(probe.left.is_empty() && probe.found.expect("it answers").locks == Some(true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_locked_on_minio_cannot_be_deleted() {
+    if let Some(release) = require("minio") {
+        let server = Minio::start(&release);
+        locked_on(&server.endpoint(), &server.s3()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_locked_on_versitygw_cannot_be_deleted() {
+    if let Some(release) = require("versitygw") {
+        let server = Versitygw::start(&release, VersitygwOptions::default());
+        locked_on(&server.endpoint(), &server.s3()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_put_again_is_locked_too_and_a_bucket_that_cannot_lock_takes_nothing() {
+    let Some(release) = require("minio") else {
+        return;
+    };
+    let server = Minio::start(&release);
+    server.s3().make_locked_bucket("locks");
+    // The first answer to every object is lost before the server hears of it.
+    let seen = std::sync::Mutex::new(std::collections::HashSet::new());
+    let busy = move |request: &Message| {
+        request.method() == "PUT"
+            && seen
+                .lock()
+                .expect("a set")
+                .insert(request.target().to_owned())
+    };
+    let unavailable = Message::new("HTTP/1.1 503 Slow Down", &[], b"");
+    let decide = move |request: &Message| {
+        if busy(request) {
+            Treatment::Answered(unavailable.clone())
+        } else {
+            Treatment::Passes
+        }
+    };
+    let proxy = Proxy::start(&server.s3().address, decide);
+    let world = World::at(store(&proxy.endpoint(), &server.s3(), 0)).await;
+    let backup = Backup::start(&world.repository, world.options(), Compute::inline()).await;
+    let backup = backup.expect("it starts");
+    let taken = take(&backup, 0, "files", &sample())
+        .await
+        .expect("it takes");
+    backup.finish(vec![taken], NOW, NOW).await.expect("done");
+    for name in server.s3().list("locks", "a-b/r/") {
+        assert_eq!(days_left(&server.s3(), &name), Some(30), "{name}");
+    }
+
+    server.s3().make_bucket("plain");
+    let mut plain = at(&server.endpoint(), &server.s3(), 0);
+    plain.bucket = crate::server::bucket("s3://plain/r");
+    let refused = Repository::create(Store::remote(plain).expect("a store"), NOW.to_owned()).await;
+    assert!(refused.is_err());
+    assert!(server.s3().list("plain", "").is_empty());
+}

@@ -1,0 +1,70 @@
+//! Object lock with the real program: a bucket that cannot lock is refused, what is stored is locked, and a prune says what that means.
+
+use testkit::{Minio, require};
+
+use crate::scene::Scene;
+use crate::stores::s3_keys;
+
+const JOBS: &str = "  prod: {sources: [{files: {paths: [secrets]}}]}\nmaintainer_key: maintainer.key\n\
+    retention: {keep_last: 1, min_age: 0s, grace: 0s}\n";
+
+/// A job that goes to that bucket, locked.
+fn in_bucket(scene: &mut Scene, server: &Minio, bucket: &str) {
+    let (endpoint, keys) = (server.endpoint(), s3_keys(scene, &server.s3()));
+    scene.place = format!(
+        "{{url: 's3://{bucket}/r', endpoint: '{endpoint}', allow_http: true, {keys}, lock: {{mode: compliance, for: 2d}}}}"
+    );
+    scene.configure(JOBS);
+}
+
+#[test]
+fn what_is_stored_is_locked_and_a_prune_says_so() {
+    let Some(release) = require("minio") else {
+        return;
+    };
+    let server = Minio::start(&release);
+    let mut scene = Scene::bare();
+    scene.keys();
+    scene.key(&["keygen", "--writer", "--output", "maintainer.key"]);
+
+    server.s3().make_bucket("plain");
+    in_bucket(&mut scene, &server, "plain");
+    let cannot = "objects of this bucket cannot be locked";
+    scene
+        .run(&["init"])
+        .refused(1, &[cannot, "when a bucket is made"]);
+    let doctor = scene.run(&["doctor"]).ended(1);
+    assert!(doctor.text().contains(cannot), "{}", doctor.text());
+
+    server.s3().make_locked_bucket("locks");
+    in_bucket(&mut scene, &server, "locks");
+    scene.run(&["init"]).done();
+    let doctor = scene.run(&["doctor"]).done().text();
+    assert!(doctor.contains("is locked (compliance, 2d)"), "{doctor}");
+    for secret in ["first", "second"] {
+        scene.write("secrets/token", secret.repeat(1000));
+        scene.run(&["backup"]).done();
+    }
+    let verified = scene.run(&["verify"]).done().text();
+    assert!(
+        verified.contains("8 objects are locked, until 20"),
+        "{verified}"
+    );
+    let verified = scene.run(&["verify", "--json"]).done().json();
+    let locks = &verified["jobs"][0]["locks"];
+    assert_eq!((&locks["locked"], &locks["loose"]), (&8.into(), &0.into()));
+
+    // Its versions stay, and its name goes: that is all that anybody can do.
+    for arguments in [&["prune", "--dry-run"][..], &["prune"]] {
+        let pruned = scene.run(arguments).done();
+        let said = "objects of these are locked until 20";
+        assert!(pruned.stderr.contains(said), "{}", pruned.stderr);
+    }
+    assert_eq!(scene.snapshots(), ["prod/2"]);
+    scene.read(&["verify", "--level", "full"]).done();
+    let pruned = scene.run(&["prune"]).done();
+    assert!(!pruned.stderr.contains("locked"), "{}", pruned.stderr);
+
+    let policy = scene.run(&["policy", "s3", "backup", "prod"]).done().text();
+    assert!(policy.contains("s3:PutObjectRetention"), "{policy}");
+}
