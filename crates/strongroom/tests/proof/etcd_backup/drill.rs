@@ -17,14 +17,23 @@ fn a_sealed_backup_is_restored_whole() {
     let first = world.keys();
     let name = world.back_up();
     world.fill("second");
+    let read = |name: &str| fs::read(world.object(&format!("{name}.dump"))).expect("the dump");
+    let mut newest = world.back_up();
+    // Its end is to be longer than what the original reads of it; where a database ends is etcd's choice.
+    let is_short = |dump: &[u8]| dump.len() % (1_048_576 + 40) <= 64 << 10;
+    for more in 0..4 {
+        if is_short(&read(&newest)) {
+            world.fill(&format!("more{more}"));
+            newest = world.back_up();
+        }
+    }
     let second = world.keys();
-    let newest = world.back_up();
     assert_ne!(name, newest);
-    let dump = fs::read(world.object(&format!("{newest}.dump"))).expect("the dump");
+    let dump = read(&newest);
     assert!(dump.len() > 5 << 20, "{} bytes", dump.len());
-    // Nothing of it can be read, and its end is longer than what the original reads of it.
+    assert!(!is_short(&dump));
+    // Nothing of it can be read.
     assert!(!dump.windows(9).any(|it| it == b"second29-"));
-    assert!(dump.len() % (1_048_576 + 40) > 64 << 10);
     let key = fs::read(world.object(&format!("{newest}.key"))).expect("its key");
     assert_eq!(key.len(), 72);
 
