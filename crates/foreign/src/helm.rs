@@ -94,7 +94,9 @@ fn user_values(record: &[u8]) -> Result<Value, &'static str> {
     }
     let mut record: Value =
         serde_json::from_slice(&json).map_err(|_| "is no release record: it is not JSON")?;
-    Ok(record["config"].take())
+    let record = record.as_object_mut();
+    let record = record.ok_or("is no release record: it is no JSON object")?;
+    Ok(record.remove("config").unwrap_or(Value::Null))
 }
 
 #[cfg(test)]
@@ -124,8 +126,14 @@ pub(crate) mod tests {
         assert_eq!(user_values(plain.as_bytes()), Ok(json!({"b": 2})));
         let mut cut = record(&json!({"a": 1}));
         cut.truncate(40);
-        for bad in [&b"!"[..], b"e30", &cut, STANDARD.encode("{").as_bytes()] {
+        for bad in [&b"!"[..], b"e30", &cut] {
             assert!(user_values(bad).is_err());
+        }
+        for bad in ["{", "[1]", "null", "5", "\"a\""] {
+            assert!(
+                user_values(STANDARD.encode(bad).as_bytes()).is_err(),
+                "{bad}"
+            );
         }
     }
 }

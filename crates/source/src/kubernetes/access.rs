@@ -3,7 +3,8 @@ use std::path::Path;
 use archive::Name;
 use hyper_util::client::proxy::matcher::Matcher;
 use kube::Config;
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::options::{Access, Timeouts};
 use super::refusal::no_credentials;
@@ -30,6 +31,7 @@ pub(super) async fn connect(
             from_kubeconfig(kubeconfig, context.clone()).await?
         }
     };
+    tidy(&mut config.auth_info)?;
     config.connect_timeout = Some(timeouts.connect);
     // We know better what may be asked twice.
     config.default_retry = false;
@@ -43,6 +45,21 @@ pub(super) async fn connect(
         })
     })?;
     Ok((client, server))
+}
+
+/// A token that was written as a block of YAML ends with a line feed, which belongs to it no more than in kubectl. One with other odd
+/// characters cannot be sent, and kube would not say so.
+fn tidy(login: &mut AuthInfo) -> Result<(), Error> {
+    let Some(token) = &login.token else {
+        return Ok(());
+    };
+    let token = token.expose_secret().trim();
+    if !token.bytes().all(|b| b.is_ascii_graphic()) {
+        let message = "the token in the kubeconfig holds a character that no token has";
+        return Err(Error::new(ErrorKind::Configuration, message));
+    }
+    login.token = Some(SecretString::from(token.to_owned()));
+    Ok(())
 }
 
 async fn from_kubeconfig(kubeconfig: Kubeconfig, context: Option<String>) -> Result<Config, Error> {

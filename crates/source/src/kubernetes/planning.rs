@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use archive::Entry;
 use http::StatusCode;
@@ -32,6 +32,7 @@ pub(super) async fn plan(
         managers: Managers::default(),
         group: Vec::new(),
         listed: None,
+        mapped: HashSet::new(),
         plan: Plan::default(),
     };
     while let Some(entry) = entries.next().await? {
@@ -50,6 +51,8 @@ struct Planner<'c> {
     group: Vec<Planned>,
     /// What lies where the group lies, once that turned out not to be small.
     listed: Option<Listed<'c>>,
+    /// Namespaces of which something goes to another one.
+    mapped: HashSet<String>,
     plan: Plan,
 }
 
@@ -96,6 +99,9 @@ impl Planner<'_> {
             Ok(captured) => captured,
             Err(reason) => return Ok(Err((entry, reason.to_owned()))),
         };
+        if let Some(from) = self.wishes.mapped(&captured) {
+            self.mapped.insert(from.to_owned());
+        }
         if !self.kinds.contains_key(&captured.kind) {
             let found = Resource::find(self.client, &captured.kind).await?;
             self.kinds.insert(captured.kind.clone(), found);
@@ -190,6 +196,7 @@ impl Planner<'_> {
 
     async fn finish(mut self) -> Result<Plan, Error> {
         self.flush().await?;
+        self.wishes.refuse_unmapped(&self.mapped)?;
         self.plan.notes.extend(self.managers.notes());
         Ok(self.plan)
     }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use archive::Name;
 
@@ -105,6 +105,30 @@ impl Wishes {
         }
     }
 
+    /// The namespace that the object lies in, or is, if what is in it goes to another one.
+    pub(super) fn mapped<'i>(&self, id: &'i Id) -> Option<&'i str> {
+        let namespace = if id.is_namespace() {
+            Some(&id.name)
+        } else {
+            id.namespace.as_ref()
+        };
+        let namespace = namespace.filter(|it| self.namespaces.contains_key(*it));
+        namespace.map(String::as_str)
+    }
+
+    /// A namespace of which nothing is restored was mistyped: what was meant to go elsewhere would be written over where it was.
+    pub(super) fn refuse_unmapped(&self, mapped: &HashSet<String>) -> Result<(), Error> {
+        match self.namespaces.keys().find(|from| !mapped.contains(*from)) {
+            None => Ok(()),
+            Some(from) => {
+                let from = Name::from(from.as_str());
+                Err(wrong(format!(
+                    "--{MAP_NAMESPACE} leads out of the namespace {from}, and nothing of what is to be restored lies in it"
+                )))
+            }
+        }
+    }
+
     /// Where the object that was `id` goes.
     pub(super) fn place(&self, id: &Id) -> Id {
         let mapped = |name: &String| self.namespaces.get(name).unwrap_or(name).clone();
@@ -128,6 +152,12 @@ fn namespaces(text: &str) -> Result<BTreeMap<String, String>, Error> {
             let pair = Name::from(pair);
             return Err(wrong(format!("--{MAP_NAMESPACE} takes A=B, not {pair}")));
         };
+        if !is_label(to) {
+            let to = Name::from(to);
+            return Err(wrong(format!(
+                "--{MAP_NAMESPACE}: {to} cannot be the name of a namespace: a-z, 0-9 and '-', at most 63"
+            )));
+        }
         if map.insert(from.to_owned(), to.to_owned()).is_some() {
             let from = Name::from(from);
             return Err(wrong(format!("--{MAP_NAMESPACE} maps {from} twice")));
@@ -158,6 +188,12 @@ fn owners(text: &str) -> Result<Owners, Error> {
     }
 }
 
+/// A label of RFC 1123, as a namespace must be named.
+fn is_label(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
 fn wrong(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Configuration, message)
 }
@@ -173,6 +209,18 @@ mod tests {
             ..RestoreOptions::default()
         };
         Wishes::read(&options).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_mapping_out_of_a_namespace_that_is_not_there_is_refused() {
+        let wishes = wishes(MAP_NAMESPACE, "shop=staging,old=new").expect("two pairs");
+        let seen = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect();
+        assert!(wishes.refuse_unmapped(&seen(&["shop", "old"])).is_ok());
+        let refused = wishes.refuse_unmapped(&seen(&["shop"]));
+        assert!(refused.is_err_and(|error| error.to_string().contains("namespace old,")));
+        for wrong in ["a=Bad_Name", "a=-b", "a=b-"] {
+            assert!(self::wishes(MAP_NAMESPACE, wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -228,6 +228,43 @@ async fn what_leads_nowhere_is_said_so() {
     }
 }
 
+/// A token that was written as a block of YAML ends with a line feed.
+#[tokio::test]
+async fn a_token_is_sent_without_what_surrounds_it_or_refused() {
+    let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions::default()) else {
+        return;
+    };
+    create(&cluster, &["a"], vec![secret("a", "s", "Opaque", &[])]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let kubeconfig = std::fs::read_to_string(cluster.admin()).expect("a kubeconfig");
+    let source = |name: &str, token: &str| {
+        let text = kubeconfig.replace("{token: 'admin'}", &json!({"token": token}).to_string());
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).expect("a file");
+        let mut options = options(&cluster, &["a"]);
+        options.access = Access::Kubeconfig {
+            files: vec![file],
+            context: None,
+        };
+        Kubernetes::new(options)
+    };
+    let good = source("good", " admin\n");
+    let (archive, _) = Archive::collect(&good).await.expect("a capture");
+    assert!(archive.get(&"secrets/a/s".into()).is_some());
+    for (name, token) in [
+        ("cut", "hun\nter2"),
+        ("odd", "hunter\u{fc}"),
+        ("nul", "hunter\0"),
+    ] {
+        let refused = Archive::collect(&source(name, token)).await;
+        let text = said(&refused.err().expect("it is refused"));
+        assert!(
+            text.contains("no token has") && !text.contains("hun"),
+            "{text}"
+        );
+    }
+}
+
 /// Clouds' kubeconfigs name a program that prints a token. What it prints is nobody else's business.
 #[tokio::test]
 async fn a_program_gives_the_credentials_or_is_named() {
