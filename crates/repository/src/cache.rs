@@ -77,10 +77,7 @@ impl Cache {
         job: &JobName,
         commits: &BTreeMap<u64, Kept>,
     ) {
-        let mut records = Vec::new();
-        for (number, commit) in commits {
-            push_record(&mut records, *number, commit);
-        }
+        let records = records(commits);
         if !records.is_empty() {
             let path = self.log(repository, job);
             let options = OpenOptions::new().append(true).create(true).to_owned();
@@ -95,15 +92,9 @@ impl Cache {
         job: &JobName,
         commits: &BTreeMap<u64, Kept>,
     ) {
-        let mut records = Vec::new();
-        for (number, commit) in commits {
-            push_record(&mut records, *number, commit);
-        }
-        tried(
-            "write",
-            &self.log(repository, job),
-            exchange(&self.log(repository, job), &records),
-        );
+        let records = records(commits);
+        let path = self.log(repository, job);
+        tried("write", &path, exchange(&path, &records));
     }
 
     /// A map that is kept. The caller compares it with its digest.
@@ -148,6 +139,14 @@ impl Cache {
             }
         }
     }
+}
+
+fn records(commits: &BTreeMap<u64, Kept>) -> Vec<u8> {
+    let mut records = Vec::new();
+    for (number, commit) in commits {
+        push_record(&mut records, *number, commit);
+    }
+    records
 }
 
 fn push_record(records: &mut Vec<u8>, number: u64, commit: &Kept) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use strongroom_source::kubernetes::{Access, Kubernetes, Purpose, Subject, policy};
 use strongroom_source::suite::Archive;
 use strongroom_source::{Conflict, Error, ErrorKind};
@@ -228,6 +228,19 @@ async fn what_leads_nowhere_is_said_so() {
     }
 }
 
+/// The namespace `a`, by a kubeconfig in `file` that logs in like this.
+fn logging_in(cluster: &testkit::Kubernetes, file: &std::path::Path, login: &Value) -> Kubernetes {
+    let kubeconfig = std::fs::read_to_string(cluster.admin()).expect("a kubeconfig");
+    let text = kubeconfig.replace("{token: 'admin'}", &login.to_string());
+    std::fs::write(file, text).expect("a file");
+    let mut options = options(cluster, &["a"]);
+    options.access = Access::Kubeconfig {
+        files: vec![file.to_owned()],
+        context: None,
+    };
+    Kubernetes::new(options)
+}
+
 /// A token that was written as a block of YAML ends with a line feed.
 #[tokio::test]
 async fn a_token_is_sent_without_what_surrounds_it_or_refused() {
@@ -236,17 +249,9 @@ async fn a_token_is_sent_without_what_surrounds_it_or_refused() {
     };
     create(&cluster, &["a"], vec![secret("a", "s", "Opaque", &[])]);
     let folder = tempfile::tempdir().expect("a folder");
-    let kubeconfig = std::fs::read_to_string(cluster.admin()).expect("a kubeconfig");
     let source = |name: &str, token: &str| {
-        let text = kubeconfig.replace("{token: 'admin'}", &json!({"token": token}).to_string());
         let file = folder.path().join(name);
-        std::fs::write(&file, text).expect("a file");
-        let mut options = options(&cluster, &["a"]);
-        options.access = Access::Kubeconfig {
-            files: vec![file],
-            context: None,
-        };
-        Kubernetes::new(options)
+        logging_in(&cluster, &file, &json!({"token": token}))
     };
     let good = source("good", " admin\n");
     let (archive, _) = Archive::collect(&good).await.expect("a capture");
@@ -273,21 +278,12 @@ async fn a_program_gives_the_credentials_or_is_named() {
     };
     create(&cluster, &["a"], vec![secret("a", "s", "Opaque", &[])]);
     let folder = tempfile::tempdir().expect("a folder");
-    let kubeconfig = std::fs::read_to_string(cluster.admin()).expect("a kubeconfig");
     let source = |name: &str, script: &str| {
         let exec = json!({"exec": {
             "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never",
             "command": "sh", "args": ["-c", script],
         }});
-        let text = kubeconfig.replace("{token: 'admin'}", &exec.to_string());
-        let file = folder.path().join(name);
-        std::fs::write(&file, text).expect("a file");
-        let mut options = options(&cluster, &["a"]);
-        options.access = Access::Kubeconfig {
-            files: vec![file],
-            context: None,
-        };
-        Kubernetes::new(options)
+        logging_in(&cluster, &folder.path().join(name), &exec)
     };
     let credential = json!({
         "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "admin"},

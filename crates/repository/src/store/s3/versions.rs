@@ -5,6 +5,7 @@ use bytes::Bytes;
 use object_store::path::Path;
 use serde::Deserialize;
 
+use super::listing::encoded;
 use super::requests::Requests;
 use crate::store::failure::{StoreFailure, StoreFailureKind};
 
@@ -55,11 +56,11 @@ impl Requests {
     ) -> Result<Page, StoreFailure> {
         let mut query = String::new();
         if let Some((key, _)) = after {
-            let _ = write!(query, "key-marker={}&", escaped(key));
+            let _ = write!(query, "key-marker={}&", encoded(key));
         }
-        let _ = write!(query, "prefix={}", escaped(prefix));
+        let _ = write!(query, "prefix={}", encoded(prefix));
         if let Some((_, Some(version))) = after {
-            let _ = write!(query, "&version-id-marker={}", escaped(version));
+            let _ = write!(query, "&version-id-marker={}", encoded(version));
         }
         query.push_str("&versions=");
         parse(&self.get(&query).await?)
@@ -71,19 +72,6 @@ fn parse(document: &Bytes) -> Result<Page, StoreFailure> {
         let message = "its list of versions is not as S3 has it";
         StoreFailure::new(StoreFailureKind::Other, message)
     })
-}
-
-/// As it stands in a query.
-fn escaped(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(byte.into());
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }
 
 #[derive(Deserialize)]
@@ -149,6 +137,6 @@ mod tests {
             .collect();
         assert_eq!(listed, [("a & b", "2"), ("a & b", "1")]);
         assert!(parse(&Bytes::from_static(b"<Error>")).is_err());
-        assert_eq!(escaped("a/b c+\u{fc}~"), "a%2Fb%20c%2B%C3%BC~");
+        assert_eq!(encoded("a/b c+\u{fc}~"), "a%2Fb%20c%2B%C3%BC~");
     }
 }
