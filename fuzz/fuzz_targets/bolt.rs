@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| strongroom_fuzz::bodies::bolt(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| strongroom_fuzz::etcd::bolt(bytes));

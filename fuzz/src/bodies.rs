@@ -11,14 +11,11 @@ use format::{
 };
 use zeroize::Zeroizing;
 
-use crate::bolt::{Unit, Units};
-
 /// Takes whatever it is given.
 pub type Body = fn(&[u8]);
 
 /// All of them, by the names of their targets and corpora.
 pub const BODIES: &[(&str, Body)] = &[
-    ("bolt", bolt),
     ("catalog", catalog),
     ("commit", commit),
     ("commit_signed", commit_signed),
@@ -89,25 +86,6 @@ fn seal(
     XChaCha20Poly1305::new(&key.into())
         .encrypt(&XNonce::default(), payload)
         .expect("a short message can be sealed")
-}
-
-/// A Bolt file has the same units however it arrives; they tile it, and none is empty.
-pub fn bolt(bytes: &[u8]) {
-    let units = |piece: usize| -> Vec<Unit> {
-        let (mut units, mut found) = (Units::default(), Vec::new());
-        for part in bytes.chunks(piece) {
-            units.feed(part, &mut found);
-        }
-        found
-    };
-    let whole = units(bytes.len().max(1));
-    let mut end = 0;
-    for unit in &whole {
-        assert!(unit.start == end && unit.length > 0);
-        end += unit.length;
-    }
-    assert_eq!(whole, units(7));
-    assert_eq!(whole, units(1000));
 }
 
 /// A catalog says the same however it arrives, and what it says can be written again.

@@ -1,14 +1,86 @@
-//! The end of an etcd snapshot: a length, and a hash.
-
-#[path = "../../crates/source/src/etcd/snapshot.rs"]
-mod snapshot;
+//! An etcd snapshot: where it is cut, the database in it, and its end, which is a hash.
 
 use sha2::{Digest as _, Sha256};
-use snapshot::{Fault, HASH_BYTES, Summary, Verifier};
+use source::bolt::{Unit, Units};
+use source::etcd::database::{Damage, Database, Item, Records, Skeleton};
+use source::etcd::snapshot::{Fault, HASH_BYTES, Summary, Verifier};
 
 /// The part of a meta page that its checksum covers, then the checksum.
 const META: std::ops::Range<usize> = 16..72;
 const SUM: std::ops::Range<usize> = 72..80;
+
+/// A Bolt file has the same units however it arrives; they tile it, and none is empty.
+pub fn bolt(bytes: &[u8]) {
+    let units = |piece: usize| -> Vec<Unit> {
+        let (mut units, mut found) = (Units::default(), Vec::new());
+        for part in bytes.chunks(piece) {
+            units.feed(part, &mut found);
+        }
+        found
+    };
+    let whole = units(bytes.len().max(1));
+    let mut end = 0;
+    for unit in &whole {
+        assert!(unit.start == end && unit.length > 0);
+        end += unit.length;
+    }
+    assert_eq!(whole, units(7));
+    assert_eq!(whole, units(1000));
+}
+
+/// One byte that says which sums to mend, then a database: it is read alike however it arrives, and everything that is not damaged is
+/// read again.
+pub fn database(bytes: &[u8]) {
+    let Some((mend, file)) = bytes.split_first() else {
+        return;
+    };
+    let mut file = file.to_vec();
+    mend_metas(&mut file, mend & 1 != 0);
+    let whole = skeleton(&file, file.len().max(1));
+    let again = skeleton(&file, 977);
+    let (database, again) = match (whole, again) {
+        (Ok(whole), Ok(again)) => (whole, again),
+        (whole, again) => {
+            assert_eq!(whole.err(), again.err());
+            return;
+        }
+    };
+    assert_eq!(database.damage(), again.damage());
+    assert_eq!(database.buckets(), again.buckets());
+    assert_eq!(database.hash(), again.hash());
+    assert_eq!(database.hash().is_some(), database.damage().is_empty());
+    let read = records(&database, &file, file.len().max(1));
+    assert!(read == records(&again, &file, 977));
+    if database.damage().is_empty() {
+        let keys: u64 = database.buckets().iter().map(|bucket| bucket.keys).sum();
+        assert_eq!(read.0, keys);
+        assert!(read.1 <= database.revision());
+    }
+}
+
+fn skeleton(file: &[u8], piece: usize) -> Result<Database, Damage> {
+    let mut skeleton = Skeleton::default();
+    file.chunks(piece).for_each(|piece| skeleton.feed(piece));
+    skeleton.finish()
+}
+
+/// How many things there are, and the greatest revision.
+fn records(database: &Database, file: &[u8], piece: usize) -> (u64, u64) {
+    let mut records = Records::new(database);
+    let mut found = (0, 0);
+    for piece in file.chunks(piece) {
+        let mut take = |item: Item<'_>| {
+            found.0 += 1;
+            if let Item::Record(record) = item {
+                found.1 = found.1.max(record.revision.main);
+            }
+        };
+        let fed = records.feed(piece, &mut take);
+        fed.expect("these bytes were read before");
+    }
+    records.finish().expect("these bytes were read before");
+    found
+}
 
 /// One byte that says which sums to mend, then a snapshot file: it is judged alike however it arrives, and only a whole one
 /// passes.

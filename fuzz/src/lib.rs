@@ -2,8 +2,6 @@
 //! the crates that hold the parsers replay their corpora on stable, with the same functions.
 
 pub mod bodies;
-#[path = "../../crates/source/src/bolt.rs"]
-pub mod bolt;
 
 pub mod etcd;
 pub mod kubernetes;

@@ -6,8 +6,6 @@
 
 #[path = "../../../fuzz/src/bodies.rs"]
 mod bodies;
-#[path = "../../source/src/bolt.rs"]
-mod bolt;
 #[path = "../../../fuzz/src/replay.rs"]
 mod replay;
 

@@ -3,7 +3,7 @@
 //! The archive has one entry, `snapshot.db`: byte for byte the file that `etcdctl snapshot save` would write, the Bolt
 //! database followed by its SHA-256. `docs/sources/etcd.md` says what that holds and how to restore it.
 //!
-//! Read in this order: what the operator says, how a member is found, how its stream is judged, how a restore is made.
+//! Read in this order: what the operator says, how a member is found, how its stream is judged, what is in its database, how a restore is made.
 
 mod options;
 mod settings;
@@ -12,8 +12,10 @@ mod capture;
 mod member;
 mod proxy;
 mod refusal;
-mod snapshot;
 mod stream;
+
+pub mod database;
+pub mod snapshot;
 
 mod data_dir;
 mod draft;

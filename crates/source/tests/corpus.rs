@@ -6,8 +6,6 @@
 
 extern crate strongroom_source as source;
 
-#[path = "../src/bolt.rs"]
-mod bolt;
 #[path = "../../../fuzz/src/etcd.rs"]
 mod etcd;
 #[path = "../../../fuzz/src/kubernetes.rs"]
@@ -20,7 +18,12 @@ use std::path::Path;
 #[test]
 fn every_corpus_is_replayed() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
-    replay::replay(&fuzz, "etcd", &[("trailer", etcd::trailer)]);
+    let targets: [(&str, replay::Body); 3] = [
+        ("bolt", etcd::bolt),
+        ("database", etcd::database),
+        ("trailer", etcd::trailer),
+    ];
+    replay::replay(&fuzz, "etcd", &targets);
     let targets: [(&str, replay::Body); 2] =
         [("list", kubernetes::list), ("object", kubernetes::object)];
     replay::replay(&fuzz, "kubernetes", &targets);

@@ -6,6 +6,8 @@ mod access;
 mod capture;
 #[path = "etcd/cluster.rs"]
 mod cluster;
+#[path = "etcd/database.rs"]
+mod database;
 #[path = "etcd/proxy.rs"]
 mod proxy;
 #[path = "etcd/restore.rs"]

@@ -1,13 +1,15 @@
+//! The file that etcd sends: a database, then its SHA-256.
+
 use sha2::{Digest as _, Sha256};
 
 use crate::bolt::{Unit, Units};
 
 /// The SHA-256 that etcd appends to the database.
-pub(super) const HASH_BYTES: usize = 32;
+pub const HASH_BYTES: usize = 32;
 
 /// Judges a snapshot file that arrives in pieces: the hash at its end, Bolt's meta pages, the length they give.
 #[derive(Default)]
-pub(super) struct Verifier {
+pub struct Verifier {
     units: Units,
     found: Vec<Unit>,
     hash: Sha256,
@@ -18,29 +20,38 @@ pub(super) struct Verifier {
 
 /// What a whole snapshot is.
 #[derive(Debug)]
-pub(super) struct Summary {
+pub struct Summary {
     /// Of the database, without the hash.
-    pub(super) database_bytes: u64,
+    pub database_bytes: u64,
     /// The SHA-256 of the database.
-    pub(super) hash: [u8; HASH_BYTES],
+    pub hash: [u8; HASH_BYTES],
 }
 
 /// Why a file is not a whole snapshot: a clause about "it".
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Fault {
+pub enum Fault {
+    /// A meta page is not valid, or the two contradict.
     #[error("its first pages are not those of a Bolt database")]
     Metas,
+    /// The database is whole, and nothing follows.
     #[error("it is a copy of a member's database, without the hash that a snapshot ends with")]
     NoHash,
+    /// Something is missing, or too much.
     #[error("it has {found} bytes of database where its meta pages say {expected}")]
-    Length { found: u64, expected: u64 },
+    Length {
+        /// How many bytes there are, without the hash.
+        found: u64,
+        /// How many bytes there should be.
+        expected: u64,
+    },
+    /// Bytes are not those that etcd sent.
     #[error("its SHA-256 is not the one that it ends with")]
     Hash,
 }
 
 impl Verifier {
     /// Takes the next bytes of the file. The units that became known with them are returned.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> &[Unit] {
+    pub fn feed(&mut self, bytes: &[u8]) -> &[Unit] {
         self.length += bytes.len() as u64;
         if bytes.len() >= HASH_BYTES {
             let (body, tail) = bytes.split_at(bytes.len() - HASH_BYTES);
@@ -60,12 +71,12 @@ impl Verifier {
     }
 
     /// As [`Units::known`].
-    pub(super) fn known(&self) -> Option<u64> {
+    pub fn known(&self) -> Option<u64> {
         self.units.known()
     }
 
     /// The verdict, when all bytes have been fed.
-    pub(super) fn finish(self) -> Result<Summary, Fault> {
+    pub fn finish(self) -> Result<Summary, Fault> {
         let expected = self.units.file_length().ok_or(Fault::Metas)?;
         let found = self.length.saturating_sub(HASH_BYTES as u64);
         if self.length == expected {

@@ -72,12 +72,12 @@ pub(crate) async fn contents_of(endpoint: &str) -> Held {
     }
 }
 
-async fn client(endpoint: &str) -> Client {
+pub(crate) async fn client(endpoint: &str) -> Client {
     Client::connect([endpoint], None).await.expect("connected")
 }
 
 /// Bytes that look random and are the same every time.
-fn value(seed: u32, length: usize) -> Vec<u8> {
+pub(crate) fn value(seed: u32, length: usize) -> Vec<u8> {
     let mut state = u64::from(seed) + 1;
     let next = || {
         state = state
