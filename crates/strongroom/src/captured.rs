@@ -5,20 +5,20 @@ use async_trait::async_trait;
 use repository::EntryReader;
 use source::{Contents, Entries, Error, ErrorKind, Plan};
 
-use crate::cli::Pattern;
+use crate::cli::Only;
 use crate::progress::Progress;
 
 /// The entries that match, without their bytes.
 pub(crate) struct Selection<'a> {
     reader: EntryReader<'a>,
     source: &'a str,
-    only: &'a [Pattern],
+    only: &'a [Only],
     /// The length of each entry that was given out.
     pub(crate) lengths: Vec<u64>,
 }
 
 impl<'a> Selection<'a> {
-    pub(crate) fn new(reader: EntryReader<'a>, source: &'a str, only: &'a [Pattern]) -> Self {
+    pub(crate) fn new(reader: EntryReader<'a>, source: &'a str, only: &'a [Only]) -> Self {
         Self {
             reader,
             source,

@@ -9,6 +9,7 @@ mod etcd_backup;
 mod export;
 mod help;
 mod import;
+mod pattern;
 mod policy;
 mod repair;
 
@@ -20,7 +21,7 @@ use crate::units::Rate;
 
 pub(crate) use arguments::{
     Backup, Cat, Completions, Config, Conflict, Diff, Doctor, Find, Forget, Get, History, Init,
-    Keygen, Keys, Level, Man, Pattern, Pin, Prune, Restore, Revoke, Rotate, Sample, Show,
+    Keygen, Keys, Level, Man, Pin, Prune, Restore, Revoke, Rotate, Sample, Show,
     Snapshots, Verify, Version, Writer, WriterCommand,
 };
 pub(crate) use check::Check;
@@ -30,6 +31,7 @@ pub(crate) use copy::Copy;
 pub(crate) use etcd_backup::{EtcdBackup, EtcdBackupCommand, EtcdBackupPrune, EtcdBackupRestore};
 pub(crate) use export::{Export, Format, Layout};
 pub(crate) use import::{Import, ImportEtcdBackup, ImportOf};
+pub(crate) use pattern::{Only, Pattern};
 pub(crate) use policy::{BucketPolicy, KubernetesPolicy, Policy, PolicyOf, Purpose, Role};
 pub(crate) use repair::Repair;
 

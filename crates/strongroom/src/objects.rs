@@ -6,7 +6,7 @@ use foreign::datarobot::{Certificate, Gathering, Installation};
 use repository::Snapshot;
 use zeroize::Zeroizing;
 
-use crate::cli::Pattern;
+use crate::cli::Only;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -20,7 +20,7 @@ const RELEASE: &str = "datarobot.release";
 pub(crate) async fn installation(
     snapshot: &Snapshot,
     release: Option<&str>,
-    only: &[Pattern],
+    only: &[Only],
 ) -> anyhow::Result<Installation> {
     let sources = &snapshot.manifest().sources;
     let known = sources.iter().find_map(|source| source.facts.get(RELEASE));
@@ -40,7 +40,7 @@ pub(crate) async fn installation(
 /// Hands `take` every object of Kubernetes that was chosen, with its content, and says how many there were.
 pub(crate) async fn each_object(
     snapshot: &Snapshot,
-    only: &[Pattern],
+    only: &[Only],
     mut take: impl FnMut(&Entry, &[u8]) -> anyhow::Result<()>,
 ) -> anyhow::Result<u64> {
     let mut taken = 0;

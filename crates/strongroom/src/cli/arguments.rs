@@ -1,18 +1,17 @@
 //! The arguments of each command.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use format::{JobName, WriterId};
-use globset::{GlobBuilder, GlobMatcher};
 
 use super::combine::Quorum;
 use super::convert::ConfigCommand;
 use super::help::ending;
+use super::pattern::{Only, Pattern};
 use crate::exit::Exit;
 use crate::names::SnapshotName;
 use crate::sources::restore_settings;
@@ -138,9 +137,9 @@ pub(crate) struct Show {
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) snapshot: SnapshotName,
 
-    /// Only entries that match; may be repeated.
-    #[arg(long, value_name = "PATTERN")]
-    pub(crate) only: Vec<Pattern>,
+    /// Only these entries: an entry, a folder of entries, or a pattern; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Vec<Only>,
 
     /// Only entries of at least this size, like 64KiB.
     #[arg(long, value_name = "SIZE")]
@@ -272,9 +271,9 @@ pub(crate) struct Restore {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
-    /// Only entries that match; may be repeated.
-    #[arg(long, value_name = "PATTERN")]
-    pub(crate) only: Vec<Pattern>,
+    /// Only these entries: an entry, a folder of entries, or a pattern; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Vec<Only>,
 
     /// Only the Secrets with the certificates that DataRobot's release names: what a new installation needs beforehand.
     #[arg(long, conflicts_with = "only")]
@@ -614,78 +613,6 @@ pub(crate) enum Level {
     Full,
 }
 
-/// A pattern over names as `show` prints them (`SOURCE:ENTRY`); a text without `*`, `?`, `[` and `{` is a part of the name.
-#[derive(Clone, Debug)]
-pub(crate) struct Pattern {
-    text: String,
-    glob: Option<GlobMatcher>,
-}
-
-impl Pattern {
-    /// This entry and no other.
-    pub(crate) fn exactly(entry: &str) -> Self {
-        let glob = globset::Glob::new(&globset::escape(entry));
-        Self {
-            text: entry.to_owned(),
-            glob: Some(
-                glob.expect("an escaped text is a pattern")
-                    .compile_matcher(),
-            ),
-        }
-    }
-
-    /// Whether an entry's printed name matches, with or without its source, and with or without the root's slash. A
-    /// pattern without a slash may match the last part of the name alone, as with `find -name`.
-    pub(crate) fn matches(&self, source: &str, entry: &str) -> bool {
-        let last = entry
-            .rsplit('/')
-            .next()
-            .filter(|_| !self.text.contains('/'));
-        let names = [Some(entry), last].into_iter().flatten();
-        let rooted = format!("/{entry}");
-        names.chain([rooted.as_str()]).any(|name| {
-            let full = format!("{source}:{name}");
-            match &self.glob {
-                Some(glob) => glob.is_match(name) || glob.is_match(&full),
-                None => full.contains(&self.text),
-            }
-        })
-    }
-}
-
-impl fmt::Display for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl FromStr for Pattern {
-    type Err = String;
-
-    /// An empty pattern is most likely a variable that was not set; as a part of every name it would mean everything.
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.is_empty() {
-            return Err("the pattern is empty; `**` means every entry".to_owned());
-        }
-        let plain = !text.contains(['*', '?', '[', '{']);
-        let glob = if plain {
-            None
-        } else {
-            Some(
-                GlobBuilder::new(text)
-                    .literal_separator(true)
-                    .build()
-                    .map_err(|error| error.to_string())?
-                    .compile_matcher(),
-            )
-        };
-        Ok(Self {
-            text: text.to_owned(),
-            glob,
-        })
-    }
-}
-
 /// The flags of `restore` that sources define themselves, by name without the dashes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SourceFlags(pub(crate) BTreeMap<String, String>);
@@ -724,45 +651,6 @@ impl FromArgMatches for SourceFlags {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_match_names_as_they_are_printed() {
-        let matches = |text: &str, entry: &str| {
-            text.parse::<Pattern>()
-                .expect(text)
-                .matches("config", entry)
-        };
-        let entry = "etc/app/a.pem";
-        for good in [
-            "**/*.pem",
-            "config:etc/**",
-            "/etc/**",
-            "config:/etc/app/*",
-            "app/a",
-            "fig:/etc",
-            "*.pem",
-            "config:a.*",
-            "*em",
-        ] {
-            assert!(matches(good, entry), "{good}");
-        }
-        for bad in [
-            "config:etc/*",
-            "other:etc/**",
-            "app/b",
-            "*.key",
-            "other:*.pem",
-            "app/*.key",
-        ] {
-            assert!(!matches(bad, entry), "{bad}");
-        }
-        assert!("[".parse::<Pattern>().is_err());
     }
 }
 

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::Pattern;
+use super::Only;
 use super::help::ending;
 use crate::exit::Exit;
 use crate::names::SnapshotName;
@@ -61,9 +61,9 @@ pub(crate) struct Export {
     )]
     pub(crate) format: Format,
 
-    /// Only entries that match; may be repeated.
-    #[arg(long, value_name = "PATTERN")]
-    pub(crate) only: Vec<Pattern>,
+    /// Only these entries: an entry, a folder of entries, or a pattern; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Vec<Only>,
 
     /// Write it even to a terminal.
     #[arg(long)]

@@ -12,7 +12,7 @@ use source::kubernetes::PRUNE_EXTRA;
 use source::{Action, Plan, Report, RestoreOptions, Source};
 
 use crate::captured::{Planned, Selection};
-use crate::cli::{Conflict, Pattern, Restore};
+use crate::cli::{Conflict, Only, Restore};
 use crate::config::resolve::SourceSettings;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -86,7 +86,7 @@ pub(crate) async fn restore(session: &Session, restore: &Restore) -> anyhow::Res
 }
 
 /// The Secrets that a new installation of DataRobot takes its certificates from.
-async fn certificates(session: &Session, snapshot: &Snapshot) -> anyhow::Result<Vec<Pattern>> {
+async fn certificates(session: &Session, snapshot: &Snapshot) -> anyhow::Result<Vec<Only>> {
     let found = installation(snapshot, None, &[]).await?;
     let (certificates, notes) = found.certificates()?;
     for note in &notes {
@@ -103,7 +103,7 @@ async fn certificates(session: &Session, snapshot: &Snapshot) -> anyhow::Result<
     let names = certificates
         .iter()
         .map(|it| format!("secrets/{namespace}/{}", it.secret));
-    Ok(names.map(|name| Pattern::exactly(&name)).collect())
+    Ok(names.map(|name| Only::entry(&name)).collect())
 }
 
 /// Nothing is written without a yes.
@@ -144,7 +144,7 @@ async fn plan<'a>(
     snapshot: &'a Snapshot,
     wanted: &'a Wanted<'_>,
     restore: &Restore,
-    only: &[Pattern],
+    only: &[Only],
 ) -> anyhow::Result<Vec<Part<'a>>> {
     let sources = &snapshot.manifest().sources;
     for name in &restore.source {

@@ -7,7 +7,7 @@ use archive::{Body, Entry};
 use repository::Snapshot;
 use serde::Serialize;
 
-use crate::cli::{Pattern, Show};
+use crate::cli::{Only, Show};
 use crate::names::counted;
 use crate::output::Output;
 use crate::session::Session;
@@ -86,7 +86,7 @@ pub(crate) async fn show(session: &Session, show: &Show) -> anyhow::Result<()> {
     list.end()
 }
 
-fn wanted(only: &[Pattern], row: &Row) -> bool {
+fn wanted(only: &[Only], row: &Row) -> bool {
     only.is_empty()
         || only
             .iter()

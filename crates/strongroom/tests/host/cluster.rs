@@ -21,6 +21,10 @@ stringData: {password: hunter2, empty: ""}
 ---
 apiVersion: v1
 kind: Secret
+metadata: {name: db-replica, namespace: shop}
+---
+apiVersion: v1
+kind: Secret
 metadata: {name: tls, namespace: shop}
 type: kubernetes.io/tls
 data: {tls.crt: /wA=, tls.key: AP8=}
@@ -88,6 +92,13 @@ fn what_is_exported_is_applied_and_imported_again() {
     let same = with_identity(&scene, &["diff", "prod/1", "prod/2"]);
     assert_eq!(ended(&same, 0).0, "");
 
+    let exported = |only| {
+        let export = with_identity(&scene, &["export", "prod", "--only", only]);
+        let (manifests, _) = ended(&export, 0);
+        manifests.matches("kind: ").count()
+    };
+    assert_eq!((exported("secrets/shop/db"), exported("secrets/shop")), (1, 3));
+
     // What kubectl prints of the same objects, in two files.
     let list = |kinds: &str| cluster.ctl(&["get", kinds, "-n", "shop", "-o", "json"]);
     scene.write("list.json", list("secrets,configmaps"));
@@ -126,6 +137,7 @@ fn what_is_exported_is_applied_and_imported_again() {
         "~ kubernetes:configmaps/shop/settings  (annotations)",
         "~ kubernetes:namespaces/shop  (content)",
         "~ kubernetes:secrets/shop/db  (annotations)",
+        "~ kubernetes:secrets/shop/db-replica  (annotations)",
         "~ kubernetes:secrets/shop/tls  (annotations)",
     ];
     let unexpected: Vec<&str> = rows.lines().filter(|row| !expected.contains(row)).collect();
@@ -166,6 +178,9 @@ fn what_a_restore_overwrote_or_deleted_is_brought_back() {
     // Where it was put, and not where it had been.
     let elsewhere = ["--map-namespace", "shop=copy", "--only", "secrets/shop/db"];
     restore("prod", &elsewhere);
+    // That one, and none that is called alike.
+    let copied = cluster.ctl(&["get", "secrets", "-n", "copy", "-o", "name"]);
+    assert_eq!(copied, "secret/db\n");
     change("copy");
     restore("prod", &elsewhere);
     assert_eq!(password("copy"), "aHVudGVyMg==");

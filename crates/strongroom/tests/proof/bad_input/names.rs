@@ -43,6 +43,10 @@ fn the_nearest_names_are_offered() {
     scene
         .read(&["restore", "prod", "--only", "nothing-like-it", "--yes"])
         .failed(1, &["nothing in prod/1 matches"]);
+    // A piece of a name chooses nothing, and says so.
+    scene
+        .read(&["restore", "prod", "--only", "database", "--yes"])
+        .failed(1, &["nothing in prod/1 matches"]);
     scene
         .run(&["snapshots", "nowhere"])
         .refused(1, &["has no job nowhere"]);
