@@ -36,6 +36,7 @@ mod restore;
 
 mod export;
 mod import;
+mod rules;
 mod yaml;
 
 mod check;

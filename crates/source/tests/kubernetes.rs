@@ -4,6 +4,8 @@
 mod capture;
 #[path = "kubernetes/conflicts.rs"]
 mod conflicts;
+#[path = "kubernetes/import.rs"]
+mod import;
 #[path = "kubernetes/objects.rs"]
 mod objects;
 #[path = "kubernetes/restore.rs"]

@@ -42,7 +42,7 @@ pub(super) async fn check(contents: &mut dyn Contents) -> Result<Vec<Finding>, E
 }
 
 /// What is wrong with an entry by what its catalog says.
-fn judge(entry: &Entry) -> Option<String> {
+pub(super) fn judge(entry: &Entry) -> Option<String> {
     let id = match Id::parse(&entry.name) {
         Ok(id) => id,
         Err(reason) => return Some(format!("names no object ({reason})")),

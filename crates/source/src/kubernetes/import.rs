@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::check;
 use super::object::Object;
 use super::resource::{Resource, Shape};
+use super::rules;
 use crate::{
     Capture, Contents, Entries, Error, ErrorKind, Finding, Plan, Report, RestoreOptions, Sink,
     Source,
@@ -95,12 +96,7 @@ impl Manifests {
     /// Each object as [`super::manifest()`] writes it, in the order of their names.
     pub fn exported(&self) -> Result<Vec<String>, Error> {
         let written = self.objects.values().map(|object| {
-            let entry = Entry {
-                name: object.id.entry(),
-                attributes: object.attributes.clone(),
-                body: object.body(),
-            };
-            super::manifest(&entry, &object.content()).map(|text| text.to_string())
+            super::manifest(&entry_of(object), &object.content()).map(|text| text.to_string())
         });
         written.collect()
     }
@@ -160,18 +156,31 @@ impl Manifests {
                 .ok_or_else(|| wrong(format!("{shown} names no namespace, and none is given")))?;
             object["metadata"]["namespace"] = namespace.into();
         }
-        complete(&mut object, &resource).map_err(|reason| wrong(format!("{shown} {reason}")))?;
+        let refused = |reason: String| wrong(format!("{shown} {reason}"));
+        complete(&mut object, &resource).map_err(refused)?;
+        rules::judge(&object, &resource).map_err(refused)?;
         let json = zeroize::Zeroizing::new(object.to_string().into_bytes());
         let parsed = Object::parse(&resource, &json).map_err(|_| {
             wrong(format!(
-                "{shown} cannot be understood: a field has another type, or a value is not base64"
+                "{shown} cannot be understood: a field has another type than it should"
             ))
         })?;
+        // Or it would be found damaged as soon as somebody looks.
+        check::judge(&entry_of(&parsed)).map_or(Ok(()), |reason| Err(refused(reason)))?;
         let entry = parsed.id.entry();
         if self.objects.insert(entry.clone(), parsed).is_some() {
             return Err(wrong(format!("{entry} is there twice")));
         }
         Ok(())
+    }
+}
+
+/// As a snapshot will have it.
+fn entry_of(object: &Object) -> Entry {
+    Entry {
+        name: object.id.entry(),
+        attributes: object.attributes.clone(),
+        body: object.body(),
     }
 }
 
@@ -239,9 +248,12 @@ fn complete(object: &mut Value, resource: &Resource) -> Result<(), String> {
     }
     let data = data.as_object_mut().ok_or("has data that is no map")?;
     for (key, value) in plain {
-        let value = value
-            .as_str()
-            .ok_or("has a stringData with a value that is no text")?;
+        let value = value.as_str().ok_or_else(|| {
+            format!(
+                "has at the key {} of stringData what is no text",
+                Name::from(key.as_str())
+            )
+        })?;
         data.insert(key, STANDARD.encode(value).into());
     }
     Ok(())
@@ -349,11 +361,11 @@ mod tests {
             (vec![json!({"kind": "Secret"})], "is no manifest"),
             (
                 vec![secret(json!({"k": "hunter2!"}))],
-                "Secret s cannot be understood",
+                "Secret s has at the key k what is not base64",
             ),
             (
                 vec![secret(json!(["hunter2"]))],
-                "Secret s cannot be understood",
+                "Secret s has data that are no map",
             ),
             (
                 vec![secret(json!({})), secret(json!({}))],

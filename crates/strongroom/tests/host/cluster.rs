@@ -211,7 +211,7 @@ fn what_cannot_be_imported_takes_no_snapshot() {
         (
             &["prod", "not-base64.yaml"],
             1,
-            "Secret s cannot be understood",
+            "Secret s has at the key k what is not base64",
         ),
         (
             &["prod", "nowhere.yaml"],
