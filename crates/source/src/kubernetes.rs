@@ -12,6 +12,9 @@ mod settings;
 
 mod access;
 mod client;
+mod login;
+mod patience;
+mod plugin;
 mod refusal;
 
 mod id;
@@ -132,6 +135,7 @@ impl Source for Kubernetes {
     ) -> Result<Plan, Error> {
         let wishes = Wishes::read(options)?;
         let client = Client::new(&self.options).await?;
+        client.greet().await?;
         let mut plan = planning::plan(&client, entries, &wishes).await?;
         if wishes.prune.is_some() {
             plan.extra = extra::find(&self.options, &plan).await?;

@@ -18,6 +18,7 @@ pub use plan::{Action, Conflict, Plan, Report, RestoreOptions, Setting, Step};
 pub use sink::{Batch, Sink, SinkClosed};
 pub use source::{Capture, Finding, Incomplete, Source};
 
+mod group;
 mod said;
 
 pub mod bolt;

@@ -4,8 +4,12 @@
 mod capture;
 #[path = "kubernetes/conflicts.rs"]
 mod conflicts;
+#[path = "kubernetes/hanging.rs"]
+mod hanging;
 #[path = "kubernetes/import.rs"]
 mod import;
+#[path = "kubernetes/login.rs"]
+mod login;
 #[path = "kubernetes/objects.rs"]
 mod objects;
 #[path = "kubernetes/restore.rs"]

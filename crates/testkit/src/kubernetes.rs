@@ -164,6 +164,22 @@ impl Kubernetes {
         }
     }
 
+    /// Lets the API server hang: connections are taken by the kernel, and nothing is answered until [`Self::resume`].
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let mut kill = Command::new("kill");
+        kill.args([&format!("-{signal}"), &self.process().to_string()]);
+        assert!(kill.status().expect("kill runs").success());
+    }
+
     /// The API server's process.
     pub fn process(&self) -> u32 {
         self.server.as_ref().expect("it is running").id()

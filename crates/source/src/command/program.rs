@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use archive::{Content, Name};
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::CommandOptions;
 use super::words::Words;
+use crate::group::Group;
 use crate::{Contents, Error, ErrorKind};
 
 /// Output is handed on in pieces of at most this size.
@@ -200,24 +200,6 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.listening.abort();
-    }
-}
-
-/// A child and all that it started.
-struct Group(Child);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // There is an id as long as nobody waited for the child: until then the number is its own.
-        let pid = self
-            .0
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            // It may have ended by itself.
-            let _ = kill_process_group(pid, Signal::KILL);
-        }
     }
 }
 

@@ -1,26 +1,93 @@
 use std::path::Path;
+use std::time::Duration;
 
 use archive::Name;
 use hyper_util::client::proxy::matcher::Matcher;
 use kube::Config;
-use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
-use secrecy::{ExposeSecret as _, SecretString};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
+use super::login::{Login, log_in};
 use super::options::{Access, Timeouts};
-use super::refusal::no_credentials;
 use crate::said::{innermost, words};
 use crate::{Error, ErrorKind};
 
-/// Reads the credentials anew, and makes a client of them. Returns it with the server's address, for messages.
-pub(super) async fn connect(
-    access: &Access,
-    timeouts: Timeouts,
-) -> Result<(kube::Client, Name), Error> {
-    let mut config = match access {
+/// A token's file that cannot be read any more is tried again after so long.
+const FILE_GONE: Duration = Duration::from_mins(1);
+
+/// A way to a cluster, which stays open when credentials end: they are looked up anew then.
+pub(super) struct Connection {
+    config: Config,
+    /// For messages: where it leads, and through which proxy.
+    server: Name,
+    /// How long a program may take that gives credentials.
+    limit: Duration,
+    open: Mutex<Open>,
+}
+
+struct Open {
+    client: kube::Client,
+    /// When the credentials have to be looked up again.
+    until: Option<Instant>,
+}
+
+impl Connection {
+    /// Reads the credentials anew and makes ready to connect. Nothing is sent yet.
+    pub(super) async fn open(access: &Access, timeouts: Timeouts) -> Result<Self, Error> {
+        let mut config = read(access).await?;
+        config.connect_timeout = Some(timeouts.connect);
+        // We know better what may be asked twice.
+        config.default_retry = false;
+        let server = named(&config);
+        let open = open(&config, &server, timeouts.answer).await?;
+        Ok(Self {
+            config,
+            server,
+            limit: timeouts.answer,
+            open: Mutex::new(open),
+        })
+    }
+
+    /// A client with credentials that have not ended.
+    pub(super) async fn client(&self) -> Result<kube::Client, Error> {
+        let mut now = self.open.lock().await;
+        if now.until.is_some_and(|until| until <= Instant::now()) {
+            match open(&self.config, &self.server, self.limit).await {
+                Ok(renewed) => *now = renewed,
+                // Some give the file to a program when it starts, and take it away then (kubernetes#68164).
+                Err(_) if self.config.auth_info.token_file.is_some() => {
+                    now.until = Some(Instant::now() + FILE_GONE);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(now.client.clone())
+    }
+
+    pub(super) fn server(&self) -> &Name {
+        &self.server
+    }
+}
+
+async fn open(config: &Config, server: &Name, limit: Duration) -> Result<Open, Error> {
+    let Login { info, until } = log_in(&config.auth_info, server, limit).await?;
+    let mut config = config.clone();
+    config.auth_info = info;
+    let client = kube::Client::try_from(config).map_err(|error| {
+        let cause = words(&innermost(&error));
+        let message = format!("the credentials for {server} cannot be used: {cause}");
+        Error::new(ErrorKind::Configuration, message)
+    })?;
+    Ok(Open { client, until })
+}
+
+async fn read(access: &Access) -> Result<Config, Error> {
+    match access {
         Access::InCluster => Config::incluster().map_err(|error| {
             let message = "no kubeconfig is given or found, and this is no pod of a cluster: say which kubeconfig";
             Error::new(ErrorKind::Configuration, message).because(error)
-        })?,
+        }),
         Access::Kubeconfig { files, context } => {
             let mut kubeconfig = Kubeconfig::default();
             for file in files {
@@ -28,38 +95,23 @@ pub(super) async fn connect(
                 let merged = kubeconfig.merge(next);
                 kubeconfig = merged.map_err(|error| unreadable(file, &error))?;
             }
-            from_kubeconfig(kubeconfig, context.clone()).await?
+            from_kubeconfig(kubeconfig, context.clone()).await
         }
-    };
-    tidy(&mut config.auth_info)?;
-    config.connect_timeout = Some(timeouts.connect);
-    // We know better what may be asked twice.
-    config.default_retry = false;
-    let server = Name::from(config.cluster_url.to_string().trim_end_matches('/'));
-    // Programs that give credentials are run here, and what they print may be one.
-    let client = kube::Client::try_from(config).map_err(|error| {
-        no_credentials(&server, &error).unwrap_or_else(|| {
-            let cause = words(&innermost(&error));
-            let message = format!("the credentials for {server} cannot be used: {cause}");
-            Error::new(ErrorKind::Configuration, message)
-        })
-    })?;
-    Ok((client, server))
+    }
 }
 
-/// A token that was written as a block of YAML ends with a line feed, which belongs to it no more than in kubectl. One with other odd
-/// characters cannot be sent, and kube would not say so.
-fn tidy(login: &mut AuthInfo) -> Result<(), Error> {
-    let Some(token) = &login.token else {
-        return Ok(());
+/// What fails may be the proxy: it is named too, without the password that its address may hold.
+fn named(config: &Config) -> Name {
+    let server = config.cluster_url.to_string();
+    let server = server.trim_end_matches('/');
+    let Some(proxy) = &config.proxy_url else {
+        return Name::from(server);
     };
-    let token = token.expose_secret().trim();
-    if !token.bytes().all(|b| b.is_ascii_graphic()) {
-        let message = "the token in the kubeconfig holds a character that no token has";
-        return Err(Error::new(ErrorKind::Configuration, message));
-    }
-    login.token = Some(SecretString::from(token.to_owned()));
-    Ok(())
+    let scheme = proxy.scheme_str().unwrap_or("http");
+    let host = proxy.host().unwrap_or_default();
+    let port = proxy.port_u16();
+    let port = port.map_or(String::new(), |port| format!(":{port}"));
+    Name::from(format!("{server} (through the proxy {scheme}://{host}{port})").as_str())
 }
 
 async fn from_kubeconfig(kubeconfig: Kubeconfig, context: Option<String>) -> Result<Config, Error> {

@@ -1,9 +1,8 @@
 use std::collections::BTreeMap;
 
-use archive::{Content, Name};
-use serde::Deserialize;
+use archive::Content;
 
-use super::client::{Ask, Client, Verb};
+use super::client::Client;
 use super::id::Id;
 use super::listing::{Listing, Query, ask};
 use super::object::Object;
@@ -11,7 +10,6 @@ use super::options::{Objects, Options};
 use super::refusal::Failure;
 use super::resource::Resource;
 use super::selection::{Chosen, Wanted, kinds, namespace};
-use crate::said::words;
 use crate::{Capture, Error, Incomplete, Sink};
 
 /// Pours all that `options` select into `sink`.
@@ -19,7 +17,7 @@ pub(super) async fn read(options: &Options, sink: &mut Sink) -> Result<Capture, 
     options.validate()?;
     let client = Client::new(options).await?;
     let mut capture = Capture::default();
-    let version = version(&client).await?;
+    let version = client.greet().await?;
     let fact = |name: &str| name.to_owned();
     capture
         .facts
@@ -139,16 +137,4 @@ impl Reading<'_> {
         }
         self.capture
     }
-}
-
-/// The server's release.
-async fn version(client: &Client) -> Result<Name, Error> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Version {
-        git_version: String,
-    }
-    let version: Option<Version> = client.ask_once(Ask::path(Verb::Get, "/version")).await?;
-    let version = version.ok_or_else(|| client.nonsense())?;
-    Ok(words(&version.git_version))
 }

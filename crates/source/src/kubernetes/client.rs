@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use archive::Name;
@@ -5,31 +6,32 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use zeroize::Zeroizing;
 
-use super::access::connect;
+use super::access::Connection;
 use super::options::Options;
+use super::patience::Patience;
 use super::refusal::{Failure, Refusal, broken, silent};
 use super::resource::{Resource, encode};
+use crate::said::words;
 use crate::{Error, ErrorKind};
 
 /// The largest answer that is held as a whole: one object, or one list of kinds. etcd takes objects of 1.5 MiB.
 const ANSWER_MAX: usize = 16 * 1024 * 1024;
-/// How often a question that changes nothing is asked again when it got no answer, or "not now".
-const RETRIES: u32 = 5;
+/// How long a question that changes nothing is asked again when it got no answer, or "not now".
+pub(super) const PATIENCE: Duration = Duration::from_secs(25);
 /// The longest that a server may make us wait at a time, whatever it says.
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_MAX: Duration = Duration::from_secs(30);
 /// So often in a row a server may say "too many requests".
 const WAITS: u32 = 30;
 
 /// A connection to a cluster. Clones share it.
 #[derive(Clone)]
 pub(super) struct Client {
-    kube: kube::Client,
-    /// Its address, for messages.
-    server: Name,
+    connection: Arc<Connection>,
     answer: Duration,
 }
 
@@ -178,9 +180,9 @@ impl Pieces {
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
             let frame = timeout(self.client.answer, self.body.frame()).await;
-            let frame = frame.map_err(|_| silent(&self.client.server, self.client.answer))?;
+            let frame = frame.map_err(|_| silent(self.client.server(), self.client.answer))?;
             let Some(frame) = frame else { return Ok(None) };
-            let frame = frame.map_err(|error| broken(&self.client.server, &error))?;
+            let frame = frame.map_err(|error| broken(self.client.server(), &error))?;
             if let Ok(data) = frame.into_data() {
                 return Ok(Some(data));
             }
@@ -192,7 +194,7 @@ impl Pieces {
         let mut whole = Zeroizing::new(Vec::new());
         while let Some(piece) = self.next().await? {
             if whole.len() + piece.len() > ANSWER_MAX {
-                let server = &self.client.server;
+                let server = self.client.server();
                 let message = format!("{server} sent an answer of more than {ANSWER_MAX} bytes");
                 return Err(Error::new(ErrorKind::Invalid, message));
             }
@@ -205,17 +207,16 @@ impl Pieces {
 impl Client {
     /// Reads the credentials and makes ready to connect. Nothing is sent yet.
     pub(super) async fn new(options: &Options) -> Result<Self, Error> {
-        let (kube, server) = connect(&options.access, options.timeouts).await?;
+        let connection = Connection::open(&options.access, options.timeouts).await?;
         Ok(Self {
-            kube,
-            server,
+            connection: Arc::new(connection),
             answer: options.timeouts.answer,
         })
     }
 
     /// The cluster's address, fit for a message.
     pub(super) fn server(&self) -> &Name {
-        &self.server
+        self.connection.server()
     }
 
     /// The answer, parsed; `None` if there is no such thing.
@@ -224,10 +225,18 @@ impl Client {
         self.parse(&ask, answer)
     }
 
-    /// The same, asked once: whoever wrote a wrong address wants to know at once.
-    pub(super) async fn ask_once<T: DeserializeOwned>(&self, ask: Ask) -> Result<Option<T>, Error> {
+    /// The server's release, asked once: whoever wrote a wrong address wants to know at once.
+    pub(super) async fn greet(&self) -> Result<Name, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Version {
+            git_version: String,
+        }
+        let ask = Ask::path(Verb::Get, "/version");
         let answer = self.send(&ask).await;
-        self.parse(&ask, answer)
+        let version: Option<Version> = self.parse(&ask, answer)?;
+        let version = version.ok_or_else(|| self.nonsense())?;
+        Ok(words(&version.git_version))
     }
 
     fn parse<T: DeserializeOwned>(
@@ -248,13 +257,14 @@ impl Client {
 
     /// The whole answer to a question, which is asked again if there is none, or "not now".
     pub(super) async fn insist(&self, ask: &Ask) -> Result<Zeroizing<Vec<u8>>, Failure> {
-        for retries in 0.. {
+        let mut patience = Patience::new(PATIENCE);
+        loop {
+            let asked = Instant::now();
             match self.send(ask).await {
-                Err(failure) if failure.may_pass() && retries < RETRIES => pause(retries).await,
+                Err(failure) if failure.may_pass() && patience.go_on(asked).await => {}
                 answer => return answer,
             }
         }
-        unreachable!("it ends at RETRIES")
     }
 
     /// The whole answer to what is said once.
@@ -268,10 +278,11 @@ impl Client {
     /// kube's own convenience is not used: it logs a body that it cannot parse, and holds whole lists.
     pub(super) async fn begin(&self, ask: &Ask) -> Result<Pieces, Failure> {
         for _ in 0..WAITS {
-            let answered = timeout(self.answer, self.kube.send(ask.request())).await;
+            let client = self.connection.client().await.map_err(Failure::Broken)?;
+            let answered = timeout(self.answer, client.send(ask.request())).await;
             let response = match answered {
-                Err(_) => return Err(Failure::Broken(silent(&self.server, self.answer))),
-                Ok(Err(error)) => return Err(Failure::Broken(broken(&self.server, &error))),
+                Err(_) => return Err(Failure::Broken(silent(self.server(), self.answer))),
+                Ok(Err(error)) => return Err(Failure::Broken(broken(self.server(), &error))),
                 Ok(Ok(response)) => response,
             };
             let (parts, body) = response.into_parts();
@@ -289,13 +300,13 @@ impl Client {
                 let refusal = Refusal::parse(parts.status, &said);
                 return Err(Failure::Refused(Box::new(refusal)));
             }
-            let wait = wait.unwrap_or(Duration::from_secs(1)).min(PATIENCE);
+            let wait = wait.unwrap_or(Duration::from_secs(1)).min(WAIT_MAX);
             tracing::info!(seconds = wait.as_secs(), "the server asked us to wait");
             sleep(wait).await;
         }
         let message = format!(
             "{} was too busy to answer, {WAITS} times in a row",
-            self.server
+            self.server()
         );
         Err(Failure::Broken(Error::new(ErrorKind::Unreachable, message)))
     }
@@ -304,15 +315,10 @@ impl Client {
     pub(super) fn nonsense(&self) -> Error {
         let message = format!(
             "{} gave an answer that is not one of the Kubernetes API",
-            self.server
+            self.server()
         );
         Error::new(ErrorKind::Invalid, message)
     }
-}
-
-/// Longer every time.
-pub(super) async fn pause(retries: u32) {
-    sleep(Duration::from_millis(200) * 2_u32.saturating_pow(retries.min(5))).await;
 }
 
 fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {

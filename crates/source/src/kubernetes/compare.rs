@@ -146,6 +146,10 @@ pub(super) fn decide(
     if what.is_empty() {
         return Action::Same;
     }
+    // What an interrupted restore of ours left of it is in nobody's way.
+    if live.bare {
+        return Action::Update { what };
+    }
     match wishes.conflict {
         Conflict::Fail => Action::Conflict {
             reason: format!("differs in {}", what.join(", ")),

@@ -31,6 +31,7 @@ const SEALING_KEY: &str = "sealedsecrets.bitnami.com/sealed-secrets-key";
 pub(super) async fn report(options: &Options) -> Result<Vec<Finding>, Error> {
     options.validate()?;
     let client = Client::new(options).await?;
+    client.greet().await?;
     let chosen = Chosen::find(&client, &options.namespaces).await?;
     let mut report = Report {
         client: &client,

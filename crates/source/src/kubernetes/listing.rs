@@ -1,17 +1,19 @@
 use bytes::{Buf as _, Bytes};
 use serde::Deserialize;
+use tokio::time::Instant;
 
-use super::client::{Ask, Client, Pieces, Verb, pause};
+use super::client::{Ask, Client, PATIENCE, Pieces, Verb};
 use super::cutter::Cutter;
 use super::object::Object;
+use super::patience::Patience;
 use super::refusal::{Failure, Refusal};
 use super::resource::Resource;
 use crate::{Error, ErrorKind};
 
 /// Objects on a page: more is no faster, and fewer is slower.
 const PAGE: &str = "500";
-/// How often in a row a page is asked for again that broke off.
-const RETRIES: u32 = 8;
+/// So often in a row a server may forget the version that is read.
+const EXPIRED_MAX: u32 = 8;
 
 /// What is listed.
 #[derive(Clone)]
@@ -39,8 +41,11 @@ pub(super) struct Listing<'c> {
     /// What the last object sorts by.
     last: Option<String>,
     versions: Vec<String>,
-    /// Failures since the last object that was new.
-    broken: u32,
+    /// Since the last object that was new.
+    patience: Patience,
+    expired: u32,
+    /// When the last question was asked, or the last piece of an answer waited for.
+    asked: Instant,
     done: bool,
 }
 
@@ -74,7 +79,9 @@ impl<'c> Listing<'c> {
             page: None,
             last: None,
             versions: Vec::new(),
-            broken: 0,
+            patience: Patience::new(PATIENCE),
+            expired: 0,
+            asked: Instant::now(),
             done: false,
         }
     }
@@ -100,14 +107,15 @@ impl<'c> Listing<'c> {
     async fn step(&mut self) -> Result<Option<Object>, Failure> {
         let page = match &mut self.page {
             Some(page) => page,
-            none => none.insert(Page {
-                pieces: self
-                    .client
-                    .begin(&ask(&self.query, self.token.as_deref()))
-                    .await?,
-                piece: Bytes::new(),
-                cutter: Cutter::default(),
-            }),
+            none => {
+                self.asked = Instant::now();
+                let question = ask(&self.query, self.token.as_deref());
+                none.insert(Page {
+                    pieces: self.client.begin(&question).await?,
+                    piece: Bytes::new(),
+                    cutter: Cutter::default(),
+                })
+            }
         };
         loop {
             let before = page.piece.len();
@@ -123,15 +131,17 @@ impl<'c> Listing<'c> {
                 let key = object.id.key();
                 // Of a page that is read a second time.
                 if self.last.as_ref().is_some_and(|last| *last >= key) {
-                    if self.broken == 0 {
+                    if self.expired == 0 && !self.patience.is_tried() {
                         return Err(Failure::Broken(disorder(self.client, &object)));
                     }
                     continue;
                 }
                 self.last = Some(key);
-                self.broken = 0;
+                self.patience.renew();
+                self.expired = 0;
                 return Ok(Some(object));
             }
+            self.asked = Instant::now();
             match page.pieces.next().await.map_err(Failure::Broken)? {
                 Some(piece) => page.piece = piece,
                 None => break,
@@ -169,12 +179,12 @@ impl<'c> Listing<'c> {
                 self.query.at = None;
                 // Without a token to go on with: from the beginning, passing over what was read.
                 self.token = refusal.go_on;
-                self.broken += 1;
+                self.expired += 1;
                 tracing::info!(
                     kind = self.query.resource.key(),
                     "the server has forgotten the version of this list; it goes on with a newer one"
                 );
-                if self.broken > RETRIES {
+                if self.expired > EXPIRED_MAX {
                     let message = format!(
                         "{} forgets lists faster than they can be read",
                         self.client.server()
@@ -183,11 +193,7 @@ impl<'c> Listing<'c> {
                 }
                 Ok(())
             }
-            failure if failure.may_pass() && self.broken < RETRIES => {
-                pause(self.broken).await;
-                self.broken += 1;
-                Ok(())
-            }
+            failure if failure.may_pass() && self.patience.go_on(self.asked).await => Ok(()),
             failure => Err(failure),
         }
     }

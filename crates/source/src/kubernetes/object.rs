@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Visitor};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::id::Id;
@@ -42,6 +42,8 @@ pub(super) const GENERATE_NAME: &str = "generateName";
 /// Who applied which fields, for those who go on applying them (Helm 4, `kubectl apply --server-side`): without it they would be
 /// told of a conflict with us. Not compared, because it says nothing about the object's content.
 pub(super) const MANAGED_FIELDS: &str = "managedFields";
+/// Who we are in them.
+pub(super) const MANAGER: &str = "strongroom";
 
 /// An object as the server has it now, in the form in which it is captured.
 pub(super) struct Object {
@@ -51,6 +53,9 @@ pub(super) struct Object {
     /// Which version of it this is, for an update that must not overwrite another.
     pub(super) resource_version: String,
     pub(super) uid: String,
+    /// Whether it is a Namespace that a restore made because something had to go into it, and then was cut short: nobody has given it
+    /// anything yet.
+    pub(super) bare: bool,
 }
 
 /// What an object holds.
@@ -194,6 +199,7 @@ impl Object {
             data: Data::Fields(fields),
             resource_version: raw.metadata.resource_version.into_owned(),
             uid: raw.metadata.uid.into_owned(),
+            bare: false,
         })
     }
 
@@ -225,7 +231,9 @@ impl Object {
         if applied(&removed["managedFields"]) {
             attributes.set(MANAGED_FIELDS, canonical(&removed["managedFields"]));
         }
+        let bare = resource.key() == "namespaces" && is_bare(metadata, &removed["managedFields"]);
         Ok(Self {
+            bare,
             id: Id::new(resource, namespace.as_deref(), &name),
             attributes,
             resource_version: text(removed.get("resourceVersion")).unwrap_or_default(),
@@ -286,6 +294,17 @@ impl Object {
             }
         }
     }
+}
+
+/// Whether a Namespace has been written by nobody but us, and holds no more than its name.
+fn is_bare(metadata: &Map<String, Value>, managed_fields: &Value) -> bool {
+    let managers = managed_fields.as_array().filter(|it| !it.is_empty());
+    let ours = managers.is_some_and(|it| it.iter().all(|manager| manager["manager"] == MANAGER));
+    let none = Map::new();
+    let labels = metadata.get(LABELS).and_then(Value::as_object);
+    let mut labels = labels.unwrap_or(&none).keys();
+    ours && labels.all(|label| label == "kubernetes.io/metadata.name")
+        && metadata.get(ANNOTATIONS).is_none_or(is_empty)
 }
 
 /// Whether somebody applied a part of it, and may be told of conflicts.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use archive::Name;
 use http::StatusCode;
-use kube::client::AuthError;
 use serde::Deserialize;
 
 use super::client::{About, Ask, Verb};
@@ -70,11 +69,25 @@ impl Refusal {
         }
     }
 
-    /// Whether RBAC said it, and not what judges objects.
+    /// Whether RBAC said it of who we are, and not what judges objects.
     pub(super) fn is_about_rights(&self) -> bool {
+        let rights = self.says(b" cannot ") && self.says(b" resource ");
+        self.code == StatusCode::FORBIDDEN && rights && !self.is_of_nobody()
+    }
+
+    /// Whether we were taken for nobody: then no rule is missing, but credentials.
+    fn is_of_nobody(&self) -> bool {
+        self.code == StatusCode::FORBIDDEN && self.says(b"system:anonymous")
+    }
+
+    /// Whether it is who we are that the server does not take, and not what we want.
+    pub(super) fn is_about_credentials(&self) -> bool {
+        self.code == StatusCode::UNAUTHORIZED || self.is_of_nobody()
+    }
+
+    fn says(&self, text: &[u8]) -> bool {
         let said = self.message.as_bytes();
-        let rights = |text: &[u8]| said.windows(text.len()).any(|window| window == text);
-        self.code == StatusCode::FORBIDDEN && rights(b" cannot ") && rights(b" resource ")
+        said.windows(text.len()).any(|window| window == text)
     }
 
     /// Whether it is `namespace` that is missing, and not what was to go into it.
@@ -119,6 +132,12 @@ impl Failure {
             (StatusCode::UNAUTHORIZED, _) => (
                 ErrorKind::Denied,
                 "the cluster does not know who we are: its credentials are wrong or have expired"
+                    .to_owned(),
+            ),
+            (StatusCode::FORBIDDEN, _) if refusal.is_of_nobody() => (
+                ErrorKind::Denied,
+                "the cluster does not know who we are (it takes us for system:anonymous): the kubeconfig has no credentials that it accepts, \
+                 which are a token, a client certificate, or a program that gives one; a user name and a password are none"
                     .to_owned(),
             ),
             (StatusCode::FORBIDDEN, Some(about)) if refusal.is_about_rights() => {
@@ -193,11 +212,8 @@ pub(super) fn silent(server: &Name, after: Duration) -> Error {
     Error::new(ErrorKind::Unreachable, message)
 }
 
-/// The connection could not be made or did not hold, or there was nothing to show who we are.
+/// The connection could not be made or did not hold.
 pub(super) fn broken(server: &Name, error: &(dyn StdError + 'static)) -> Error {
-    if let Some(denied) = no_credentials(server, error) {
-        return denied;
-    }
     let cause = innermost(error);
     let (kind, what) = match tls(&cause) {
         Some(what) => (ErrorKind::Denied, what.to_owned()),
@@ -207,43 +223,4 @@ pub(super) fn broken(server: &Name, error: &(dyn StdError + 'static)) -> Error {
         ),
     };
     Error::new(kind, format!("{server} {what}"))
-}
-
-/// There was nothing to show who we are, if that is what `error` says.
-pub(super) fn no_credentials(server: &Name, error: &(dyn StdError + 'static)) -> Option<Error> {
-    let auth = plugin(find::<AuthError>(error)?);
-    let message = format!("the credentials for {server} cannot be had: {auth}");
-    Some(Error::new(ErrorKind::Denied, message))
-}
-
-/// What went wrong with a plugin or a token, without what was printed, which may be a token.
-fn plugin(error: &AuthError) -> String {
-    match error {
-        // Neither what it printed nor its arguments.
-        AuthError::AuthExecRun { out, .. } => format!(
-            "the program that the kubeconfig names for them failed ({})",
-            out.status
-        ),
-        AuthError::AuthExecStart(cause) => {
-            format!("the program that the kubeconfig names for them cannot be run: {cause}")
-        }
-        AuthError::AuthExecParse(_) => {
-            "the program that the kubeconfig names for them printed something else".to_owned()
-        }
-        AuthError::ReadTokenFile(cause, path) => {
-            format!("{} cannot be read: {cause}", words(&path.to_string_lossy()))
-        }
-        _ => "they are not what they should be".to_owned(),
-    }
-}
-
-fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
 }

@@ -1,20 +1,23 @@
 use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
+use std::time::Duration;
 
 use archive::{Entry, Name};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::client::{Ask, Client, Verb, pause};
+use super::client::{Ask, Client, Verb};
 use super::compare::{differences, obstacle};
 use super::extra;
 use super::id::Id;
 use super::manifest::Manifest;
-use super::object::{MANAGED_FIELDS, OWNERS, Object, canonical};
+use super::object::{MANAGED_FIELDS, MANAGER, OWNERS, Object, canonical};
 use super::owners::Lookup;
+use super::patience::Patience;
 use super::planning::seen;
 use super::refusal::{Failure, Refusal};
 use super::resource::Resource;
@@ -25,10 +28,10 @@ use crate::{Action, Contents, Error, ErrorKind, Plan, Report};
 
 /// Objects that are written at the same time: more make an API server no faster.
 const IN_FLIGHT: usize = 16;
-/// How often an object is tried again whose request got no answer, or that others write at the same time.
-const RETRIES: u32 = 10;
-/// Who we are in `managedFields`.
-const MANAGER: &str = "strongroom";
+/// How often an object is tried again that others write at the same time.
+const RACES: u32 = 10;
+/// How long an object is tried again whose request got no answer.
+const PATIENCE: Duration = Duration::from_secs(40);
 /// The largest entry that can be an object.
 const ENTRY_MAX: u64 = 16 * 1024 * 1024;
 
@@ -41,6 +44,43 @@ pub(super) async fn write(
 ) -> Result<Report, Error> {
     refuse_conflicts(plan)?;
     wishes.agree_to_delete(plan.extra.len())?;
+    let mut report = Report::default();
+    let ended = carry_out(client, plan, contents, wishes, &mut report).await;
+    ended.map_err(|error| cut_short(plan, &report, error))?;
+    // They finish in any order, and are reported in one.
+    report.failed.sort();
+    report.notes.sort();
+    Ok(report)
+}
+
+/// What was on its way when it ended may have arrived.
+fn cut_short(plan: &Plan, report: &Report, error: Error) -> Error {
+    let writes = plan.steps.iter().filter(|step| step.action.writes());
+    let mut done = format!(
+        "{} of {} objects were written",
+        report.written,
+        writes.count()
+    );
+    if !plan.extra.is_empty() {
+        let extra = plan.extra.len();
+        done = format!("{done}, and {} of {extra} deleted", report.deleted);
+    }
+    let message = match error.kind() {
+        ErrorKind::Unreachable | ErrorKind::Denied => {
+            format!("{done} before it ended, and the same command does what is left")
+        }
+        _ => format!("{done} before it ended"),
+    };
+    Error::new(error.kind(), message).because(error)
+}
+
+async fn carry_out(
+    client: &Client,
+    plan: &Plan,
+    contents: &mut dyn Contents,
+    wishes: &Wishes,
+    report: &mut Report,
+) -> Result<(), Error> {
     let restore = Restore {
         client,
         wishes,
@@ -49,7 +89,6 @@ pub(super) async fn write(
         made: Mutex::default(),
         orphans: Mutex::default(),
     };
-    let mut report = Report::default();
     // A token's Secret is deleted again if its account is not there yet, and accounts come after Secrets.
     let mut tokens = Vec::new();
     let mut flights = FuturesUnordered::new();
@@ -61,7 +100,7 @@ pub(super) async fn write(
         let work = loop {
             tokio::select! {
                 work = &mut reading => break work?,
-                Some(done) = flights.next() => Done::tell(done?, &mut report),
+                Some(done) = flights.next() => Done::tell(done?, report),
             }
         };
         if is_token(&work.entry.attributes) {
@@ -72,30 +111,26 @@ pub(super) async fn write(
         if flights.len() == IN_FLIGHT
             && let Some(done) = flights.next().await
         {
-            done?.tell(&mut report);
+            done?.tell(report);
         }
     }
     while let Some(done) = flights.next().await {
-        done?.tell(&mut report);
+        done?.tell(report);
     }
     for work in tokens {
         flights.push(restore.one(work));
         if flights.len() == IN_FLIGHT
             && let Some(done) = flights.next().await
         {
-            done?.tell(&mut report);
+            done?.tell(report);
         }
     }
     while let Some(done) = flights.next().await {
-        done?.tell(&mut report);
+        done?.tell(report);
     }
     drop(flights);
-    restore.find_late_owners(&mut report).await?;
-    extra::delete(client, &plan.extra, &mut report).await?;
-    // They finish in any order, and are reported in one.
-    report.failed.sort();
-    report.notes.sort();
-    Ok(report)
+    restore.find_late_owners(report).await?;
+    extra::delete(client, &plan.extra, report).await
 }
 
 /// An entry with all that is to be written of it.
@@ -366,18 +401,22 @@ impl One<'_> {
     /// Until it is written, or it is certain that it will not be. An answer that was lost is found out about by looking.
     async fn write(&self, notes: &mut Vec<String>) -> Result<(), Stop> {
         let mut look_first = self.work.what.is_some();
-        for retries in 0..=RETRIES {
+        let mut patience = Patience::new(PATIENCE);
+        let mut races = 0;
+        while races <= RACES {
+            let asked = Instant::now();
             let attempt = self.attempt(look_first).await;
             look_first = true;
             match attempt {
                 Ok(Attempt::Written) => return self.keep_managers(notes).await,
-                Ok(Attempt::Again) => {}
-                Err(Failed::Server(ask, failure)) if failure.may_pass() && retries < RETRIES => {
+                Ok(Attempt::Again) => races += 1,
+                Err(Failed::Server(ask, failure))
+                    if failure.may_pass() && patience.go_on(asked).await =>
+                {
                     tracing::debug!(verb = ask.verb.as_str(), "tried again");
-                    pause(retries).await;
                 }
                 Err(Failed::Server(ask, Failure::Refused(refusal))) => {
-                    if refusal.code == StatusCode::UNAUTHORIZED {
+                    if refusal.is_about_credentials() {
                         return Err(Stop::All(Failure::Refused(refusal).explain(&ask)));
                     }
                     return Err(Stop::Entry(refusal.clause(&ask)));
@@ -503,7 +542,7 @@ impl One<'_> {
         let mut patch = json!({"metadata": {}});
         patch["metadata"][MANAGED_FIELDS] = Value::clone(fields);
         let ask = self.ask_about(Verb::Patch).saying(patch.to_string());
-        match self.restore.client.send(&ask).await {
+        match self.restore.client.insist(&ask).await {
             Ok(_) => {}
             Err(Failure::Broken(error)) => return Err(Stop::All(error)),
             Err(Failure::Refused(refusal)) => notes.push(format!(

@@ -216,6 +216,43 @@ async fn those_who_apply_go_on_as_if_nothing_had_happened() {
     apply("3");
 }
 
+/// A restore that was killed before it came to the Namespace itself has made it without its labels.
+#[tokio::test]
+async fn a_namespace_that_was_made_bare_is_in_nobodys_way() {
+    let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions {
+        controllers: true,
+        ..KubernetesOptions::default()
+    }) else {
+        return;
+    };
+    create(
+        &cluster,
+        &["prod"],
+        vec![secret("prod", "s", "Opaque", &[])],
+    );
+    cluster.ctl(&["label", "namespace", "prod", "team=a"]);
+    let source = source(&cluster, &["prod"]);
+    let archive = capture(&source).await;
+    cluster.ctl(&["delete", "secret", "s", "-n", "prod"]);
+    cluster.ctl(&["delete", "namespace", "prod"]);
+    // As far as it came.
+    let first = archive.only(|entry| entry.name.to_string() == "secrets/prod/s");
+    let fail = settings(Conflict::Fail, &[]);
+    let (_, report) = restore(&source, &first, &fail).await;
+    assert_eq!(report.written, 1);
+    let (_, report) = restore(&source, &archive, &fail).await;
+    assert_eq!((report.written, report.failed), (1, vec![]));
+    archive.assert_equals(&capture(&source).await);
+
+    // One that somebody has given something is theirs.
+    cluster.ctl(&["label", "namespace", "prod", "team=b", "--overwrite"]);
+    let plan = plan(&source, &archive, &fail).await;
+    assert!(matches!(
+        action(&plan, "namespaces/prod"),
+        Action::Conflict { .. }
+    ));
+}
+
 /// The server goes away in the middle, comes back, and what was not certain is looked at.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_and_comes_back_gets_everything() {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use strongroom_source::kubernetes::{Access, Kubernetes, Purpose, Subject, policy};
 use strongroom_source::suite::Archive;
 use strongroom_source::{Conflict, Error, ErrorKind};
@@ -11,7 +11,7 @@ use testkit::KubernetesOptions;
 use crate::objects::{KINDS, create, everything, secret};
 use crate::{options, restore, settings};
 
-fn said(error: &Error) -> String {
+pub(crate) fn said(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -224,84 +224,6 @@ async fn what_leads_nowhere_is_said_so() {
         assert!(
             !text.contains(debris),
             "no debug structure reaches the user: {text}"
-        );
-    }
-}
-
-/// The namespace `a`, by a kubeconfig in `file` that logs in like this.
-fn logging_in(cluster: &testkit::Kubernetes, file: &std::path::Path, login: &Value) -> Kubernetes {
-    let kubeconfig = std::fs::read_to_string(cluster.admin()).expect("a kubeconfig");
-    let text = kubeconfig.replace("{token: 'admin'}", &login.to_string());
-    std::fs::write(file, text).expect("a file");
-    let mut options = options(cluster, &["a"]);
-    options.access = Access::Kubeconfig {
-        files: vec![file.to_owned()],
-        context: None,
-    };
-    Kubernetes::new(options)
-}
-
-/// A token that was written as a block of YAML ends with a line feed.
-#[tokio::test]
-async fn a_token_is_sent_without_what_surrounds_it_or_refused() {
-    let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions::default()) else {
-        return;
-    };
-    create(&cluster, &["a"], vec![secret("a", "s", "Opaque", &[])]);
-    let folder = tempfile::tempdir().expect("a folder");
-    let source = |name: &str, token: &str| {
-        let file = folder.path().join(name);
-        logging_in(&cluster, &file, &json!({"token": token}))
-    };
-    let good = source("good", " admin\n");
-    let (archive, _) = Archive::collect(&good).await.expect("a capture");
-    assert!(archive.get(&"secrets/a/s".into()).is_some());
-    for (name, token) in [
-        ("cut", "hun\nter2"),
-        ("odd", "hunter\u{fc}"),
-        ("nul", "hunter\0"),
-    ] {
-        let refused = Archive::collect(&source(name, token)).await;
-        let text = said(&refused.err().expect("it is refused"));
-        assert!(
-            text.contains("no token has") && !text.contains("hun"),
-            "{text}"
-        );
-    }
-}
-
-/// Clouds' kubeconfigs name a program that prints a token. What it prints is nobody else's business.
-#[tokio::test]
-async fn a_program_gives_the_credentials_or_is_named() {
-    let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions::default()) else {
-        return;
-    };
-    create(&cluster, &["a"], vec![secret("a", "s", "Opaque", &[])]);
-    let folder = tempfile::tempdir().expect("a folder");
-    let source = |name: &str, script: &str| {
-        let exec = json!({"exec": {
-            "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never",
-            "command": "sh", "args": ["-c", script],
-        }});
-        logging_in(&cluster, &folder.path().join(name), &exec)
-    };
-    let credential = json!({
-        "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "admin"},
-    });
-    let good = source("good", &format!("echo '{credential}'"));
-    let (archive, _) = Archive::collect(&good).await.expect("a capture");
-    assert!(archive.get(&"secrets/a/s".into()).is_some());
-    for (name, script) in [
-        ("failing", "echo hunter2; echo hunter2 >&2; exit 3"),
-        ("babbling", "echo hunter2"),
-    ] {
-        let error = Archive::collect(&source(name, script)).await;
-        let error = error.err().expect("no credentials");
-        let text = said(&error);
-        assert_eq!(error.kind(), ErrorKind::Denied, "{text}");
-        assert!(
-            text.contains("the credentials for") && !text.contains("hunter2"),
-            "{text}"
         );
     }
 }
