@@ -58,8 +58,8 @@ impl DataRobot {
         }
     }
 
-    /// What an inspection finds in the cluster now. Nothing is kept.
-    pub(crate) async fn inspect(&self) -> Result<Vec<Finding>, Error> {
+    /// What an inspection finds missing in the cluster now, and what it notes. Nothing is kept.
+    pub(crate) async fn inspect(&self) -> Result<(Vec<Finding>, Vec<String>), Error> {
         let (mut sink, mut nowhere) = Sink::channel();
         let drain = async { while nowhere.recv().await.is_some() {} };
         let reading = async move {
@@ -74,13 +74,7 @@ impl DataRobot {
             message: format!("{} {}", missing.name, missing.reason),
             name: missing.name,
         });
-        let name = || Name::from(format!("namespaces/{}", self.namespace).as_str());
-        let notes = capture.notes.into_iter().map(|message| Finding {
-            bad: false,
-            name: name(),
-            message,
-        });
-        Ok(missing.chain(notes).collect())
+        Ok((missing.collect(), capture.notes))
     }
 
     /// Hands on what comes, and looks at each object when it is whole.

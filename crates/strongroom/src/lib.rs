@@ -317,7 +317,8 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
         Command::Check(check) => {
             let checked = commands::check::check(session, &check).await?;
             output.answer(&checked)?;
-            return Ok(checked.exit());
+            checked.notes().iter().for_each(|note| output.note(note));
+            return Ok(said(*output, &checked.failures).unwrap_or_else(|| checked.exit()));
         }
         Command::Restore(restore) => {
             let restored = commands::restore::restore(session, &restore).await?;

@@ -11,12 +11,17 @@ use crate::names::SnapshotName;
 /// configuration selects them; and which keys of controllers a new cluster would lack. Of DataRobot also what a backup would: are its keys
 /// there, and until when are its certificates good? Nothing is changed.
 ///
+/// In what it prints, `!` is missing and `?` could not be found out. A job that fails does not keep the others from being checked.
+///
 /// --against SNAPSHOT, after DataRobot was installed anew: whether its two keys are those of the snapshot. With others, what MongoDB held
-/// cannot be decrypted.
+/// cannot be decrypted. What could not be found out is said, and does not count then.
 #[derive(Args)]
 #[command(after_help = ending(
     &["check", "check prod", "check datarobot --against datarobot/42"],
-    &[Exit::Partial, Exit::Differences, Exit::NoIdentity, Exit::Unreachable, Exit::Denied],
+    &[
+        Exit::Partial, Exit::Differences, Exit::Damage, Exit::NoRepository, Exit::NoIdentity, Exit::Untrusted, Exit::Newer,
+        Exit::Unreachable, Exit::Denied,
+    ],
 ))]
 pub(crate) struct Check {
     /// Only these jobs.

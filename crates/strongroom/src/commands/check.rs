@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use anyhow::Context as _;
 use archive::Name;
 use foreign::datarobot::CREDENTIALS;
 use format::JobName;
@@ -14,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::cli;
 use crate::config::resolve::{self, Kind};
 use crate::datarobot::{DataRobot, Found};
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::names::{SnapshotName, nearest};
 use crate::objects::installation;
@@ -24,6 +23,13 @@ use crate::session::Session;
 #[derive(Serialize)]
 pub(crate) struct Checked {
     findings: Vec<Row>,
+    /// What is worth knowing, and nothing that a restore would lack.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<NoteRow>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed: Vec<FailedRow>,
+    #[serde(skip)]
+    pub(crate) failures: Vec<anyhow::Error>,
     /// Whether the cluster's keys are those of the snapshot that was named.
     #[serde(skip_serializing_if = "Option::is_none")]
     keys: Option<Keys>,
@@ -48,7 +54,30 @@ struct Row {
     message: String,
 }
 
+#[derive(Serialize)]
+struct NoteRow {
+    job: String,
+    source: String,
+    message: String,
+}
+
+/// A source that could not be asked.
+#[derive(Serialize)]
+struct FailedRow {
+    job: String,
+    source: String,
+    error: String,
+    exit_code: u8,
+}
+
+/// What was found out about one source.
+struct Looked {
+    findings: Vec<Finding>,
+    notes: Vec<String>,
+}
+
 /// Asks the systems of the jobs that are named, or of all jobs. Sources of other kinds than kubernetes refer to nothing.
+/// One that cannot be asked does not keep the others from it.
 pub(crate) async fn check(session: &Session, asked: &cli::Check) -> anyhow::Result<Checked> {
     let configured = &session.settings.jobs;
     let jobs = &asked.jobs;
@@ -70,6 +99,9 @@ pub(crate) async fn check(session: &Session, asked: &cli::Check) -> anyhow::Resu
         .filter(|(name, _)| jobs.is_empty() || jobs.contains(name));
     let mut checked = Checked {
         findings: Vec::new(),
+        notes: Vec::new(),
+        failed: Vec::new(),
+        failures: Vec::new(),
         keys: None,
         against: expected.as_ref().map(|expected| expected.snapshot.clone()),
     };
@@ -78,12 +110,14 @@ pub(crate) async fn check(session: &Session, asked: &cli::Check) -> anyhow::Resu
             let Kind::Kubernetes(settings) = &source.kind else {
                 continue;
             };
-            let named = || format!("source `{}`", source.name.value);
-            let found = look(settings, expected.as_ref(), &mut checked).await;
-            checked.add(name, &source.name.value, found.with_context(named)?);
+            let source = &source.name.value;
+            match look(settings, expected.as_ref(), &mut checked).await {
+                Ok(looked) => checked.add(name, source, looked),
+                Err(error) => checked.fail(name, source, error),
+            }
         }
     }
-    if expected.is_some() && checked.keys.is_none() {
+    if expected.is_some() && checked.keys.is_none() && checked.failures.is_empty() {
         let message =
             "--against compares the keys of DataRobot, and no source of these jobs is one";
         return Err(Failure::usage(message).hint("docs/datarobot.md").into());
@@ -96,12 +130,15 @@ async fn look(
     settings: &resolve::Kubernetes,
     expected: Option<&Expected>,
     checked: &mut Checked,
-) -> Result<Vec<Finding>, source::Error> {
+) -> Result<Looked, source::Error> {
+    let mut notes = Vec::new();
     let mut findings = Kubernetes::new(settings.options()).completeness().await?;
     if let Some(preset) = &settings.preset {
         let live = Found::default();
         let installation = DataRobot::new(settings, preset, live.clone());
-        findings.extend(installation.inspect().await?);
+        let (missing, said) = installation.inspect().await?;
+        findings.extend(missing);
+        notes.extend(said);
         if let Some(expected) = expected {
             let differing = expected.differing(live.take());
             let same = differing.is_empty() && checked.keys != Some(Keys::Differ);
@@ -109,7 +146,7 @@ async fn look(
             findings.extend(differing);
         }
     }
-    Ok(findings)
+    Ok(Looked { findings, notes })
 }
 
 /// The keys of a snapshot, which those of a cluster should be.
@@ -162,8 +199,8 @@ impl Expected {
 }
 
 impl Checked {
-    fn add(&mut self, job: &JobName, source: &str, findings: Vec<Finding>) {
-        let found = findings.into_iter().map(|finding| Row {
+    fn add(&mut self, job: &JobName, source: &str, looked: Looked) {
+        let found = looked.findings.into_iter().map(|finding| Row {
             job: job.to_string(),
             source: source.to_owned(),
             bad: finding.bad,
@@ -171,15 +208,42 @@ impl Checked {
             message: finding.message,
         });
         self.findings.extend(found);
+        let notes = looked.notes.into_iter().map(|message| NoteRow {
+            job: job.to_string(),
+            source: source.to_owned(),
+            message,
+        });
+        self.notes.extend(notes);
     }
 
+    fn fail(&mut self, job: &JobName, source: &str, error: source::Error) {
+        let error = anyhow::Error::new(error).context(format!("check {job}: source `{source}`"));
+        self.failed.push(FailedRow {
+            job: job.to_string(),
+            source: source.to_owned(),
+            exit_code: exit::of(&error).code(),
+            error: crate::output::chain(&error),
+        });
+        self.failures.push(error);
+    }
+
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let notes = self.notes.iter();
+        notes
+            .map(|note| format!("{} {}: {}", note.job, note.source, note.message))
+            .collect()
+    }
+
+    /// How it ends if every source could be asked.
     pub(crate) fn exit(&self) -> Exit {
+        // Whoever asks whether the keys are the same need not have the rights to see what else there is.
+        let counts = |found: &Row| found.bad || self.against.is_none();
         if self.keys == Some(Keys::Differ) {
             Exit::Differences
-        } else if self.findings.is_empty() {
-            Exit::Ok
-        } else {
+        } else if self.findings.iter().any(counts) {
             Exit::Partial
+        } else {
+            Exit::Ok
         }
     }
 }
@@ -189,7 +253,7 @@ impl fmt::Display for Checked {
         if let (Some(Keys::Same), Some(snapshot)) = (self.keys, &self.against) {
             writeln!(f, "the keys of the cluster are those of {snapshot}")?;
         }
-        if self.findings.is_empty() {
+        if self.findings.is_empty() && self.failures.is_empty() {
             return writeln!(f, "nothing is missing");
         }
         for found in &self.findings {

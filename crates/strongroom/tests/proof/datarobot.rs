@@ -479,7 +479,7 @@ fn a_new_installation_opens_what_the_old_one_left() {
     );
     assert!(!restored.text().contains("core-"), "{}", restored.text());
     it.install("dr", "anew", &["-f", "keys.yaml"]);
-    let same = scene.read(&against).ended(3);
+    let same = scene.read(&against).done();
     assert!(
         same.text()
             .starts_with("the keys of the cluster are those of dr/1\n"),
@@ -488,7 +488,7 @@ fn a_new_installation_opens_what_the_old_one_left() {
     );
     let json = scene
         .read(&[&against[..], &["--json"]].concat())
-        .ended(3)
+        .done()
         .json();
     assert_eq!(
         (json["keys"].as_str(), json["against"].as_str()),
@@ -515,7 +515,7 @@ fn imported(it: &Installed, folder: &Path) {
         assert!(read.stderr.contains(words), "{}", read.stderr);
     }
     let against = ["check", "dr", "--against", "dr"];
-    let same = scene.read(&against).ended(3);
+    let same = scene.read(&against).done();
     assert!(
         same.text()
             .starts_with("the keys of the cluster are those of dr/3\n"),
@@ -577,6 +577,41 @@ fn base64(text: &str) -> String {
     String::from_utf8(output.stdout).expect("it is text")
 }
 
+/// One job that cannot be asked keeps no other from it.
+#[test]
+fn every_job_is_checked_and_those_that_fail_are_named() {
+    let Some(it) = Installed::new() else { return };
+    let kubeconfig = it.cluster.admin();
+    let kubeconfig = kubeconfig.display();
+    let nowhere = fs::read_to_string(it.cluster.admin()).expect("a kubeconfig");
+    let nowhere = nowhere.replace(&it.cluster.url(), "https://127.0.0.1:1");
+    it.scene.write("nowhere", nowhere);
+    it.scene.configure(&format!(
+        "  a: {{sources: [{{datarobot: {{kubeconfig: nowhere, namespace: datarobot}}}}]}}\n\
+         \x20 b: {{sources: [{{name: one, kubernetes: {{kubeconfig: missing}}}}, {{name: two, kubernetes: {{kubeconfig: '{kubeconfig}', namespaces: [gone]}}}}]}}\n\
+         \x20 c: {{sources: [{{datarobot: {{kubeconfig: '{kubeconfig}', namespace: datarobot}}}}]}}\n"
+    ));
+    it.patch("core-credentials", "drsecurekey", "null");
+    let seen = it.scene.run(&["check"]).ended(15);
+    for words in [
+        "check a: source `datarobot`: https://127.0.0.1:1 cannot be reached",
+        "check b: source `one`: ",
+        "missing",
+    ] {
+        assert!(seen.stderr.contains(words), "{}", seen.stderr);
+    }
+    assert!(
+        seen.text()
+            .contains("! c datarobot: secrets/datarobot/core-credentials drsecurekey"),
+        "{}",
+        seen.text()
+    );
+    let json = it.scene.run(&["check", "--json"]).ended(15).json();
+    assert_eq!(json["failed"][0]["job"], "a", "{json}");
+    assert_eq!(json["failed"][0]["exit_code"], 15, "{json}");
+    it.scene.run(&["check", "c"]).ended(3);
+}
+
 /// What a server that never says anything, or something else, does to a backup.
 #[test]
 fn a_server_that_hangs_or_talks_of_other_things_ends_the_backup() {
@@ -626,6 +661,10 @@ fn a_server_that_hangs_or_talks_of_other_things_ends_the_backup() {
         let began = std::time::Instant::now();
         let seen = scene.run(&["backup"]).refused(code, &[words]);
         assert!(began.elapsed().as_secs() < 60, "{words}");
+        let checked = scene.run(&["check"]);
+        checked.refused(code, &["check dr: source `datarobot`: ", words]);
+        let limit = if says.is_empty() { 20 } else { 60 };
+        assert!(began.elapsed().as_secs() < limit, "{words}");
         assert!(!seen.stderr.contains("hunter2"), "{}", seen.stderr);
     }
 }
