@@ -9,6 +9,11 @@ pub enum Error {
     /// Not one namespace, but none or several.
     #[error("{}", namespaces(.0))]
     Namespaces(Vec<Name>),
+    /// Nothing of the release that was named.
+    #[error(
+        "there is no release {0}: no Secret has the label app.kubernetes.io/instance={0}, and helm has no record of it"
+    )]
+    Release(Name),
     /// Something that the procedure needs is not in the snapshot.
     #[error("{what} is not there, and {why}")]
     Missing {

@@ -27,7 +27,8 @@ pub(crate) struct Release {
 pub(crate) struct Record {
     pub(crate) revision: u64,
     pub(crate) entry: Name,
-    text: Zeroizing<Vec<u8>>,
+    /// What is in it; `None` if it is a record by its labels alone.
+    text: Option<Zeroizing<Vec<u8>>>,
 }
 
 impl Release {
@@ -54,14 +55,11 @@ impl Release {
             .deployed
             .as_ref()
             .is_none_or(|known| known.revision < revision);
-        if labels["status"] == "deployed"
-            && newer
-            && let Some(text) = object.data.remove("release")
-        {
+        if labels["status"] == "deployed" && newer {
             self.deployed = Some(Record {
                 revision,
                 entry: object.entry.clone(),
-                text,
+                text: object.data.remove("release"),
             });
         }
         true
@@ -71,7 +69,8 @@ impl Release {
 impl Record {
     /// The values that a user gave to the release; one clause if the record is none.
     pub(crate) fn values(&self) -> Result<Value, &'static str> {
-        user_values(&self.text)
+        let text = self.text.as_ref();
+        user_values(text.ok_or("says that it is a deployed release, and has no key release")?)
     }
 }
 

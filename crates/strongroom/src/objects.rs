@@ -19,12 +19,12 @@ const RELEASE: &str = "datarobot.release";
 /// The installation of DataRobot in `snapshot`: of the release that is named, or the one that was captured as such, or `dr`.
 pub(crate) async fn installation(
     snapshot: &Snapshot,
-    release: Option<&str>,
+    named: Option<&str>,
     only: &[Only],
 ) -> anyhow::Result<Installation> {
     let sources = &snapshot.manifest().sources;
     let known = sources.iter().find_map(|source| source.facts.get(RELEASE));
-    let release = release.or(known.map(String::as_str)).unwrap_or("dr");
+    let release = named.or(known.map(String::as_str)).unwrap_or("dr");
     let mut gathering = Gathering::new(release);
     for source in sources {
         gathering.know(Certificate::of_facts(&source.facts));
@@ -33,8 +33,14 @@ pub(crate) async fn installation(
         Ok(gathering.add(entry, content)?)
     });
     refuse_none(snapshot, gathered.await?)?;
-    let installation = gathering.installation();
-    installation.with_context(|| format!("look for DataRobot in {}", snapshot.name()))
+    let found = gathering.installation().and_then(|installation| {
+        // What was captured under a name was looked for then.
+        if named.is_some() {
+            installation.must_be_released()?;
+        }
+        Ok(installation)
+    });
+    found.with_context(|| format!("look for DataRobot in {}", snapshot.name()))
 }
 
 /// Hands `take` every object of Kubernetes that was chosen, with its content, and says how many there were.

@@ -107,6 +107,16 @@ impl Gathering {
 }
 
 impl Installation {
+    /// An error if nothing in the snapshot is of the release: no Secret by its label, and no record of helm.
+    pub fn must_be_released(&self) -> Result<(), Error> {
+        let Release { name, newest, .. } = &self.release;
+        let labelled = self.secrets.values().any(|secret| secret.instance == *name);
+        if labelled || *newest > 0 {
+            return Ok(());
+        }
+        Err(Error::Release(Name::from(name.as_str())))
+    }
+
     /// Where it is.
     pub fn namespace(&self) -> &str {
         &self.namespace

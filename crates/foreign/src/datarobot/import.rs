@@ -49,6 +49,11 @@ pub fn import(
             reading.secret(name, path, content, Some(instance));
         }
     }
+    let credentials = format!("secrets/dr/{CREDENTIALS}.json");
+    if !files.contains_key(&credentials) {
+        let why = "is not there: of that Secret no more than the two keys is known, if they are in files of their own";
+        reading.lacks(&credentials, why);
+    }
     for (key, file) in KEYS {
         let path = format!("secrets/{file}.txt");
         reading.key(

@@ -85,9 +85,50 @@ fn what_is_missing_is_named() {
             ],
             "without `secret` or `path`",
         ),
+        (
+            vec![
+                credentials(b"k"),
+                entry(
+                    "sh.helm.release.v1.dr.v1",
+                    &json!({"owner": "helm", "name": "dr", "version": "1", "status": "deployed"}),
+                    &[("other", b"1")],
+                ),
+            ],
+            "secrets/n/sh.helm.release.v1.dr.v1 says that it is a deployed release, and has no key release",
+        ),
     ] {
         let error = folder(&entries).err().expect(message);
         assert!(error.contains(message), "{error}");
+    }
+}
+
+#[test]
+fn a_release_that_was_named_has_to_be_there() {
+    let installation = |entries: &[(Entry, Vec<u8>)]| {
+        let mut gathering = Gathering::new("dr");
+        for (entry, content) in entries {
+            gathering
+                .add(entry, content)
+                .unwrap_or_else(|error| panic!("{error}"));
+        }
+        gathering
+            .installation()
+            .unwrap_or_else(|error| panic!("{error}"))
+    };
+    let keys: [(&str, &[u8]); 2] = [("asymmetrickey", b"a"), ("drsecurekey", b"d")];
+    let unlabelled = || entry("core-credentials", &json!({}), &keys);
+    let error = installation(&[unlabelled()])
+        .must_be_released()
+        .expect_err("it is not");
+    assert!(
+        error.to_string().starts_with("there is no release dr"),
+        "{error}"
+    );
+    for there in [
+        vec![credentials(b"a")],
+        vec![unlabelled(), release(1, "failed", &json!({}))],
+    ] {
+        assert!(installation(&there).must_be_released().is_ok());
     }
 }
 
@@ -319,6 +360,11 @@ fn files(files: &[(&str, &str)]) -> Files {
         .collect()
 }
 
+/// `core-credentials` with the two keys.
+const WHOLE: (&str, &str) = (
+    "dr/core-credentials.json",
+    r#"{"data": {"asymmetrickey": "YQ==", "drsecurekey": "ZA=="}}"#,
+);
 const ASYMMETRIC: &str = "ASYMMETRIC_KEY_PAIR_MONGO_ENCRYPTION_KEY.txt";
 const SECURE: &str = "DRSECURE_MONGO_ENCRYPTION_KEY.txt";
 
@@ -382,13 +428,28 @@ fn what_a_folder_lacks_is_told() {
             &[
                 "ASYMMETRIC_KEY_PAIR_MONGO_ENCRYPTION_KEY.txt: is not there",
                 "DRSECURE_MONGO_ENCRYPTION_KEY.txt: is not there",
+                "dr/core-credentials.json: is not there",
             ][..],
         ),
         (
-            &[(ASYMMETRIC, ""), (SECURE, "d")],
             &[
-                "ENCRYPTION_KEY.txt: is empty: the command",
-                "ENCRYPTION_KEY.txt: is not there, nor in",
+                (ASYMMETRIC, "a"),
+                (SECURE, "d"),
+                ("dr/x.json", "{\"data\": {}}"),
+            ],
+            &["dr/core-credentials.json: is not there: of that Secret no more than"],
+        ),
+        (
+            &[
+                (ASYMMETRIC, ""),
+                (SECURE, ""),
+                ("dr/core-credentials.json", "{\"data\": {}}"),
+            ],
+            &[
+                "ASYMMETRIC_KEY_PAIR_MONGO_ENCRYPTION_KEY.txt: is empty: the command",
+                "ASYMMETRIC_KEY_PAIR_MONGO_ENCRYPTION_KEY.txt: is not there, nor in",
+                "DRSECURE_MONGO_ENCRYPTION_KEY.txt: is empty: the command",
+                "DRSECURE_MONGO_ENCRYPTION_KEY.txt: is not there, nor in",
             ],
         ),
         (
@@ -403,7 +464,7 @@ fn what_a_folder_lacks_is_told() {
             &["asymmetrickey"],
         ),
         (
-            &[(ASYMMETRIC, "a"), (SECURE, "d"), ("dr/x.json", "")],
+            &[(ASYMMETRIC, "a"), (SECURE, "d"), ("dr/x.json", ""), WHOLE],
             &["dr/x.json: is empty"],
         ),
         (
@@ -411,6 +472,7 @@ fn what_a_folder_lacks_is_told() {
                 (ASYMMETRIC, "a"),
                 (SECURE, "d"),
                 ("dr/x.json", "{\"data\": {\"k\": \"hunt"),
+                WHOLE,
             ],
             &["dr/x.json: is not JSON"],
         ),
@@ -419,6 +481,7 @@ fn what_a_folder_lacks_is_told() {
                 (ASYMMETRIC, "a"),
                 (SECURE, "d"),
                 ("dr/x.json", "{\"data\": {\"k\": \"hunter2!\"}}"),
+                WHOLE,
             ],
             &["dr/x.json: has a value"],
         ),
@@ -427,11 +490,17 @@ fn what_a_folder_lacks_is_told() {
                 (ASYMMETRIC, "a"),
                 (SECURE, "d"),
                 ("certs/c.crt", "YQ== Yg=="),
+                WHOLE,
             ],
             &["c.crt: holds 2 values in one line"],
         ),
         (
-            &[(ASYMMETRIC, "a"), (SECURE, "d"), ("certs/c.crt", "\n")],
+            &[
+                (ASYMMETRIC, "a"),
+                (SECURE, "d"),
+                ("certs/c.crt", "\n"),
+                WHOLE,
+            ],
             &["c.crt: is empty"],
         ),
     ] {
@@ -448,6 +517,11 @@ fn what_a_folder_lacks_is_told() {
             assert!(missing.contains(words), "{missing}");
         }
     }
+}
+
+#[test]
+fn a_file_that_is_not_named_after_a_secret_is_refused() {
+    let none = BTreeMap::new();
     for name in [
         "dr/../x.json",
         "dr/A.json",

@@ -25,6 +25,13 @@ pub(crate) async fn export(session: &Session, export: &Export) -> anyhow::Result
         let folder = folder_of(export)?;
         return data_robot(session, export, &folder).await.map(Some);
     }
+    if export.release.is_some() && export.format != Format::DataRobotValues {
+        let message =
+            "--release is DataRobot's, and manifests of all that was captured are no part of it";
+        return Err(Failure::usage(message)
+            .hint("--layout datarobot, or --format datarobot-values")
+            .into());
+    }
     refuse_screen(export.terminal)?;
     let repository = session.open_remembered().await?;
     let snapshot = session.snapshot(&repository, &export.snapshot).await?;

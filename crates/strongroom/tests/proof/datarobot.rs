@@ -234,7 +234,7 @@ fn a_backup_that_could_not_be_restored_fails_by_name() {
             "sh.helm.release.v1.dr.v1",
             "release",
             "null",
-            "helm has no deployed release dr here",
+            "sh.helm.release.v1.dr.v1 (says that it is a deployed release, and has no key release",
         ),
     ] {
         let before = secret(name);
@@ -443,6 +443,18 @@ fn a_new_installation_opens_what_the_old_one_left() {
     ]);
     export.env("BACKUP_LOCATION", &folder);
     Seen::of(&mut export).done();
+    for form in [
+        &["--layout", "datarobot", "nope"][..],
+        &["--format", "datarobot-values"],
+    ] {
+        scene
+            .read(&[&["export", "dr", "--release", "nope"], form].concat())
+            .refused(1, &["there is no release nope: no Secret has the label app.kubernetes.io/instance=nope"]);
+    }
+    assert!(!scene.path("nope").exists());
+    scene
+        .read(&["export", "dr", "--release", "dr"])
+        .refused(2, &["--release is DataRobot's"]);
     it.ctl(&["delete", "namespace", "datarobot", "--wait=false"]);
     it.ctl(&["create", "namespace", "anew"]);
     it.configure("admin", "namespace: anew");
@@ -536,6 +548,19 @@ fn imported(it: &Installed, folder: &Path) {
         it.value("anew", "rabbit", "rabbit-cert.pem"),
         base64(&authority)
     );
+
+    // Without the Secret itself, its keys are there and nothing else of it.
+    let credentials = folder.join("secrets/dr/core-credentials.json");
+    let whole = fs::read(&credentials).expect("a file");
+    fs::remove_file(&credentials).expect("a file");
+    let words =
+        "secrets/dr/core-credentials.json (is not there: of that Secret no more than the two keys";
+    scene.run(&import).refused(1, &[words]);
+    let partial = [&import[..], &["--allow-partial"]].concat();
+    let read = scene.run(&partial).ended(3);
+    let said = format!("{}{}", read.text(), read.stderr);
+    assert!(said.contains("core-credentials.json"), "{said}");
+    fs::write(&credentials, whole).expect("a file");
 
     let key = folder.join("secrets/DRSECURE_MONGO_ENCRYPTION_KEY.txt");
     fs::write(&key, "another").expect("a file");
