@@ -20,7 +20,7 @@ pub struct Description {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DescriptionError {
     /// It is something else, or damaged.
-    #[error("its strongroom.json does not describe a strongroom repository")]
+    #[error("its strongroom.json is damaged, or another program's")]
     NotOne,
     /// A version from the future.
     #[error(

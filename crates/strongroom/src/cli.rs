@@ -21,8 +21,8 @@ use crate::units::Rate;
 
 pub(crate) use arguments::{
     Backup, Cat, Completions, Config, Conflict, Diff, Doctor, Find, Forget, Get, History, Init,
-    Keygen, Keys, Level, Man, Pin, Prune, Restore, Revoke, Rotate, Sample, Show,
-    Snapshots, Verify, Version, Writer, WriterCommand,
+    Keygen, Keys, Level, Man, Pin, Prune, Restore, Revoke, Rotate, Sample, Show, Snapshots, Verify,
+    Version, Writer, WriterCommand,
 };
 pub(crate) use check::Check;
 pub(crate) use combine::{Combine, Quorum};

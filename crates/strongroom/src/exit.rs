@@ -110,9 +110,12 @@ fn of_repository(error: &repository::Error) -> Option<Exit> {
             ..
         }
         | Kind::NewerCommit { .. } => Some(Exit::Newer),
-        Kind::NoRepository { .. } | Kind::Unusable { .. } => Some(Exit::NoRepository),
+        Kind::NoRepository { .. } => Some(Exit::NoRepository),
         Kind::Exists { .. } => Some(Exit::Conflict),
-        Kind::Missing { .. } | Kind::Damaged { .. } | Kind::DamagedLog { .. } => Some(Exit::Damage),
+        Kind::Missing { .. }
+        | Kind::Damaged { .. }
+        | Kind::DamagedLog { .. }
+        | Kind::Unusable { .. } => Some(Exit::Damage),
         Kind::NoIdentity { .. } | Kind::NotOpenedAgain { .. } | Kind::Plugin { .. } => {
             Some(Exit::NoIdentity)
         }

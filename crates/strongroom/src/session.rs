@@ -291,6 +291,12 @@ pub(crate) fn with_hint(error: repository::Error) -> anyhow::Error {
             Failure::new(Exit::NoRepository, error.to_string())
                 .hint("strongroom init, or say with --repo ADDRESS where it is")
         }
+        repository::Error::Unusable {
+            reason: format::DescriptionError::NotOne,
+            ..
+        } => Failure::new(Exit::Damage, error.to_string()).hint(
+            "it never changes: bring it back from a copy of the directory, or from an older version in the bucket",
+        ),
         repository::Error::Untrusted { writer, snapshot } => Failure::new(
             Exit::Untrusted,
             format!("{snapshot} was written by {writer}, which is not a trusted writer"),

@@ -68,7 +68,7 @@ impl Chosen {
         chosen.retain(|name| !excluded.matches(name));
         if chosen.is_empty() {
             let message = "no namespace matches what is configured, so there is nothing to capture";
-            return Err(Error::new(ErrorKind::Configuration, message));
+            return Err(Error::new(ErrorKind::Incomplete, message));
         }
         let mut chosen: Vec<String> = chosen.into_iter().collect();
         // As a part of `NAMESPACE/NAME`: the server has `a-b/x` before `a/x`.
@@ -136,7 +136,7 @@ fn unknown(key: &str) -> Error {
     let message = format!(
         "the cluster has no kind {key:?}: `kubectl api-resources` lists those it has, by NAME and APIVERSION"
     );
-    Error::new(ErrorKind::Configuration, message)
+    Error::new(ErrorKind::Incomplete, message)
 }
 
 /// The Namespace object; an error if there is none, or no right to see it.

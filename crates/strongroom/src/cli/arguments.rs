@@ -18,7 +18,12 @@ use crate::sources::restore_settings;
 use crate::units::{Period, Size};
 
 /// What opening a repository can end with.
-const OPEN: [Exit; 3] = [Exit::NoRepository, Exit::Newer, Exit::Untrusted];
+const OPEN: [Exit; 4] = [
+    Exit::Damage,
+    Exit::NoRepository,
+    Exit::Newer,
+    Exit::Untrusted,
+];
 /// And reading its contents.
 const READ: [Exit; 5] = [
     Exit::Damage,
@@ -95,7 +100,7 @@ pub(crate) struct Init {}
 #[derive(Args)]
 #[command(after_help = ending(
     &["backup", "backup prod --allow-partial"],
-    &[Exit::Partial, Exit::NoRepository, Exit::Newer, Exit::Unreachable, Exit::Denied, Exit::Contended],
+    &[Exit::Partial, Exit::Damage, Exit::NoRepository, Exit::Newer, Exit::Unreachable, Exit::Denied, Exit::Contended],
 ))]
 pub(crate) struct Backup {
     /// Jobs of the configuration; all of them if none is named.
@@ -332,7 +337,7 @@ pub(crate) struct Prune {
 #[derive(Args)]
 #[command(after_help = ending(
     &["pin prod/42", "pin --remove prod/42"],
-    &[Exit::NoRepository, Exit::Untrusted, Exit::Newer, Exit::Denied, Exit::Contended],
+    &[Exit::Damage, Exit::NoRepository, Exit::Untrusted, Exit::Newer, Exit::Denied, Exit::Contended],
 ))]
 pub(crate) struct Pin {
     /// JOB/NUMBER, JOB or JOB@TIME.
@@ -351,7 +356,7 @@ pub(crate) struct Pin {
 #[derive(Args)]
 #[command(after_help = ending(
     &["forget prod/40 prod/41"],
-    &[Exit::NoRepository, Exit::Untrusted, Exit::Newer, Exit::Denied, Exit::Conflict, Exit::Contended],
+    &[Exit::Damage, Exit::NoRepository, Exit::Untrusted, Exit::Newer, Exit::Denied, Exit::Conflict, Exit::Contended],
 ))]
 pub(crate) struct Forget {
     /// JOB/NUMBER.
@@ -414,7 +419,7 @@ fn recipient(text: &str) -> Result<String, format::RecipientError> {
         "writer new --output /etc/strongroom/writer.key",
         "writer revoke d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
     ],
-    &[Exit::NoRepository, Exit::Untrusted, Exit::Newer, Exit::Denied, Exit::Conflict, Exit::Contended],
+    &[Exit::Damage, Exit::NoRepository, Exit::Untrusted, Exit::Newer, Exit::Denied, Exit::Conflict, Exit::Contended],
 ))]
 pub(crate) struct Writer {
     #[command(subcommand)]
@@ -450,7 +455,7 @@ pub(crate) struct NewWriter {
 #[derive(Args)]
 #[command(after_help = ending(
     &["writer revoke d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"],
-    &[Exit::NoRepository, Exit::Untrusted, Exit::Newer, Exit::Denied, Exit::Contended],
+    &[Exit::Damage, Exit::NoRepository, Exit::Untrusted, Exit::Newer, Exit::Denied, Exit::Contended],
 ))]
 pub(crate) struct Revoke {
     /// The writer's public key, 64 hexadecimal digits.

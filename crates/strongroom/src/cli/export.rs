@@ -9,7 +9,7 @@ use crate::names::SnapshotName;
 
 /// Write entries of a snapshot in the form that another tool reads
 ///
-/// yaml: the objects of Kubernetes sources as manifests, for `kubectl apply -f -`. Values are in them in clear, so that a
+/// yaml: the objects of Kubernetes sources as manifests, for `kubectl apply -f -` (above some 190 KiB: `kubectl apply --server-side -f -`). Values are in them in clear, so that a
 /// terminal is refused unless --terminal is said.
 ///
 /// --layout datarobot DIR: `secrets/` as DataRobot's own backup procedure makes it, in DIR, for its owner's eyes only, of a snapshot that has

@@ -97,7 +97,10 @@ fn what_is_exported_is_applied_and_imported_again() {
         let (manifests, _) = ended(&export, 0);
         manifests.matches("kind: ").count()
     };
-    assert_eq!((exported("secrets/shop/db"), exported("secrets/shop")), (1, 3));
+    assert_eq!(
+        (exported("secrets/shop/db"), exported("secrets/shop")),
+        (1, 3)
+    );
 
     // What kubectl prints of the same objects, in two files.
     let list = |kinds: &str| cluster.ctl(&["get", kinds, "-n", "shop", "-o", "json"]);

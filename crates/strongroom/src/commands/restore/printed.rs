@@ -262,7 +262,17 @@ impl fmt::Display for Conclusion<'_> {
                 .try_for_each(|note| writeln!(f, "  {note}"))?;
         }
         if self.0.reports.is_empty() && !self.0.dry_run {
-            writeln!(f, "nothing to do")?;
+            let left_out = self.0.plan.iter().map(|source| source.unmanageable).sum();
+            match left_out {
+                0 => writeln!(f, "nothing to do")?,
+                count => {
+                    let entries = counted(count, "entry", "entries");
+                    writeln!(
+                        f,
+                        "nothing was restored: {entries} cannot be, as the plan says"
+                    )?;
+                }
+            }
         }
         Ok(())
     }

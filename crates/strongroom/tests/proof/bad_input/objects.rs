@@ -182,6 +182,35 @@ fn a_damaged_repository_is_left_as_it_is() {
     assert_same(&tree(&scene.path("repository")), &before, "the repository");
 }
 
+/// Or a newer version, if the flip makes it one: never a repository that is not there.
+#[test]
+fn a_damaged_description_is_damage() {
+    let scene = two_snapshots();
+    let path = scene.path("repository/strongroom.json");
+    let whole = fs::read(&path).expect("an object");
+    for at in (0..whole.len()).step_by(7) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 7);
+        fs::write(&path, &bytes).expect("an object");
+        let seen = scene.run(&["snapshots"]);
+        let shown = String::from_utf8_lossy(&bytes).into_owned();
+        // The time at which it was made is for people, and after another id nothing in it is believed.
+        assert!([0, 5, 14].contains(&seen.code), "{shown}: {}", seen.stderr);
+    }
+    for bytes in [&b""[..], b"\0\0\0\0", &whole[..whole.len() / 2]] {
+        fs::write(&path, bytes).expect("an object");
+        scene.run(&["snapshots"]).refused(
+            5,
+            &[
+                "its strongroom.json is damaged, or another program's",
+                "hint: ",
+            ],
+        );
+    }
+    fs::write(&path, &whole).expect("an object");
+    scene.read(&["verify", "--level", "full"]).done();
+}
+
 #[test]
 fn an_older_snapshot_is_not_taken_for_the_newest_in_silence() {
     let scene = two_snapshots();
