@@ -124,4 +124,8 @@ impl Streams for Taken {
     }
 
     fn catalog(&mut self, _record: &[u8]) {}
+
+    fn give_up(&mut self) {
+        *self = Self::default();
+    }
 }

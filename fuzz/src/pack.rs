@@ -107,6 +107,10 @@ impl Streams for Archive {
     fn catalog(&mut self, record: &[u8]) {
         self.catalog.extend_from_slice(record);
     }
+    fn give_up(&mut self) {
+        self.content.clear();
+        self.catalog.clear();
+    }
 }
 
 impl Archive {

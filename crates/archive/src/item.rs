@@ -2,7 +2,8 @@ use bytes::Bytes;
 
 use crate::{Attributes, Name};
 
-/// What a source says while it is read, in order: `Begin`, any number of `Unit` and `Data`, `End`; then the next entry.
+/// What a source says while it is read, in order: `Begin`, any number of `Unit` and `Data`, `End`; then the next entry. `GiveUp` stands in the place
+/// of the `End` of an entry that is begun again.
 #[derive(Clone)]
 pub enum Item {
     /// An entry starts.
@@ -19,6 +20,9 @@ pub enum Item {
     Data(Content),
     /// The entry is complete.
     End,
+    /// The open entry is void, with all that was sent of it: it could not be read to its end, and is begun again. Only a source's first
+    /// entry can be given up.
+    GiveUp,
 }
 
 /// The start of an entry.

@@ -13,6 +13,8 @@ pub trait Streams {
     fn entry_ends(&mut self, entry: &Entry);
     /// The next bytes of the catalog stream.
     fn catalog(&mut self, record: &[u8]);
+    /// What the streams were given is void: they start again, empty. No entry is complete yet.
+    fn give_up(&mut self);
 }
 
 /// What a source did wrong. All but the limits are bugs of a source, reported as such.
@@ -84,6 +86,7 @@ impl Writer {
             }
             Item::Data(content) => self.data(content, streams),
             Item::End => self.end(streams),
+            Item::GiveUp => self.give_up(streams),
         }
     }
 
@@ -135,6 +138,16 @@ impl Writer {
         self.entries += 1;
         streams.catalog(&record);
         streams.entry_ends(&entry);
+        Ok(())
+    }
+
+    fn give_up(&mut self, streams: &mut dyn Streams) -> Result<(), WriterError> {
+        let name = self.open()?.header.name.clone();
+        if self.entries > 0 {
+            return Err(WriterError::Turn { name });
+        }
+        *self = Self::default();
+        streams.give_up();
         Ok(())
     }
 
@@ -260,6 +273,9 @@ mod tests {
         fn entry_ends(&mut self, _entry: &Entry) {}
         fn catalog(&mut self, record: &[u8]) {
             self.catalog.extend_from_slice(record);
+        }
+        fn give_up(&mut self) {
+            *self = Self::default();
         }
     }
 
@@ -402,6 +418,34 @@ mod tests {
         assert_eq!(fields.len(), 5);
         assert_eq!(fields[1].digest, Digest::of(b"bbb"));
         assert_eq!(fields[4].digest, Digest::of(b""));
+    }
+
+    #[test]
+    fn a_first_entry_that_is_given_up_begins_again() {
+        let begin = || Item::Begin(header("x", None));
+        let again = vec![
+            begin(),
+            data(b"half"),
+            Item::GiveUp,
+            begin(),
+            data(b"whole"),
+            Item::End,
+        ];
+        let plain = vec![begin(), data(b"whole"), Item::End];
+        let (Ok(again), Ok(plain)) = (write(again), write(plain)) else {
+            panic!("both are valid")
+        };
+        assert!(again.content == plain.content && again.catalog == plain.catalog);
+
+        let later = Item::Begin(header("y", None));
+        for items in [
+            vec![Item::GiveUp],
+            vec![begin(), Item::End, Item::GiveUp],
+            vec![begin(), Item::End, later, Item::GiveUp],
+        ] {
+            let refused = write(items).err();
+            assert!(matches!(refused, Some(WriterError::Turn { .. })));
+        }
     }
 
     #[test]

@@ -210,6 +210,7 @@ impl Base {
 }
 
 /// Positions in the base's list of chunks.
+#[derive(Clone)]
 pub(crate) struct Cursor {
     /// As many chunks after the stream's start as the new stream has.
     aligned: usize,

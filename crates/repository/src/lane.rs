@@ -94,30 +94,36 @@ impl Lanes {
 
 impl Streams for Lanes {
     fn content(&mut self, content: Content) {
-        let Lane { cutter, shelf } = &mut self.content;
+        let Lane { cutter, shelf, .. } = &mut self.content;
         cutter.push(content.as_bytes(), |chunk| shelf.put(chunk));
     }
 
     fn unit(&mut self, length: u64) {
-        let Lane { cutter, shelf } = &mut self.content;
+        let Lane { cutter, shelf, .. } = &mut self.content;
         cutter.unit(length, |chunk| shelf.put(chunk));
     }
 
     fn entry_ends(&mut self, entry: &Entry) {
-        let Lane { cutter, shelf } = &mut self.content;
+        let Lane { cutter, shelf, .. } = &mut self.content;
         cutter.entry_ends(entry.name.as_bytes(), entry.length(), |chunk| {
             shelf.put(chunk);
         });
     }
 
     fn catalog(&mut self, record: &[u8]) {
-        let Lane { cutter, shelf } = &mut self.catalog;
+        let Lane { cutter, shelf, .. } = &mut self.catalog;
         cutter.push(record, |chunk| shelf.put(chunk));
+    }
+
+    fn give_up(&mut self) {
+        self.content.start_again();
+        self.catalog.start_again();
     }
 }
 
 /// One stream: where it is cut, and what is known of its chunks.
 struct Lane {
+    cut: Cut,
     cutter: Cutter,
     shelf: Shelf,
 }
@@ -133,11 +139,13 @@ impl Lane {
     ) -> Self {
         let cursor = base.cursor(&(source.to_owned(), cut == Cut::Catalog));
         Self {
+            cut,
             cutter: Cutter::new(writer.gear(), cut),
             shelf: Shelf {
                 own: Origin { run, stream },
                 base: Arc::clone(base),
                 writer: Arc::clone(writer),
+                start: cursor.clone(),
                 cursor,
                 remembered: HashMap::new(),
                 origins: Vec::new(),
@@ -154,6 +162,18 @@ impl Lane {
                 full: Vec::new(),
             },
         }
+    }
+
+    /// Makes the stream empty. Its chunks stay where they are, perhaps in a pack already, so that they are found when they come again; those
+    /// that do not are referred to by nothing.
+    fn start_again(&mut self) {
+        let shelf = &mut self.shelf;
+        self.cutter = Cutter::new(shelf.writer.gear(), self.cut);
+        shelf.cursor = shelf.start.clone();
+        shelf.origins.clear();
+        shelf.ranges = Ranges::default();
+        shelf.groups.clear();
+        shelf.group = OpenGroup::default();
     }
 
     fn finish(mut self, full: &mut Vec<OpenFrame>) -> Taken {
@@ -180,6 +200,8 @@ struct Shelf {
     own: Origin,
     base: Arc<Base>,
     writer: Arc<WriterKey>,
+    /// Where in the base the stream starts, and where it is.
+    start: Cursor,
     cursor: Cursor,
     /// Own new chunks by the first half of their tag.
     remembered: HashMap<u64, u32>,

@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{NOW, Secrets, World, noise, read, sample, take};
+use archive::Item;
+use common::{NOW, Secrets, World, items, noise, read, sample, take, take_items};
 use futures::future;
 use repository::{Backup, Compute, Outcome};
 
@@ -66,6 +67,37 @@ async fn the_same_content_twice_is_stored_once() {
     let first = finished(world.back_up(&secrets).await);
     assert!(first.statement.added < 300_000, "{}", first.statement.added);
     assert_eq!(world.read(1).await.expect("it is whole"), secrets);
+}
+
+/// As etcd does when a member dies in the middle of its snapshot: another one's, which is nearly the same, follows in its place.
+#[tokio::test]
+async fn an_entry_that_is_given_up_is_not_kept_and_not_stored_twice() {
+    let world = World::new().await;
+    let (mut broken, whole) = (noise(6_000_000, 1), noise(8_000_000, 1));
+    broken[3_000_000] ^= 1;
+    let mut said = items("db", &broken);
+    *said.last_mut().expect("its end") = Item::GiveUp;
+    let mut batches: Vec<Vec<Item>> = said.into_iter().map(|item| vec![item]).collect();
+    batches.push(items("db", &whole));
+    let backup = Backup::start(&world.repository, world.options(), Compute::inline()).await;
+    let backup = backup.expect("the store is sound");
+    let taken = take_items(&backup, 0, "files", batches).await;
+    let results = vec![taken.expect("it may begin again")];
+    let first = finished(backup.finish(results, NOW, NOW).await.expect("it commits"));
+
+    assert_eq!(
+        (first.statement.entries, first.statement.bytes),
+        (1, 8_000_000)
+    );
+    assert!(
+        first.statement.added < 8_200_000,
+        "{}",
+        first.statement.added
+    );
+    let secrets = Secrets::from([("db".to_owned(), whole)]);
+    assert_eq!(world.read(1).await.expect("it is whole"), secrets);
+    let second = finished(world.back_up(&secrets).await);
+    assert!(second.unchanged, "what was given up leaves no trace in it");
 }
 
 #[tokio::test]

@@ -175,6 +175,7 @@ async fn pour(sink: &mut Sink, item: Item) -> Result<(), Error> {
         Item::Unit { length } => sink.unit(length).await?,
         Item::Data(content) => sink.data(content).await?,
         Item::End => sink.end().await?,
+        Item::GiveUp => sink.give_up().await?,
     }
     Ok(())
 }

@@ -64,6 +64,13 @@ impl Sink {
         self.push(Item::End, 0).await
     }
 
+    /// Gives up the entry that is open, which must be the first: nothing of it is kept, and it may begin again.
+    ///
+    /// What was sent of it is stored already, in part. Bytes that come again are found there and not stored twice.
+    pub async fn give_up(&mut self) -> Result<(), SinkClosed> {
+        self.push(Item::GiveUp, 0).await
+    }
+
     /// Sends what is still waiting. To be called once, after a source's `read` returned without error.
     pub async fn finish(mut self) -> Result<(), SinkClosed> {
         self.flush().await

@@ -422,6 +422,10 @@ impl Streams for Collected {
     fn catalog(&mut self, record: &[u8]) {
         self.catalog.feed(record);
     }
+
+    fn give_up(&mut self) {
+        *self = Self::default();
+    }
 }
 
 /// Serves an archive from its beginning.

@@ -107,6 +107,10 @@ impl DataRobot {
                         }
                         sink.end().await?;
                     }
+                    Item::GiveUp => {
+                        object = None;
+                        sink.give_up().await?;
+                    }
                 }
             }
         }

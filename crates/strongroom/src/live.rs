@@ -138,4 +138,7 @@ impl Streams for Complete {
     }
 
     fn catalog(&mut self, _record: &[u8]) {}
+
+    // Only a first entry is given up, and it is not complete.
+    fn give_up(&mut self) {}
 }

@@ -146,7 +146,16 @@ pub async fn take(
     name: &str,
     secrets: &Secrets,
 ) -> Result<SourceResult, Error> {
-    let items = futures::stream::iter(batches(secrets));
+    take_items(backup, index, name, batches(secrets)).await
+}
+
+pub async fn take_items(
+    backup: &Backup,
+    index: usize,
+    name: &str,
+    batches: Vec<Vec<Item>>,
+) -> Result<SourceResult, Error> {
+    let items = futures::stream::iter(batches);
     let captured = backup.take(index, name, true, items).await?;
     let times = SourceTimes {
         started: NOW.to_owned(),
@@ -170,7 +179,7 @@ fn batches(secrets: &Secrets) -> Vec<Vec<Item>> {
         .collect()
 }
 
-fn items(name: &str, content: &[u8]) -> Vec<Item> {
+pub fn items(name: &str, content: &[u8]) -> Vec<Item> {
     let half = content.len() / 2;
     let field = |key: &str, length: usize| FieldHeader {
         key: key.into(),
