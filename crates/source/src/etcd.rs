@@ -3,12 +3,15 @@
 //! The archive has one entry, `snapshot.db`: byte for byte the file that `etcdctl snapshot save` would write, the Bolt
 //! database followed by its SHA-256. `docs/sources/etcd.md` says what that holds and how to restore it.
 //!
-//! Read in this order: what the operator says, how a member is found, how its stream is judged, what is in its database, how a restore is made.
+//! Read in this order: what the operator says, how a member is chosen, how its stream is judged, what is in its database, how a restore is made.
 
 mod options;
 mod settings;
 
+mod agreement;
 mod capture;
+mod choice;
+mod connection;
 mod member;
 mod proxy;
 mod refusal;
@@ -42,6 +45,9 @@ pub const ENTRY: &str = "snapshot.db";
 
 /// The attribute of the entry that names the etcd release that wrote it.
 const VERSION: &str = "etcd.version";
+
+/// Whether it holds keys of Kubernetes: `yes` or `no`. The same is a fact of the capture.
+const KUBERNETES: &str = "etcd.kubernetes";
 
 /// An etcd cluster.
 pub struct Etcd {

@@ -97,6 +97,10 @@ fn etcd_options(etcd: &resolve::Etcd) -> etcd::Options {
         });
     etcd::Options {
         endpoints: values(&etcd.endpoints),
+        advertised: value(etcd.advertised.as_ref()).unwrap_or_default(),
+        member: value(etcd.member.as_ref()),
+        compare_hashes: value(etcd.compare_hashes.as_ref()).unwrap_or_default(),
+        single_attempt: false,
         tls,
         login,
         proxy: proxy::in_force(etcd.proxy.as_ref().map(|setting| &setting.value)),

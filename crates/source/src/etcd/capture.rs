@@ -5,12 +5,15 @@ use bytes::BytesMut;
 use etcd_client::{SnapshotResponse, SnapshotStreaming};
 use tokio::time::timeout;
 
-use super::member::{Member, within};
+use super::agreement::Agreement;
+use super::choice::{Choice, choose, none_is_fit};
+use super::connection::{Credentials, within};
+use super::member::{Member, Proof};
 use super::options::Options;
 use super::refusal::explain;
 use super::snapshot::{Summary, Verifier};
 use super::stream::Progress;
-use super::{ENTRY, VERSION};
+use super::{ENTRY, KUBERNETES, VERSION};
 use crate::bolt::{META_BYTES, Unit};
 use crate::said::words;
 use crate::{Capture, Contents, Error, ErrorKind, Sink, SinkClosed};
@@ -18,25 +21,96 @@ use crate::{Capture, Contents, Error, ErrorKind, Sink, SinkClosed};
 /// etcd sends 32 KiB at a time; this much is handed on at once.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// Pours one member's snapshot. The entry is completed only when its hash, length and meta pages are right.
+/// Pours the snapshot of the best member. The entry is completed only when its hash, length and meta pages are right; if it cannot be, the
+/// next member is tried.
 pub(super) async fn read(options: &Options, sink: &mut Sink) -> Result<Capture, Error> {
-    let mut member = Member::first_fit(options).await?;
-    let idle = options.timeouts.idle;
-    let messages = within(idle, &member.endpoint, member.client.snapshot()).await?;
-    let mut download = Download {
-        messages,
-        endpoint: member.endpoint.clone(),
-        idle,
-        progress: Progress::default(),
-    };
-    let attributes = Attributes::from_iter([(VERSION, member.version.as_bytes())]);
-    sink.begin(Header {
-        name: Name::from(ENTRY),
-        attributes,
-        fields: None,
-    })
-    .await?;
+    let Choice {
+        members,
+        refusals,
+        mut notes,
+        agreement,
+    } = choose(options).await?;
+    let mut failures = Vec::new();
+    for member in members {
+        // What the choice knew of it is old by now, and so is its login.
+        let renew = !failures.is_empty();
+        match attempt(member, renew, options, sink).await {
+            Ok(mut capture) => {
+                if let Some(agreement) = &agreement {
+                    capture.facts.extend(facts_of_agreement(agreement));
+                }
+                notes.extend(failures.iter().map(ToString::to_string));
+                capture.notes = notes;
+                return Ok(capture);
+            }
+            Err(error) if options.single_attempt || is_final(&error) => return Err(error),
+            Err(error) => failures.push(error),
+        }
+    }
+    failures.extend(refusals);
+    Err(none_is_fit(
+        failures,
+        "no etcd member gave a whole snapshot",
+    ))
+}
 
+/// Whether another member would fail in the same way.
+fn is_final(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Configuration | ErrorKind::Bug)
+}
+
+/// Pours one member's snapshot, or gives the entry up again.
+async fn attempt(
+    mut member: Member,
+    renew: bool,
+    options: &Options,
+    sink: &mut Sink,
+) -> Result<Capture, Error> {
+    if renew {
+        member = Member::reach(&member.address, options, &Credentials::default()).await?;
+        if let Some(unfit) = member.unfit().filter(|_| options.member.is_none()) {
+            return Err(unfit);
+        }
+    }
+    let proof = member.prove(options).await?;
+    let mut download = Download::start(&mut member, options).await?;
+    sink.begin(header(&member, proof)).await?;
+    match pour(&mut download, sink).await {
+        Ok((summary, storage_version)) => {
+            sink.end().await?;
+            Ok(Capture {
+                facts: facts(&member, proof, &storage_version, &summary),
+                ..Capture::default()
+            })
+        }
+        Err(error) => {
+            if !options.single_attempt && !is_final(&error) {
+                sink.give_up().await?;
+            }
+            Err(error)
+        }
+    }
+}
+
+fn header(member: &Member, proof: Proof) -> Header {
+    let kubernetes = yes_or_no(proof.kubernetes);
+    let attributes = [
+        (VERSION, member.version.as_bytes()),
+        (KUBERNETES, kubernetes.as_bytes()),
+    ];
+    Header {
+        name: Name::from(ENTRY),
+        attributes: Attributes::from_iter(attributes),
+        fields: None,
+    }
+}
+
+fn yes_or_no(is: bool) -> &'static str {
+    if is { "yes" } else { "no" }
+}
+
+/// The whole stream; what it came to, and the storage version that it names.
+async fn pour(download: &mut Download, sink: &mut Sink) -> Result<(Summary, String), Error> {
     let mut pieces = Pieces::default();
     let mut storage_version = String::new();
     while let Some(message) = download.next().await? {
@@ -45,15 +119,9 @@ pub(super) async fn read(options: &Options, sink: &mut Sink) -> Result<Capture, 
             message.version().clone_into(&mut storage_version);
         }
     }
-    let summary = pieces
-        .finish(sink)
-        .await?
-        .map_err(|fault| download.invalid(&fault.to_string()))?;
-    sink.end().await?;
-    Ok(Capture {
-        facts: facts(&member, &storage_version, &summary),
-        ..Capture::default()
-    })
+    let summary = pieces.finish(sink).await?;
+    let summary = summary.map_err(|fault| download.invalid(&fault.to_string()))?;
+    Ok((summary, storage_version))
 }
 
 /// Pours a snapshot that was taken before and kept elsewhere: the current entry of `contents`, cut and completed as a capture would be.
@@ -90,8 +158,18 @@ fn facts_of_file(summary: &Summary) -> [(&'static str, String); 2] {
     ]
 }
 
+fn facts_of_agreement(agreement: &Agreement) -> [(String, String); 3] {
+    [
+        ("etcd.hash-kv", format!("{:08x}", agreement.hash)),
+        ("etcd.hash-kv-revision", agreement.revision.to_string()),
+        ("etcd.hash-kv-members", agreement.members.to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+}
+
 fn facts(
     member: &Member,
+    proof: Proof,
     storage_version: &str,
     summary: &Summary,
 ) -> std::collections::BTreeMap<String, String> {
@@ -99,7 +177,8 @@ fn facts(
         ("etcd.version", words(&member.version).to_string()),
         ("etcd.cluster", format!("{:x}", member.cluster)),
         ("etcd.member", format!("{:x}", member.id)),
-        ("etcd.revision", member.revision.to_string()),
+        ("etcd.revision", proof.revision.to_string()),
+        (KUBERNETES, yes_or_no(proof.kubernetes).to_owned()),
     ];
     facts.extend(facts_of_file(summary));
     if !storage_version.is_empty() {
@@ -120,6 +199,16 @@ struct Download {
 }
 
 impl Download {
+    async fn start(member: &mut Member, options: &Options) -> Result<Self, Error> {
+        let idle = options.timeouts.idle;
+        Ok(Self {
+            messages: within(idle, &member.endpoint, member.client.snapshot()).await?,
+            endpoint: member.endpoint.clone(),
+            idle,
+            progress: Progress::default(),
+        })
+    }
+
     /// The next message; `None` when the stream has ended as it must.
     async fn next(&mut self) -> Result<Option<SnapshotResponse>, Error> {
         let Ok(answer) = timeout(self.idle, self.messages.message()).await else {

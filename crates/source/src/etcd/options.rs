@@ -10,9 +10,17 @@ use crate::{Error, ErrorKind};
 /// How to reach a cluster. No `Debug`: it knows how to get at a password.
 #[derive(Default)]
 pub struct Options {
-    /// `https://host:2379`, `http://host:2379` or `host:2379`, tried in this order until a healthy member answers.
+    /// `https://host:2379`, `http://host:2379` or `host:2379`: these are asked, and no others, unless `advertised` says so.
     /// Without a scheme: `https` if `tls` is given.
     pub endpoints: Vec<String>,
+    /// Ask the members too that those behind `endpoints` know of, where they say that clients find them.
+    pub advertised: bool,
+    /// The member to capture, by name or by ID in hexadecimal, and no other; left out, the best is chosen.
+    pub member: Option<String>,
+    /// Compare the hashes of all members' keys at one revision first.
+    pub compare_hashes: bool,
+    /// Do not begin again with another member when a snapshot breaks off: for whoever cannot take back what was poured.
+    pub single_attempt: bool,
     /// For `https`.
     pub tls: Option<Tls>,
     /// For a cluster with authentication; the user needs the role `root`.
@@ -47,7 +55,7 @@ pub struct ClientCertificate {
 pub struct Login {
     /// The user's name in etcd.
     pub user: String,
-    /// Called once for every connection, so that a changed password is picked up.
+    /// Called once for every capture, and again before another member is tried, so that a changed password is picked up.
     pub password: LoadPassword,
 }
 
@@ -102,7 +110,7 @@ impl Options {
             .try_for_each(|endpoint| self.validate_endpoint(endpoint))
     }
 
-    fn validate_endpoint(&self, endpoint: &str) -> Result<(), Error> {
+    pub(super) fn validate_endpoint(&self, endpoint: &str) -> Result<(), Error> {
         if endpoint.contains('@') {
             // Not shown: what stands before the @ may be a password.
             return Err(wrong(

@@ -227,6 +227,13 @@ impl Listing {
         self.list(&format!("{key}.endpoints"), &etcd.endpoints, |text| {
             json!(text)
         });
+        let json = |value: &bool| json!(value);
+        self.optional(&format!("{key}.advertised"), etcd.advertised.as_ref(), json);
+        self.optional(&format!("{key}.member"), etcd.member.as_ref(), |text| {
+            json!(text)
+        });
+        let compare = etcd.compare_hashes.as_ref();
+        self.optional(&format!("{key}.compare_hashes"), compare, json);
         if let Some(tls) = &etcd.tls {
             self.tls(&format!("{key}.tls"), tls);
         }

@@ -173,8 +173,17 @@ pub(crate) struct Files {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Etcd {
-    /// Client addresses of members, like `https://10.0.0.1:2379`. The snapshot comes from the first that answers.
+    /// Client addresses of members, like `https://10.0.0.1:2379`. All are asked, and the snapshot comes from the best.
     pub(crate) endpoints: Vec<At<String>>,
+    /// Ask the members too that those behind `endpoints` know of, at the client addresses that they advertise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) advertised: Option<At<bool>>,
+    /// The member to capture, by name or hexadecimal ID, and no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) member: Option<At<String>>,
+    /// Compare the hashes of all members' keys before each snapshot, and take none if they differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) compare_hashes: Option<At<bool>>,
     /// Certificates, for https endpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tls: Option<Tls>,

@@ -160,6 +160,9 @@ pub(crate) struct Files {
 
 pub(crate) struct Etcd {
     pub(crate) endpoints: Vec<Setting<String>>,
+    pub(crate) advertised: Option<Setting<bool>>,
+    pub(crate) member: Option<Setting<String>>,
+    pub(crate) compare_hashes: Option<Setting<bool>>,
     pub(crate) tls: Option<Tls>,
     pub(crate) username: Option<Setting<String>>,
     pub(crate) password: Option<Setting<Reference>>,
@@ -485,9 +488,15 @@ impl Resolver {
             let message = "`username` and `password` belong together; one of them is missing";
             return Err(self.wrong(place, message));
         }
+        if let Some(at) = etcd.member.as_ref().filter(|at| at.value.is_empty()) {
+            return Err(self.wrong(at, "the member's name is empty"));
+        }
         let secured = etcd.tls.is_some();
         Ok(Etcd {
             endpoints: self.all(etcd.endpoints, |text| endpoint(text, secured))?,
+            advertised: etcd.advertised.map(|at| self.as_is(at)),
+            member: etcd.member.map(|at| self.as_is(at)),
+            compare_hashes: etcd.compare_hashes.map(|at| self.as_is(at)),
             tls: etcd.tls.map(|tls| self.tls(tls, place)).transpose()?,
             username: etcd.username.map(|at| self.as_is(at)),
             password: etcd

@@ -97,6 +97,8 @@ impl Config {
         let request = client.request_timeout.unwrap_or(usual.request);
         etcd::Options {
             endpoints: client.endpoints.clone(),
+            // What went into the object cannot be taken back; `retries` begins a new one.
+            single_attempt: true,
             tls: Some(client.tls.clone()),
             login: client.password_auth.as_deref().map(login),
             proxy: etcd::Proxy::None,
@@ -105,6 +107,7 @@ impl Config {
                 request,
                 idle: request.max(IDLE_MIN),
             },
+            ..etcd::Options::default()
         }
     }
 
