@@ -22,6 +22,9 @@ pub mod snapshot;
 
 mod data_dir;
 mod draft;
+mod raise;
+mod roster;
+mod site;
 mod target;
 mod tool;
 
@@ -112,7 +115,8 @@ impl Source for Etcd {
                 let message = format!("entry {} is not an etcd snapshot", entry.name);
                 return Err(Error::new(ErrorKind::Bug, message));
             }
-            report.notes.push(target.restore(contents).await?);
+            let notes = target.restore(&entry, contents).await?;
+            report.notes.extend(notes);
             report.written += 1;
         }
         Ok(report)

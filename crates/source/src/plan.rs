@@ -10,6 +10,8 @@ pub struct RestoreOptions {
     pub target: Option<PathBuf>,
     /// What to do with an entry that exists and differs.
     pub conflict: Conflict,
+    /// When the restore began, RFC 3339, for the names of what it moves aside.
+    pub moment: String,
     /// The source's own settings (`--initial-cluster` and so on), by name; never secret.
     pub settings: BTreeMap<String, String>,
 }

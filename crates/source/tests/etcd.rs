@@ -8,6 +8,8 @@ mod capture;
 mod cluster;
 #[path = "etcd/database.rs"]
 mod database;
+#[path = "etcd/members.rs"]
+mod members;
 #[path = "etcd/proxy.rs"]
 mod proxy;
 #[path = "etcd/restore.rs"]

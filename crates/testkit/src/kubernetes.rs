@@ -149,6 +149,11 @@ impl Kubernetes {
         &self.etcd
     }
 
+    /// The same, to be killed and started again; then the API server has to be, for it moves.
+    pub fn etcd_mut(&mut self) -> &mut Etcd {
+        &mut self.etcd
+    }
+
     /// Kills the API server as a power cut would. Its etcd goes on.
     pub fn kill(&mut self) {
         stop(&mut self.server);

@@ -14,6 +14,7 @@ mod process;
 mod programs;
 
 mod etcd;
+mod etcd_cluster;
 mod kubernetes;
 mod postgres;
 mod rabbitmq;
@@ -25,6 +26,7 @@ mod trace;
 pub use certificates::{Certificates, Pair};
 pub use disk::{Disk, Fate, Survivors};
 pub use etcd::{Etcd, EtcdOptions};
+pub use etcd_cluster::EtcdCluster;
 pub use http::{Message, ask};
 pub use kubernetes::{Kubernetes, KubernetesOptions};
 pub use postgres::Postgres;

@@ -1,30 +1,49 @@
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use archive::{Entry, Name};
 
 use super::draft::Draft;
-use super::settings::{BUMP, COMPACTED, DATA_DIR, SETTINGS, TOOL, WAL_DIR};
-use super::target::{must_have_folder, unreadable};
+use super::raise::{Asked, Raise, decide};
+use super::roster::{Peer, Roster};
+use super::settings::{
+    BUMP, CLUSTER, COMPACTED, DATA_DIR, INITIAL_CLUSTER, NAME, NO_BUMP, PEER_URLS, REPLACE,
+    SETTINGS, TOOL, WAL_DIR,
+};
+use super::site::{Aside, Site, Unfinished};
+use super::target::must_have_folder;
 use super::tool::{Tool, Version};
-use super::{VERSION, shown};
-use crate::{Action, Contents, Error, ErrorKind};
+use super::{KUBERNETES, VERSION, shown};
+use crate::{Action, Contents, Error, ErrorKind, RestoreOptions};
 
-/// A data directory that etcd's own tool shall make.
+/// The data directory of a member, or those of all members, that etcd's own tool shall make.
 pub(super) struct DataDir {
+    /// As it was said: of a cluster, the folder of all.
     path: PathBuf,
+    /// What is to be made, in order.
+    members: Vec<Member>,
+    roster: Option<Roster>,
     wal_dir: Option<PathBuf>,
     tool: Option<PathBuf>,
-    /// For the tool, each `--name=value`.
-    flags: Vec<String>,
-    bumps: bool,
+    raise: Asked,
+    replace: bool,
+    moment: String,
 }
 
+/// One run of the tool.
+struct Member {
+    path: PathBuf,
+    /// For the tool, each `--name=value`.
+    flags: Vec<String>,
+}
+
+/// Settings that are for us and not for the tool.
+const OURS: [&str; 7] = [DATA_DIR, TOOL, REPLACE, CLUSTER, NO_BUMP, BUMP, COMPACTED];
+
 impl DataDir {
-    /// What `settings` ask for; `None` if they are empty.
-    pub(super) fn asked_for(settings: &BTreeMap<String, String>) -> Result<Option<Self>, Error> {
+    /// What the settings ask for; `None` if they name no place and are empty.
+    pub(super) fn asked_for(options: &RestoreOptions) -> Result<Option<Self>, Error> {
+        let settings = &options.settings;
         settings
             .iter()
             .try_for_each(|(name, value)| check_setting(name, value))?;
@@ -35,24 +54,25 @@ impl DataDir {
                 Some(name) => Err(wrong(format!("--{name} needs --{DATA_DIR}"))),
             };
         };
-        let bumps = settings.contains_key(BUMP);
-        if bumps != settings.get(COMPACTED).is_some_and(|value| value == "true") {
-            return Err(wrong(format!(
-                "--{BUMP} and --{COMPACTED} must be given together"
-            )));
+        let roster = settings.get(CLUSTER).map(|text| Roster::parse(text));
+        let roster = roster.transpose()?;
+        if roster.is_some() {
+            let own = [NAME, INITIAL_CLUSTER, PEER_URLS, WAL_DIR];
+            if let Some(name) = own.iter().find(|name| settings.contains_key(**name)) {
+                return Err(wrong(format!(
+                    "--{CLUSTER} says names and URLs of all members: --{name} cannot go with it"
+                )));
+            }
         }
-        let ours = [DATA_DIR, TOOL];
-        let flags = settings
-            .iter()
-            .filter(|(name, _)| !ours.contains(&name.as_str()));
         Ok(Some(Self {
-            flags: flags
-                .map(|(name, value)| format!("--{name}={value}"))
-                .collect(),
+            members: members(&data_dir, roster.as_ref(), settings),
             path: data_dir,
+            roster,
             wal_dir: path(WAL_DIR),
             tool: path(TOOL),
-            bumps,
+            raise: raise(settings)?,
+            replace: is_set(settings, REPLACE),
+            moment: options.moment.clone(),
         }))
     }
 
@@ -70,64 +90,194 @@ impl DataDir {
         if let Some(reason) = writer.and_then(|writer| tool.too_old_for(writer)) {
             return Ok(Action::Unmanageable { reason });
         }
-        notes.push(format!(
-            "{tool} will make the data directory {}",
-            shown(&self.path)
-        ));
-        if !self.bumps {
-            notes.push(format!(
-                "clients that watch (Kubernetes) will not notice that the data went back: \
-                 consider --{BUMP} 1000000000 --{COMPACTED}"
-            ));
+        let raise = match decide(self.raise, holds_kubernetes(entry), &tool).await? {
+            Ok(raise) => raise,
+            Err(reason) => return Ok(Action::Unmanageable { reason }),
+        };
+        for member in &self.members {
+            let path = shown(&member.path);
+            notes.push(format!("{tool} will make the data directory {path}"));
         }
+        for path in self.paths() {
+            if Site::at(path)? == Site::Taken {
+                notes.push(format!("what is in {} is moved aside", shown(path)));
+            }
+        }
+        notes.push(raise.why);
         Ok(Action::Create)
     }
 
-    /// Makes the directory, or leaves everything as it was; no file with the snapshot stays behind either way.
-    pub(super) async fn restore(&self, contents: &mut dyn Contents) -> Result<String, Error> {
-        if let Some(reason) = self.in_the_way()? {
-            return Err(Error::new(ErrorKind::Conflict, reason));
-        }
+    /// Makes all of it, or leaves everything as it was; no file with the snapshot stays behind either way. Says what to do next.
+    pub(super) async fn restore(
+        &self,
+        entry: &Entry,
+        contents: &mut dyn Contents,
+    ) -> Result<Vec<String>, Error> {
+        self.must_be_free()?;
         let tool = Tool::find(self.tool.as_deref()).await?;
+        let raise = decide(self.raise, holds_kubernetes(entry), &tool).await?;
+        let raise = raise.map_err(|reason| Error::new(ErrorKind::Unsupported, reason))?;
         let mut draft = Draft::beside(&self.path).await?;
         draft.fill(contents).await?;
-        let unfinished = [Some(&self.path), self.wal_dir.as_ref()]
-            .map(|path| path.map(|path| Unfinished::new(path)));
-        tool.restore(draft.path(), &self.path, &self.flags).await?;
-        unfinished.into_iter().flatten().for_each(Unfinished::keep);
-        Ok(format!(
-            "start etcd with --data-dir {} and the name and URLs of this restore; the directory belongs to the user \
-             who restored it",
-            shown(&self.path)
-        ))
+        // It took its time, and somebody may have started an etcd meanwhile.
+        self.must_be_free()?;
+        let site = self.prepare()?;
+        for member in &self.members {
+            let flags = [&member.flags[..], &raised(&raise)].concat();
+            tool.restore(draft.path(), &member.path, &flags).await?;
+        }
+        let mut notes = site.keep();
+        notes.extend(self.next_steps());
+        Ok(notes)
+    }
+
+    /// Moves aside what is there. Dropped, the result takes away what was made since, and puts it back.
+    fn prepare(&self) -> Result<Prepared, Error> {
+        let mut prepared = Prepared::default();
+        for path in self.paths() {
+            if Site::at(path)? == Site::Taken {
+                prepared.asides.push(Aside::make(path, &self.moment)?);
+            }
+        }
+        prepared
+            .unfinished
+            .extend(self.paths().map(Unfinished::new));
+        // The folder of all members only if there is none yet: what else is in it is not ours.
+        if self.roster.is_some() && !self.path.exists() {
+            prepared.unfinished.push(Unfinished::new(&self.path));
+        }
+        Ok(prepared)
+    }
+
+    fn must_be_free(&self) -> Result<(), Error> {
+        let obstacle = self.in_the_way()?;
+        obstacle.map_or(Ok(()), |reason| {
+            Err(Error::new(ErrorKind::Conflict, reason))
+        })
     }
 
     /// Why nothing may be made here.
     fn in_the_way(&self) -> Result<Option<String>, Error> {
-        for path in [Some(&self.path), self.wal_dir.as_ref()]
-            .into_iter()
-            .flatten()
-        {
-            if !is_absent_or_empty(path)? {
-                let path = shown(path);
-                return Ok(Some(format!(
-                    "{path} is not an empty directory: move it away, it is not overwritten"
-                )));
+        if self.roster.is_some() && Site::at(&self.path)? == Site::NoDirectory {
+            return Ok(Site::NoDirectory.obstacle(&self.path, false));
+        }
+        for path in self.paths() {
+            if let Some(reason) = Site::at(path)?.obstacle(path, self.replace) {
+                return Ok(Some(reason));
             }
         }
         Ok(None)
     }
+
+    /// All that the tool makes.
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        let members = self.members.iter().map(|member| &*member.path);
+        members.chain(self.wal_dir.as_deref())
+    }
+
+    fn next_steps(&self) -> Vec<String> {
+        let Some(roster) = &self.roster else {
+            return vec![format!(
+                "start etcd with --data-dir {} and the name and URLs of this restore; the directory belongs to the user \
+                 who restored it",
+                shown(&self.path)
+            )];
+        };
+        let peers = roster.peers().iter().zip(&self.members);
+        let steps = peers.map(|(peer, member)| {
+            format!(
+                "{}: bring {} to its host and start etcd there with --name {} --data-dir DIR --listen-peer-urls {}",
+                peer.name,
+                shown(&member.path),
+                peer.name,
+                Name::from(&*peer.urls.join(","))
+            )
+        });
+        let owner = "start all of them; the directories belong to the user who restored them";
+        steps.chain([owner.to_owned()]).collect()
+    }
 }
 
-fn is_absent_or_empty(path: &Path) -> Result<bool, Error> {
-    match path.read_dir() {
-        Ok(mut entries) => Ok(entries.next().is_none()),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-            Ok(path.symlink_metadata().is_err())
-        }
-        Err(cause) if cause.kind() == io::ErrorKind::NotADirectory => Ok(false),
-        Err(cause) => Err(unreadable(path, cause)),
+/// What is undone unless it is kept; what was made goes first.
+#[derive(Default)]
+struct Prepared {
+    unfinished: Vec<Unfinished>,
+    asides: Vec<Aside>,
+}
+
+impl Prepared {
+    /// For good. Says where what was there is now.
+    fn keep(mut self) -> Vec<String> {
+        self.unfinished.drain(..).for_each(Unfinished::keep);
+        let kept = self.asides.drain(..).map(Aside::keep);
+        kept.map(|now| {
+            format!(
+                "what was there is now {}: delete it when it is not needed any more",
+                shown(&now)
+            )
+        })
+        .collect()
     }
+}
+
+fn members(
+    data_dir: &Path,
+    roster: Option<&Roster>,
+    settings: &BTreeMap<String, String>,
+) -> Vec<Member> {
+    let flags = settings.iter();
+    let flags = flags.filter(|(name, _)| !OURS.contains(&name.as_str()));
+    let flags: Vec<String> = flags
+        .map(|(name, value)| format!("--{name}={value}"))
+        .collect();
+    let Some(roster) = roster else {
+        let path = data_dir.to_path_buf();
+        return vec![Member { path, flags }];
+    };
+    let all = roster.initial_cluster();
+    let member = |peer: &Peer| Member {
+        path: data_dir.join(&peer.name),
+        flags: [
+            &flags[..],
+            &[
+                format!("--{NAME}={}", peer.name),
+                format!("--{INITIAL_CLUSTER}={all}"),
+                format!("--{PEER_URLS}={}", peer.urls.join(",")),
+            ],
+        ]
+        .concat(),
+    };
+    roster.peers().iter().map(member).collect()
+}
+
+fn raised(raise: &Raise) -> Vec<String> {
+    raise.by.map_or_else(Vec::new, |by| {
+        vec![format!("--{BUMP}={by}"), format!("--{COMPACTED}=true")]
+    })
+}
+
+fn raise(settings: &BTreeMap<String, String>) -> Result<Asked, Error> {
+    let by = settings.get(BUMP).and_then(|by| by.parse().ok());
+    let (compacted, no) = (is_set(settings, COMPACTED), is_set(settings, NO_BUMP));
+    match (by, compacted, no) {
+        (Some(_), _, true) => Err(wrong(format!(
+            "--{BUMP} and --{NO_BUMP} exclude each other"
+        ))),
+        (Some(by), true, false) => Ok(Asked::By(by)),
+        (None, false, true) => Ok(Asked::No),
+        (None, false, false) => Ok(Asked::Nothing),
+        _ => Err(wrong(format!(
+            "--{BUMP} and --{COMPACTED} must be given together"
+        ))),
+    }
+}
+
+fn is_set(settings: &BTreeMap<String, String>, name: &str) -> bool {
+    settings.get(name).is_some_and(|value| value == "true")
+}
+
+fn holds_kubernetes(entry: &Entry) -> Option<bool> {
+    entry.attributes.text(KUBERNETES).map(|said| said == "yes")
 }
 
 fn check_setting(name: &str, value: &str) -> Result<(), Error> {
@@ -167,59 +317,6 @@ fn wrong(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Configuration, message)
 }
 
-/// A directory that was absent or empty and is being filled; if it is dropped, that is undone.
-struct Unfinished {
-    path: PathBuf,
-    existed: bool,
-    finished: bool,
-}
-
-impl Unfinished {
-    fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_path_buf(),
-            existed: path.exists(),
-            finished: false,
-        }
-    }
-
-    fn keep(mut self) {
-        self.finished = true;
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if self.finished {
-            return;
-        }
-        // A failure leaves an incomplete directory, which the next restore would refuse to touch. A tool that was
-        // killed this moment may still be making its last file.
-        for _ in 0..20 {
-            if self.undo().is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-impl Unfinished {
-    fn undo(&self) -> io::Result<()> {
-        if !self.existed {
-            return match std::fs::remove_dir_all(&self.path) {
-                Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
-                removed => removed,
-            };
-        }
-        // The directory itself stays: it may be a mount point, and has its owner and mode.
-        for entry in self.path.read_dir()? {
-            std::fs::remove_dir_all(entry?.path())?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,7 +325,11 @@ mod tests {
         let settings = settings
             .iter()
             .map(|&(name, value)| (name.to_owned(), value.to_owned()));
-        DataDir::asked_for(&settings.collect()).map_err(|error| error.to_string())
+        let options = RestoreOptions {
+            settings: settings.collect(),
+            ..RestoreOptions::default()
+        };
+        DataDir::asked_for(&options).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -242,11 +343,31 @@ mod tests {
             ("mark-compacted", "true"),
         ]);
         let data_dir = asked.expect("valid").expect("a data directory");
-        assert_eq!(
-            data_dir.flags,
-            ["--bump-revision=10", "--mark-compacted=true", "--name=--n1"]
-        );
+        assert_eq!(data_dir.members.len(), 1);
+        assert_eq!(data_dir.members[0].flags, ["--name=--n1"]);
+        assert_eq!(data_dir.raise, Asked::By(10));
         assert_eq!(data_dir.tool.as_deref(), Some(Path::new("/e")));
+    }
+
+    #[test]
+    fn a_cluster_is_a_directory_for_each_member() {
+        let asked = asked_for(&[
+            ("data-dir", "/d"),
+            ("cluster", "a=http://a:1,b=http://b:1"),
+            ("initial-cluster-token", "t"),
+        ]);
+        let data_dir = asked.expect("valid").expect("data directories");
+        let paths: Vec<&Path> = data_dir.paths().collect();
+        assert_eq!(paths, [Path::new("/d/a"), Path::new("/d/b")]);
+        assert_eq!(
+            data_dir.members[1].flags,
+            [
+                "--initial-cluster-token=t",
+                "--name=b",
+                "--initial-cluster=a=http://a:1,b=http://b:1",
+                "--initial-advertise-peer-urls=http://b:1"
+            ]
+        );
     }
 
     #[test]
@@ -274,6 +395,25 @@ mod tests {
             (
                 &[
                     ("data-dir", "/d"),
+                    ("bump-revision", "7"),
+                    ("mark-compacted", "true"),
+                    ("no-bump-revision", "true"),
+                ],
+                "exclude each other",
+            ),
+            (
+                &[
+                    ("data-dir", "/d"),
+                    ("cluster", "a=http://a:1"),
+                    ("name", "a"),
+                ],
+                "--name cannot go with it",
+            ),
+            (&[("data-dir", "/d"), ("cluster", "a")], "is not NAME=URL"),
+            (&[("cluster", "a=http://a:1")], "needs --data-dir"),
+            (
+                &[
+                    ("data-dir", "/d"),
                     ("bump-revision", "0"),
                     ("mark-compacted", "true"),
                 ],
@@ -283,25 +423,5 @@ mod tests {
             let error = asked_for(settings).err().expect("it is refused");
             assert!(error.contains(part), "{settings:?}: {error}");
         }
-    }
-
-    #[test]
-    fn an_unfinished_directory_is_undone_and_a_finished_one_stays() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (absent, empty) = (folder.path().join("absent"), folder.path().join("empty"));
-        std::fs::create_dir(&empty).expect("made");
-        for path in [&absent, &empty] {
-            let unfinished = Unfinished::new(path);
-            std::fs::create_dir_all(path.join("member/snap")).expect("made");
-            drop(unfinished);
-        }
-        assert!(!absent.exists());
-        assert!(is_absent_or_empty(&empty).is_ok_and(|free| free) && empty.exists());
-
-        let unfinished = Unfinished::new(&absent);
-        std::fs::create_dir_all(absent.join("member")).expect("made");
-        unfinished.keep();
-        assert!(absent.join("member").exists());
-        assert!(is_absent_or_empty(&absent).is_ok_and(|free| !free));
     }
 }

@@ -1,25 +1,41 @@
 use crate::Setting;
 
+pub(super) const CLUSTER: &str = "cluster";
+pub(super) const REPLACE: &str = "replace";
+pub(super) const NO_BUMP: &str = "no-bump-revision";
+pub(super) const NAME: &str = "name";
+pub(super) const INITIAL_CLUSTER: &str = "initial-cluster";
+pub(super) const PEER_URLS: &str = "initial-advertise-peer-urls";
 pub(super) const DATA_DIR: &str = "data-dir";
 pub(super) const TOOL: &str = "etcdutl-path";
 pub(super) const BUMP: &str = "bump-revision";
 pub(super) const COMPACTED: &str = "mark-compacted";
 pub(super) const WAL_DIR: &str = "wal-dir";
 
-/// What a restore of etcd can be told beside `--to`; the names are those of `etcdutl snapshot restore`.
-pub const SETTINGS: [Setting; 9] = [
+/// What a restore of etcd can be told beside `--to`; the names are those of `etcdutl snapshot restore`, where it has them.
+pub const SETTINGS: [Setting; 12] = [
     Setting {
         name: DATA_DIR,
         value: Some("DIR"),
         help: "make an etcd data directory here, by etcdutl; it must be absent or empty",
     },
     Setting {
-        name: "name",
+        name: REPLACE,
+        value: None,
+        help: "move a data directory that is there aside, unless an etcd runs on it",
+    },
+    Setting {
+        name: CLUSTER,
+        value: Some("NAME=URL,..."),
+        help: "all members and their peer URLs: a data directory for each, DIR/NAME, in one run",
+    },
+    Setting {
+        name: NAME,
         value: Some("NAME"),
         help: "the member's name [default: default]",
     },
     Setting {
-        name: "initial-cluster",
+        name: INITIAL_CLUSTER,
         value: Some("NAME=URL,..."),
         help: "all members and their peer URLs [default: default=http://localhost:2380]",
     },
@@ -29,7 +45,7 @@ pub const SETTINGS: [Setting; 9] = [
         help: "keeps members of another cluster out [default: etcd-cluster]",
     },
     Setting {
-        name: "initial-advertise-peer-urls",
+        name: PEER_URLS,
         value: Some("URL,..."),
         help: "this member's peer URLs [default: http://localhost:2380]",
     },
@@ -41,12 +57,17 @@ pub const SETTINGS: [Setting; 9] = [
     Setting {
         name: BUMP,
         value: Some("N"),
-        help: "raise the revision by N, so that watchers (Kubernetes) notice the restore; needs --mark-compacted",
+        help: "raise the revision by N, so that watchers notice the restore; needs --mark-compacted [default: 1000000000 for Kubernetes]",
     },
     Setting {
         name: COMPACTED,
         value: None,
         help: "mark the raised revision as compacted; needs --bump-revision",
+    },
+    Setting {
+        name: NO_BUMP,
+        value: None,
+        help: "leave the revision as it is, even if the snapshot holds Kubernetes",
     },
     Setting {
         name: WAL_DIR,

@@ -20,7 +20,7 @@ pub(super) enum Target {
 impl Target {
     /// What the options ask for; `None` if they name no place.
     pub(super) fn asked_for(options: &RestoreOptions) -> Result<Option<Self>, Error> {
-        let data_dir = DataDir::asked_for(&options.settings)?;
+        let data_dir = DataDir::asked_for(options)?;
         match (&options.target, data_dir) {
             (None, None) => Ok(None),
             (None, Some(data_dir)) => Ok(Some(Self::DataDir(data_dir))),
@@ -45,19 +45,23 @@ impl Target {
         }
     }
 
-    /// Makes it of the current entry of `contents`, or nothing at all; says what to do next.
-    pub(super) async fn restore(&self, contents: &mut dyn Contents) -> Result<String, Error> {
+    /// Makes it of `entry`, the current one of `contents`, or nothing at all; says what to do next.
+    pub(super) async fn restore(
+        &self,
+        entry: &Entry,
+        contents: &mut dyn Contents,
+    ) -> Result<Vec<String>, Error> {
         match self {
             Self::File(path) => {
                 let mut draft = Draft::beside(path).await?;
                 draft.fill(contents).await?;
                 draft.publish(path).await?;
-                Ok(format!(
+                Ok(vec![format!(
                     "{} is a verified snapshot: make a data directory of it with etcdutl snapshot restore",
                     shown(path)
-                ))
+                )])
             }
-            Self::DataDir(data_dir) => data_dir.restore(contents).await,
+            Self::DataDir(data_dir) => data_dir.restore(entry, contents).await,
         }
     }
 }

@@ -108,6 +108,17 @@ impl Tool {
         })
     }
 
+    /// Whether it has the flag that raises revisions; it came with 3.6.
+    pub(super) async fn raises_revisions(&self) -> Result<bool, Error> {
+        let mut command = Command::new(&self.program);
+        command.args(["snapshot", "restore", "--help"]);
+        match timeout(VERSION_LIMIT, run(&mut command)).await {
+            Ok(Ok(run)) => Ok(run.output.contains("--bump-revision")),
+            Ok(Err(cause)) => Err(failed(&self.program, "cannot be run").because(cause)),
+            Err(_) => Err(failed(&self.program, "does not say which flags it has")),
+        }
+    }
+
     /// Makes `data_dir` of the snapshot in `file`.
     pub(super) async fn restore(
         &self,

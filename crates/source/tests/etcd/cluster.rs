@@ -12,7 +12,12 @@ pub(crate) struct Held {
 
 /// Writes `keys` small values, `large` of 1 MiB, a key with a lease and one that is deleted again.
 pub(crate) async fn seed(server: &testkit::Etcd, keys: u32, large: u32) {
-    let mut client = client(&server.endpoint()).await;
+    seed_at(&server.endpoint(), keys, large).await;
+}
+
+/// The same wherever clients connect.
+pub(crate) async fn seed_at(endpoint: &str, keys: u32, large: u32) {
+    let mut client = client(endpoint).await;
     for some in (0..keys).collect::<Vec<_>>().chunks(100) {
         let puts = some
             .iter()
@@ -39,6 +44,11 @@ pub(crate) async fn seed(server: &testkit::Etcd, keys: u32, large: u32) {
 
 /// Everything in the server.
 pub(crate) async fn contents_of(endpoint: &str) -> Held {
+    contents_at(endpoint, 0).await
+}
+
+/// Everything that was in the server at a revision; 0 is now.
+pub(crate) async fn contents_at(endpoint: &str, revision: i64) -> Held {
     let mut client = client(endpoint).await;
     let mut held = Held {
         revision: 0,
@@ -50,8 +60,10 @@ pub(crate) async fn contents_of(endpoint: &str) -> Held {
         let options = GetOptions::new()
             .with_from_key()
             .with_limit(500)
+            .with_revision(revision)
             .with_serializable();
-        let options = if from.starts_with(b"/large") {
+        // Up to the last large one.
+        let options = if from.as_slice() < b"/larger".as_slice() {
             options.with_limit(2)
         } else {
             options

@@ -37,7 +37,10 @@ async fn survives_the_loss_of_its_data(name: &str, tool: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let data_dir = folder.path().join("new data");
     let tool = release.program(tool);
-    let options = settings(&[("data-dir", &data_dir), ("etcdutl-path", &tool)]);
+    let mut options = settings(&[("data-dir", &data_dir), ("etcdutl-path", &tool)]);
+    options
+        .settings
+        .insert("no-bump-revision".to_owned(), "true".to_owned());
     let plan = suite::plan(&source, &archive, &options).await;
     assert_eq!(plan.steps[0].action, Action::Create);
     suite::write(&source, &archive, &plan, &options).await;
@@ -70,6 +73,140 @@ async fn etcd_survives_the_loss_of_its_data() {
 #[tokio::test]
 async fn debians_etcd_survives_the_loss_of_its_data() {
     survives_the_loss_of_its_data("etcd-debian", "etcdctl").await;
+}
+
+/// Neither was the flag given, nor is it known by an old tool: what holds Kubernetes is raised or not restored, and the rest stays as it was.
+#[tokio::test]
+async fn kubernetes_is_raised_unless_that_is_forbidden() {
+    let (Some(release), Some(older)) = (require("etcd"), require("etcd-debian")) else {
+        return;
+    };
+    for (key, kubernetes) in [("/registry/pods/a/b", true), ("/registry", false)] {
+        let server = testkit::Etcd::start(&older, EtcdOptions::default());
+        server.ctl(&["put", key, "value"]);
+        let before = contents_of(&server.endpoint()).await;
+        let source = source_of(&server);
+        let (archive, capture) = Archive::collect(&source).await.expect("a capture");
+        drop(server);
+        let said = if kubernetes { "yes" } else { "no" };
+        assert_eq!(capture.facts["etcd.kubernetes"], said);
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let data_dir = folder.path().join("data");
+        let with = |release: &testkit::Release, tool| {
+            let tool = release.program(tool);
+            settings(&[("data-dir", &data_dir), ("etcdutl-path", &tool)])
+        };
+        let options = with(&older, "etcdctl");
+        let plan = suite::plan(&source, &archive, &options).await;
+        match &plan.steps[0].action {
+            Action::Unmanageable { reason } if kubernetes => {
+                assert!(reason.contains("must be raised"), "{reason}");
+            }
+            action => assert!(!kubernetes && *action == Action::Create, "{action:?}"),
+        }
+        let options = with(&release, "etcdutl");
+        let plan = suite::plan(&source, &archive, &options).await;
+        assert_eq!(
+            plan.notes
+                .iter()
+                .any(|note| note.contains("marked as compacted")),
+            kubernetes,
+            "{:?}",
+            plan.notes
+        );
+        suite::write(&source, &archive, &plan, &options).await;
+        let restored = testkit::Etcd::start_on(&release, &data_dir);
+        let after = contents_of(&restored.endpoint()).await;
+        let raised = if kubernetes { 1_000_000_000 } else { 0 };
+        assert_eq!(after.revision, before.revision + raised);
+        assert!(after.pairs == before.pairs, "the keys are as before");
+    }
+}
+
+/// A directory that is there is moved aside when that is asked, comes back when the tool fails, and is left alone while an etcd runs on it.
+#[tokio::test]
+async fn a_data_directory_is_moved_aside_but_not_from_under_an_etcd() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let mut server = testkit::Etcd::start(&release, EtcdOptions::default());
+    seed(&server, 20, 0).await;
+    let before = contents_of(&server.endpoint()).await;
+    let source = source_of(&server);
+    let (archive, _) = Archive::collect(&source).await.expect("a capture");
+    server.ctl(&["put", "later", "x"]);
+    let data_dir = server.data_dir().to_path_buf();
+    let folder = data_dir.parent().expect("it has one").to_path_buf();
+    let tool = release.program("etcdutl");
+    let mut options = settings(&[("data-dir", &data_dir), ("etcdutl-path", &tool)]);
+    options.moment = "2026-11-26T17:45:00.000Z".to_owned();
+    let conflict = async |options: &RestoreOptions| {
+        let plan = suite::plan(&source, &archive, options).await;
+        let Action::Conflict { reason } = &plan.steps[0].action else {
+            panic!("{plan:?}")
+        };
+        reason.clone()
+    };
+    let set = |options: &mut RestoreOptions, name: &str, value: &str| {
+        options.settings.insert(name.to_owned(), value.to_owned())
+    };
+
+    set(&mut options, "no-bump-revision", "true");
+    assert!(conflict(&options).await.contains("stop it first"));
+    set(&mut options, "replace", "true");
+    assert!(conflict(&options).await.contains("stop it first"));
+    server.kill();
+    let plan = suite::plan(&source, &archive, &options).await;
+    assert_eq!(plan.steps[0].action, Action::Create);
+    assert!(
+        plan.notes.iter().any(|note| note.contains("moved aside")),
+        "{:?}",
+        plan.notes
+    );
+
+    // Started again behind the plan's back: nothing is touched.
+    server.restart();
+    let error = source
+        .write(&plan, &mut archive.contents(), &options)
+        .await
+        .expect_err("it runs");
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    server.kill();
+
+    let mut failing = options.clone();
+    set(
+        &mut failing,
+        "initial-cluster",
+        "other=http://localhost:2380",
+    );
+    let error = source
+        .write(&plan, &mut archive.contents(), &failing)
+        .await
+        .expect_err("no such member");
+    assert_eq!(error.kind(), ErrorKind::Program);
+    server.restart();
+    assert_eq!(server.ctl(&["get", "--print-value-only", "later"]), "x\n");
+    server.kill();
+
+    let mut contents = archive.contents();
+    let written = source.write(&plan, &mut contents, &options).await;
+    let report = written.expect("a restore");
+    let aside = "data.replaced-20261126T174500";
+    assert!(
+        report.notes.iter().any(|note| note.contains(aside)),
+        "{:?}",
+        report.notes
+    );
+    let mut files = files_in(&folder);
+    files.retain(|name| name.starts_with("data"));
+    files.sort();
+    assert_eq!(files, ["data", aside]);
+    let restored = testkit::Etcd::start_on(&release, &data_dir);
+    assert!(contents_of(&restored.endpoint()).await == before);
+    drop(restored);
+    let old = testkit::Etcd::start_on(&release, &folder.join(aside));
+    assert_eq!(old.ctl(&["get", "--print-value-only", "later"]), "x\n");
 }
 
 #[tokio::test]

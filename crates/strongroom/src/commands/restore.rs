@@ -21,6 +21,7 @@ use crate::objects::installation;
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::sources::{Secrets, build, restore_settings};
+use crate::units::now;
 use crate::wanted::Wanted;
 
 use printed::PlannedSource;
@@ -173,7 +174,7 @@ async fn plan<'a>(
         let message = "--prune-extra deletes what the whole snapshot does not have, so it cannot go together with --only";
         return Err(Failure::usage(message).into());
     }
-    let mut parts = Vec::new();
+    let (mut parts, began) = (Vec::new(), now());
     for index in &chosen {
         let name = &sources[*index].name;
         let target = target(restore.to.as_deref(), name, chosen.len())?;
@@ -187,6 +188,7 @@ async fn plan<'a>(
         let options = RestoreOptions {
             target,
             conflict: policy(restore.conflict),
+            moment: began.clone(),
             settings: settings_for(restore, settings.kind.name()),
         };
         let mut entries = Selection::new(snapshot.entries(*index), name, only);
@@ -288,8 +290,13 @@ fn refuse_conflicts(parts: &[Part<'_>]) -> Result<(), Failure> {
     }
     let conflicts = counted(conflicts as u64, "entry is", "entries are");
     let message = format!("nothing was restored: {conflicts} in the way");
-    Err(Failure::new(Exit::Conflict, message)
-        .hint("--conflict skip, --conflict overwrite, or --to another place"))
+    let of_etcd = parts.iter().all(|part| part.settings.kind.name() == "etcd");
+    let hint = if of_etcd {
+        "another place, or --replace, which moves a data directory aside"
+    } else {
+        "--conflict skip, --conflict overwrite, or --to another place"
+    };
+    Err(Failure::new(Exit::Conflict, message).hint(hint))
 }
 
 /// Only as much is deleted as somebody has seen in a plan.

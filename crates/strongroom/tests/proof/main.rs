@@ -17,6 +17,7 @@ mod memory;
 mod power;
 mod roles;
 mod stores;
+mod watch;
 
 mod scene;
 mod tree;

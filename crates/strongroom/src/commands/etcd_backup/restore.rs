@@ -130,6 +130,10 @@ impl Target {
             if restore.mark_compacted {
                 settings.insert("mark-compacted".to_owned(), "true".to_owned());
             }
+            // As in the original, which cannot raise it.
+            if restore.bump_revision.is_none() && !restore.mark_compacted {
+                settings.insert("no-bump-revision".to_owned(), "true".to_owned());
+            }
         }
         RestoreOptions {
             target,

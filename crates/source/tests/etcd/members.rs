@@ -1,0 +1,405 @@
+//! Which of several members is captured, what happens when one fails on the way, and a new cluster made of the snapshot.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use archive::Item;
+use etcd_client::{AlarmAction, AlarmOptions, AlarmType};
+use strongroom_source::etcd::{Etcd, Options, Timeouts};
+use strongroom_source::suite::{self, Archive};
+use strongroom_source::{Capture, Error, ErrorKind, Sink, Source};
+use testkit::{EtcdCluster, EtcdOptions, Release, require};
+
+use crate::cluster::{client, contents_at, contents_of, seed_at};
+use crate::proxy::Proxy;
+use crate::{options, refusal, settings, snapshot};
+
+fn source(endpoints: &[String], options: Options) -> Etcd {
+    Etcd::new(Options {
+        endpoints: endpoints.to_vec(),
+        timeouts: Timeouts {
+            idle: Duration::from_secs(10),
+            ..Timeouts::default()
+        },
+        ..options
+    })
+}
+
+async fn capture(source: &Etcd) -> Capture {
+    let (archive, capture) = Archive::collect(source).await.expect("a capture");
+    suite::finds_nothing_bad(source, &archive).await;
+    capture
+}
+
+/// Each member's ID, and who leads.
+async fn who(cluster: &EtcdCluster) -> (Vec<u64>, usize) {
+    let (mut ids, mut leader) = (Vec::new(), 0);
+    for endpoint in cluster.endpoints() {
+        let status = client(&endpoint).await.status().await.expect("it answers");
+        ids.push(status.header().expect("a header").member_id());
+        leader = status.leader();
+    }
+    let at = ids.iter().position(|id| *id == leader);
+    (ids.clone(), at.expect("somebody leads"))
+}
+
+/// All but `member`, in order.
+fn others(member: usize) -> [usize; 2] {
+    [(member + 1) % 3, (member + 2) % 3]
+}
+
+#[tokio::test]
+async fn a_follower_is_captured_and_whoever_was_asked_for() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let mut cluster = EtcdCluster::start(&release, 3);
+    let (ids, leader) = who(&cluster).await;
+    let [one, two] = others(leader);
+    let id = |member: usize| format!("{:x}", ids[member]);
+    let order = [leader, one, two].map(|member| cluster.endpoint(member));
+    let member = |name: &str| Options {
+        member: Some(name.to_owned()),
+        ..Options::default()
+    };
+
+    let found = capture(&source(&order, Options::default())).await;
+    assert_eq!(found.facts["etcd.member"], id(one), "the first follower");
+    assert_eq!(found.notes, [""; 0]);
+    for name in [cluster.name(leader), &id(leader)] {
+        let found = capture(&source(&order, member(name))).await;
+        assert_eq!(found.facts["etcd.member"], id(leader), "{name}");
+    }
+    let (kind, text) = refusal(&source(&order, member("nobody"))).await;
+    assert_eq!(kind, ErrorKind::Configuration);
+    for name in ["nobody", cluster.name(one), &*id(two)] {
+        assert!(text.contains(name), "{name}: {text}");
+    }
+
+    // Only who was given is asked, and the others if that was said.
+    let only = &order[..1];
+    let found = capture(&source(only, Options::default())).await;
+    assert_eq!(found.facts["etcd.member"], id(leader));
+    let advertised = Options {
+        advertised: true,
+        ..Options::default()
+    };
+    let found = capture(&source(only, advertised)).await;
+    assert_ne!(found.facts["etcd.member"], id(leader));
+
+    cluster.kill(one);
+    let found = capture(&source(&order, Options::default())).await;
+    assert_eq!(found.facts["etcd.member"], id(two));
+    assert!(
+        found.notes.len() == 1 && found.notes[0].contains(&order[1]),
+        "whoever is missing is named: {:?}",
+        found.notes
+    );
+    let (kind, text) = refusal(&source(&order, member(cluster.name(one)))).await;
+    assert_eq!(kind, ErrorKind::Unreachable, "{text}");
+    assert!(text.contains(&order[1]), "{text}");
+}
+
+#[tokio::test]
+async fn a_corrupt_member_is_not_captured_and_a_full_one_is_named() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let cluster = EtcdCluster::start(&release, 3);
+    let (ids, leader) = who(&cluster).await;
+    let [one, two] = others(leader);
+    let order = [one, two, leader].map(|member| cluster.endpoint(member));
+    let raise = async |member: u64, alarm: AlarmType| {
+        let mut options = AlarmOptions::new();
+        options.with_member(member);
+        let mut client = client(&order[2]).await;
+        let raised = client.alarm(AlarmAction::Activate, alarm, Some(options));
+        raised.await.expect("raised");
+    };
+
+    raise(ids[one], AlarmType::Nospace).await;
+    let found = capture(&source(&order, Options::default())).await;
+    assert_eq!(found.facts["etcd.member"], format!("{:x}", ids[two]));
+    let only = source(&order[..1], Options::default());
+    let found = capture(&only).await;
+    assert!(
+        found.notes.iter().any(|note| note.contains("NOSPACE")),
+        "{:?}",
+        found.notes
+    );
+
+    raise(ids[one], AlarmType::Corrupt).await;
+    let found = capture(&source(&order, Options::default())).await;
+    assert_eq!(found.facts["etcd.member"], format!("{:x}", ids[two]));
+    assert!(
+        found.notes.iter().any(|note| note.contains("CORRUPT")),
+        "{:?}",
+        found.notes
+    );
+    let (kind, text) = refusal(&only).await;
+    assert_eq!(kind, ErrorKind::Invalid);
+    assert!(text.contains("CORRUPT"), "{text}");
+    let forced = Options {
+        member: Some(cluster.name(one).to_owned()),
+        ..Options::default()
+    };
+    let found = capture(&source(&order, forced)).await;
+    assert_eq!(found.facts["etcd.member"], format!("{:x}", ids[one]));
+}
+
+#[tokio::test]
+async fn a_learner_is_not_captured() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let mut cluster = EtcdCluster::start(&release, 1);
+    let learner = cluster.add_learner();
+    let endpoints = cluster.endpoints();
+    let found = capture(&source(&endpoints, Options::default())).await;
+    let status = client(&endpoints[0]).await.status().await;
+    let id = status.expect("it answers").leader();
+    assert_eq!(found.facts["etcd.member"], format!("{id:x}"));
+    let (kind, text) = refusal(&source(&endpoints[learner..], Options::default())).await;
+    assert_eq!(kind, ErrorKind::Invalid);
+    assert!(text.contains("learner"), "{text}");
+}
+
+#[tokio::test]
+async fn two_clusters_are_not_one_source() {
+    let Some(release) = require("etcd-debian") else {
+        return;
+    };
+    let servers = [0, 1].map(|_| testkit::Etcd::start(&release, EtcdOptions::default()));
+    let endpoints = servers.each_ref().map(testkit::Etcd::endpoint);
+    let (kind, text) = refusal(&source(&endpoints, Options::default())).await;
+    // Both call themselves the same and have other URLs, of which the ID is made.
+    assert_eq!(kind, ErrorKind::Configuration);
+    assert!(text.contains("different clusters"), "{text}");
+}
+
+/// Two snapshots of other data at the same revision, restored as members of one cluster: nobody but their hashes tells.
+async fn a_corrupt_cluster(release: &Release) -> EtcdCluster {
+    let mut cluster = EtcdCluster::new(release, 3);
+    for (number, value) in ["same", "same", "other"].into_iter().enumerate() {
+        let server = testkit::Etcd::start(release, EtcdOptions::default());
+        server.ctl(&["put", "key", value]);
+        let source = crate::source_of(&server);
+        let (archive, _) = Archive::collect(&source).await.expect("a capture");
+        let folder = tempfile::tempdir().expect("a folder");
+        let parent = folder.path().join("members");
+        let tool = release.program("etcdutl");
+        let mut wanted = settings(&[("data-dir", &parent), ("etcdutl-path", &tool)]);
+        let all = cluster.initial_cluster();
+        wanted.settings.insert("cluster".to_owned(), all);
+        let plan = suite::plan(&source, &archive, &wanted).await;
+        suite::write(&source, &archive, &plan, &wanted).await;
+        let name = cluster.name(number);
+        std::fs::create_dir_all(cluster.data_dirs()).expect("made");
+        std::fs::rename(parent.join(name), cluster.data_dirs().join(name)).expect("moved");
+    }
+    cluster.run();
+    cluster
+}
+
+#[tokio::test]
+async fn hashes_are_compared_when_that_is_asked() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let comparing = || Options {
+        compare_hashes: true,
+        ..Options::default()
+    };
+    let sound = EtcdCluster::start(&release, 3);
+    seed_at(&sound.endpoint(0), 200, 0).await;
+    let found = capture(&source(&sound.endpoints(), comparing())).await;
+    assert_eq!(found.facts["etcd.hash-kv-members"], "3");
+    assert_eq!(found.facts["etcd.hash-kv"].len(), 8);
+    assert_eq!(found.notes, [""; 0]);
+    let alone = capture(&source(&sound.endpoints()[..1], comparing())).await;
+    assert!(!alone.facts.contains_key("etcd.hash-kv"));
+    assert!(
+        alone.notes[0].contains("were not compared"),
+        "{:?}",
+        alone.notes
+    );
+    drop(sound);
+
+    let corrupt = a_corrupt_cluster(&release).await;
+    capture(&source(&corrupt.endpoints(), Options::default())).await;
+    let (kind, text) = refusal(&source(&corrupt.endpoints(), comparing())).await;
+    assert_eq!(kind, ErrorKind::Invalid);
+    assert!(text.contains("one of them is corrupt"), "{text}");
+    let forced = Options {
+        member: Some("n1".to_owned()),
+        ..comparing()
+    };
+    let found = capture(&source(&corrupt.endpoints(), forced)).await;
+    assert!(
+        found.notes[0].contains("do not hold the same"),
+        "{:?}",
+        found.notes
+    );
+}
+
+/// Every way in which a stream can go wrong, at the member that is tried first; the next one gives a whole snapshot.
+#[tokio::test]
+async fn a_stream_that_stalls_is_taken_from_another_member() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let cluster = EtcdCluster::start(&release, 3);
+    seed_at(&cluster.endpoint(0), 100, 10).await;
+    let (ids, leader) = who(&cluster).await;
+    let [one, two] = others(leader);
+    // Enough for the questions before the snapshot, and for a part of it.
+    let stalls = Proxy::start(cluster.address(one), 3_000_000).await;
+    let endpoints = [stalls.address(), cluster.endpoint(two)];
+    let source = Etcd::new(Options {
+        timeouts: Timeouts {
+            idle: Duration::from_secs(1),
+            ..Timeouts::default()
+        },
+        ..options(&endpoints.each_ref().map(|it| &**it))
+    });
+    let (archive, found) = Archive::collect(&source).await.expect("a capture");
+    assert_eq!(found.facts["etcd.member"], format!("{:x}", ids[two]));
+    assert!(found.notes[0].contains("stalled"), "{:?}", found.notes);
+    assert_eq!(archive.len(), 1);
+    suite::finds_nothing_bad(&source, &archive).await;
+
+    let single = Etcd::new(Options {
+        single_attempt: true,
+        timeouts: Timeouts {
+            idle: Duration::from_secs(1),
+            ..Timeouts::default()
+        },
+        ..options(&[
+            &Proxy::start(cluster.address(one), 3_000_000)
+                .await
+                .address(),
+            &*endpoints[1],
+        ])
+    });
+    let (kind, text) = refusal(&single).await;
+    assert_eq!(kind, ErrorKind::Unreachable);
+    assert!(text.contains("stalled"), "{text}");
+}
+
+/// Writes until it is told to stop; members come and go meanwhile.
+fn load(endpoints: Vec<String>, stop: Arc<AtomicBool>) -> tokio::task::JoinHandle<u32> {
+    tokio::spawn(async move {
+        let mut written = 0;
+        while !stop.load(Ordering::Relaxed) {
+            let endpoint = &endpoints[written as usize % endpoints.len()];
+            let key = format!("/registry/load/{:04}", written % 3_000);
+            let put = async { client(endpoint).await.put(key, vec![7; 1_000], None).await };
+            // Nobody answers from a member that is paused or dead.
+            let _ = tokio::time::timeout(Duration::from_millis(200), put).await;
+            written += 1;
+        }
+        written
+    })
+}
+
+/// Kills `member` when the first bytes have come, and collects what comes all the same.
+async fn collect_while_killing(
+    source: Etcd,
+    cluster: &mut EtcdCluster,
+    member: usize,
+) -> (Archive, Result<Capture, Error>) {
+    let (mut sink, mut receiver) = Sink::channel();
+    let read = tokio::spawn(async move {
+        let capture = source.read(&mut sink).await;
+        sink.finish().await.expect("somebody listens");
+        capture
+    });
+    let mut items = receiver.recv().await.expect("it has started");
+    assert!(items.iter().any(|item| matches!(item, Item::Data(_))));
+    cluster.kill(member);
+    while let Some(batch) = receiver.recv().await {
+        items.extend(batch);
+    }
+    assert!(items.iter().any(|item| matches!(item, Item::GiveUp)));
+    (Archive::from_items(items), read.await.expect("no panic"))
+}
+
+/// The proof: three members under load, of which one is paused, one lags, and one is killed in the middle of its snapshot; three new members
+/// are made of each of the snapshots in one run, and hold every key as it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn three_members_under_load_lose_one_and_come_back_as_three() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let mut cluster = EtcdCluster::start(&release, 3);
+    seed_at(&cluster.endpoint(0), 1_000, 30).await;
+    let (ids, leader) = who(&cluster).await;
+    let [one, two] = others(leader);
+    let order = [one, two, leader].map(|member| cluster.endpoint(member));
+    let stop = Arc::new(AtomicBool::new(false));
+    let load = load(vec![order[2].clone(), order[1].clone()], Arc::clone(&stop));
+
+    // One is paused: it is not waited for, and named.
+    cluster.pause(one);
+    let at_least = contents_of(&order[2]).await.revision;
+    let paused = source(&order, Options::default());
+    let (archive, found) = Archive::collect(&paused).await.expect("a capture");
+    assert_eq!(found.facts["etcd.member"], format!("{:x}", ids[two]));
+    assert!(found.notes[0].contains(&order[0]), "{:?}", found.notes);
+    comes_back(&release, &paused, &archive, &order[2], at_least).await;
+
+    // It goes on, and lags; and nobody else is asked. What it gives is as new as the others were.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let at_least = contents_of(&order[2]).await.revision;
+    cluster.resume(one);
+    let lags = source(&order[..1], Options::default());
+    let (archive, found) = Archive::collect(&lags).await.expect("a capture");
+    assert_eq!(found.facts["etcd.member"], format!("{:x}", ids[one]));
+    comes_back(&release, &lags, &archive, &order[2], at_least).await;
+
+    // The one that is captured is killed in the middle: the next one is captured in its place.
+    let at_least = contents_of(&order[2]).await.revision;
+    let killed = source(&order, Options::default());
+    let (archive, found) = collect_while_killing(killed, &mut cluster, one).await;
+    let found = found.expect("another member is captured");
+    assert_ne!(found.facts["etcd.member"], format!("{:x}", ids[one]));
+    assert!(found.notes[0].contains("broke off"), "{:?}", found.notes);
+    let again = source(&order, Options::default());
+    comes_back(&release, &again, &archive, &order[2], at_least).await;
+
+    stop.store(true, Ordering::Relaxed);
+    let written = load.await.expect("no panic");
+    assert!(written > 100, "there was a load: {written}");
+}
+
+/// Three new members of the snapshot hold what the old cluster held at the snapshot's revision, which is not older than `at_least`.
+async fn comes_back(
+    release: &Release,
+    source: &Etcd,
+    archive: &Archive,
+    original: &str,
+    at_least: i64,
+) {
+    assert!(!snapshot(archive).1.is_empty());
+    let mut new = EtcdCluster::new(release, 3);
+    let (parent, tool) = (new.data_dirs(), release.program("etcdutl"));
+    let mut wanted = settings(&[("data-dir", &parent), ("etcdutl-path", &tool)]);
+    for (name, value) in [
+        ("cluster", &*new.initial_cluster()),
+        ("no-bump-revision", "true"),
+    ] {
+        wanted.settings.insert(name.to_owned(), value.to_owned());
+    }
+    let plan = suite::plan(source, archive, &wanted).await;
+    suite::write(source, archive, &plan, &wanted).await;
+    new.run();
+    let revision = contents_of(&new.endpoint(0)).await.revision;
+    assert!(revision >= at_least, "{revision} is older than {at_least}");
+    let before = contents_at(original, revision).await;
+    assert!(before.pairs.len() > 1_000);
+    for endpoint in new.endpoints() {
+        let after = contents_of(&endpoint).await;
+        assert!(after.revision == revision && after.pairs == before.pairs);
+    }
+}
