@@ -23,6 +23,7 @@ pub mod snapshot;
 mod data_dir;
 mod draft;
 mod raise;
+mod registry;
 mod roster;
 mod site;
 mod target;

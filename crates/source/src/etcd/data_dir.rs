@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use archive::{Entry, Name};
 
 use super::draft::Draft;
-use super::raise::{Asked, Raise, decide};
+use super::raise::{Asked, Raise, decide, open_question};
+use super::registry::holds_kubernetes;
 use super::roster::{Peer, Roster};
 use super::settings::{
     BUMP, CLUSTER, COMPACTED, DATA_DIR, INITIAL_CLUSTER, NAME, NO_BUMP, PEER_URLS, REPLACE,
@@ -90,9 +91,13 @@ impl DataDir {
         if let Some(reason) = writer.and_then(|writer| tool.too_old_for(writer)) {
             return Ok(Action::Unmanageable { reason });
         }
-        let raise = match decide(self.raise, holds_kubernetes(entry), &tool).await? {
-            Ok(raise) => raise,
-            Err(reason) => return Ok(Action::Unmanageable { reason }),
+        let why = if self.must_look(entry) {
+            open_question()
+        } else {
+            match decide(self.raise, says_kubernetes(entry), &tool).await? {
+                Ok(raise) => raise.why,
+                Err(reason) => return Ok(Action::Unmanageable { reason }),
+            }
         };
         for member in &self.members {
             let path = shown(&member.path);
@@ -103,7 +108,7 @@ impl DataDir {
                 notes.push(format!("what is in {} is moved aside", shown(path)));
             }
         }
-        notes.push(raise.why);
+        notes.push(why);
         Ok(Action::Create)
     }
 
@@ -115,10 +120,16 @@ impl DataDir {
     ) -> Result<Vec<String>, Error> {
         self.must_be_free()?;
         let tool = Tool::find(self.tool.as_deref()).await?;
-        let raise = decide(self.raise, holds_kubernetes(entry), &tool).await?;
-        let raise = raise.map_err(|reason| Error::new(ErrorKind::Unsupported, reason))?;
         let mut draft = Draft::beside(&self.path).await?;
         draft.fill(contents).await?;
+        let looks = self.must_look(entry);
+        let kubernetes = if looks {
+            holds_kubernetes(draft.path()).await?
+        } else {
+            says_kubernetes(entry)
+        };
+        let raise = decide(self.raise, kubernetes, &tool).await?;
+        let raise = raise.map_err(|reason| Error::new(ErrorKind::Unsupported, reason))?;
         // It took its time, and somebody may have started an etcd meanwhile.
         self.must_be_free()?;
         let site = self.prepare()?;
@@ -127,8 +138,14 @@ impl DataDir {
             tool.restore(draft.path(), &member.path, &flags).await?;
         }
         let mut notes = site.keep();
+        notes.extend(looks.then_some(raise.why));
         notes.extend(self.next_steps());
         Ok(notes)
+    }
+
+    /// Whether only its keys tell if the revision is to be raised: the snapshot was taken elsewhere, or before that was recorded.
+    fn must_look(&self, entry: &Entry) -> bool {
+        self.raise == Asked::Nothing && says_kubernetes(entry).is_none()
     }
 
     /// Moves aside what is there. Dropped, the result takes away what was made since, and puts it back.
@@ -276,7 +293,7 @@ fn is_set(settings: &BTreeMap<String, String>, name: &str) -> bool {
     settings.get(name).is_some_and(|value| value == "true")
 }
 
-fn holds_kubernetes(entry: &Entry) -> Option<bool> {
+fn says_kubernetes(entry: &Entry) -> Option<bool> {
     entry.attributes.text(KUBERNETES).map(|said| said == "yes")
 }
 

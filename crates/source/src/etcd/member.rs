@@ -3,10 +3,8 @@ use etcd_client::{Client, GetOptions, ResponseHeader, StatusResponse};
 
 use super::connection::{Credentials, open, within};
 use super::options::Options;
+use super::registry::REGISTRY;
 use crate::{Error, ErrorKind};
-
-/// Where Kubernetes keeps its objects, unless `--etcd-prefix` says otherwise.
-const KUBERNETES: &str = "/registry/";
 
 /// A member that answers, and what it says of itself.
 pub(super) struct Member {
@@ -86,7 +84,7 @@ impl Member {
             .with_prefix()
             .with_keys_only()
             .with_limit(1);
-        let read = self.client.get(KUBERNETES, Some(first));
+        let read = self.client.get(REGISTRY, Some(first));
         let read = within(options.timeouts.request, &self.endpoint, read).await?;
         Ok(Proof {
             revision: read.header().map_or(0, ResponseHeader::revision),

@@ -23,6 +23,14 @@ pub(super) struct Raise {
     pub(super) why: String,
 }
 
+/// What to say while it is not known what the snapshot holds, and that matters.
+pub(super) fn open_question() -> String {
+    format!(
+        "the snapshot does not say whether it holds Kubernetes: its keys are looked at before anything is made, and if it does, the revision is \
+         raised by {USUAL} and marked as compacted (--{NO_BUMP} leaves it)"
+    )
+}
+
 /// Decides by what was asked and what the snapshot holds. The error is why this tool cannot do it.
 ///
 /// A client that watches asks for what came after the last revision that it saw. In a cluster that went back, that revision comes again with
@@ -74,13 +82,13 @@ fn decided(asked: Asked, kubernetes: Option<bool>, can: bool) -> Result<Raise, S
         (Asked::Nothing, None) if can => raised(
             USUAL,
             format!(
-                "whether the snapshot holds Kubernetes is not known, for it says nothing about that: the revision is raised by {USUAL} and \
+                "whether the snapshot holds Kubernetes cannot be seen, for it is damaged: the revision was raised by {USUAL} and \
                  marked as compacted, which only clients that watch notice (--{NO_BUMP} leaves it)"
             ),
         ),
         (Asked::Nothing, None) => left(format!(
-            "whether the snapshot holds Kubernetes is not known, and the revision is not raised, for the tool cannot: if it does, take an \
-             etcdutl of 3.6 or later by --{TOOL}"
+            "whether the snapshot holds Kubernetes cannot be seen, for it is damaged, and the revision was not raised, for the tool cannot: if it \
+             does, take an etcdutl of 3.6 or later by --{TOOL}"
         )),
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use archive::{Content, Entry};
 use strongroom_source::etcd::ENTRY;
 use strongroom_source::suite::{self, Archive};
-use strongroom_source::{Action, Conflict, Contents, Error, ErrorKind, RestoreOptions, Source};
+use strongroom_source::{
+    Action, Conflict, Contents, Error, ErrorKind, RestoreOptions, Sink, Source,
+};
 use testkit::{EtcdOptions, require};
 
 use crate::cluster::{contents_of, seed};
@@ -121,6 +123,62 @@ async fn kubernetes_is_raised_unless_that_is_forbidden() {
         let raised = if kubernetes { 1_000_000_000 } else { 0 };
         assert_eq!(after.revision, before.revision + raised);
         assert!(after.pairs == before.pairs, "the keys are as before");
+    }
+}
+
+/// Such snapshots were taken elsewhere, or before it was recorded: the keys in the file tell.
+#[tokio::test]
+async fn a_snapshot_that_does_not_say_is_looked_into() {
+    let (Some(release), Some(older)) = (require("etcd"), require("etcd-debian")) else {
+        return;
+    };
+    for (key, raised) in [("/registry/pods/a/b", 1_000_000_000), ("/registry", 0)] {
+        let server = testkit::Etcd::start(&release, EtcdOptions::default());
+        server.ctl(&["put", key, "value"]);
+        server.ctl(&["put", "other", "/registry/pods/a/b"]);
+        let before = contents_of(&server.endpoint()).await;
+        let source = source_of(&server);
+        let (said, _) = Archive::collect(&source).await.expect("a capture");
+        let (mut sink, mut receiver) = Sink::channel();
+        let mut contents = said.contents();
+        contents.next().await.expect("served").expect("an entry");
+        let gather = tokio::spawn(async move {
+            let mut items = Vec::new();
+            while let Some(batch) = receiver.recv().await {
+                items.extend(batch);
+            }
+            items
+        });
+        let poured = strongroom_source::etcd::pour_saved(&mut contents, &mut sink).await;
+        poured.expect("it is whole");
+        sink.finish().await.expect("somebody listens");
+        let archive = Archive::from_items(gather.await.expect("it gathers"));
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let data_dir = folder.path().join("data");
+        let tool = release.program("etcdutl");
+        let options = settings(&[("data-dir", &data_dir), ("etcdutl-path", &tool)]);
+        let plan = suite::plan(&source, &archive, &options).await;
+        let looks = |note: &String| note.contains("its keys are looked at");
+        assert!(plan.notes.iter().any(looks), "{:?}", plan.notes);
+
+        if raised > 0 {
+            // One that cannot raise it is no tool for this, which shows only now.
+            let tool = older.program("etcdctl");
+            let options = settings(&[("data-dir", &data_dir), ("etcdutl-path", &tool)]);
+            let refused = source.write(&plan, &mut archive.contents(), &options).await;
+            let refused = refused.expect_err("it cannot");
+            assert_eq!(refused.kind(), ErrorKind::Unsupported, "{refused}");
+            assert_eq!(files_in(folder.path()), [""; 0]);
+        }
+        let mut contents = archive.contents();
+        let report = source.write(&plan, &mut contents, &options).await;
+        let notes = report.expect("a restore").notes;
+        let says = |note: &String| note.contains("marked as compacted");
+        assert_eq!(notes.iter().any(says), raised > 0, "{notes:?}");
+        let restored = testkit::Etcd::start_on(&release, &data_dir);
+        let after = contents_of(&restored.endpoint()).await;
+        assert_eq!(after.revision, before.revision + raised);
     }
 }
 
