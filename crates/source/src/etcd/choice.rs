@@ -209,7 +209,7 @@ fn not_there(
     });
     let found: Vec<String> = found.collect();
     let mut said = vec![format!(
-        "the etcd member {} is behind none of the endpoints: there are {}",
+        "the etcd member {} is behind none of the endpoints that answer: there are {}",
         Name::from(wanted),
         found.join(", ")
     )];
@@ -267,11 +267,21 @@ pub(super) fn none_is_fit(mut refusals: Vec<Error>, what: &str) -> Error {
     if refusals.len() == 1 {
         return refusals.remove(0);
     }
-    let kind = refusals.first().map_or(ErrorKind::Unreachable, Error::kind);
-    let same = refusals.iter().all(|error| error.kind() == kind);
     let reasons: Vec<String> = refusals.iter().map(with_cause).collect();
     let message = format!("{what}: {}", reasons.join("; "));
-    Error::new(if same { kind } else { ErrorKind::Unreachable }, message)
+    Error::new(common_kind(&refusals), message)
+}
+
+/// What they have in common. A refusal says more than that somebody else was not there.
+fn common_kind(errors: &[Error]) -> ErrorKind {
+    let mut kinds: Vec<ErrorKind> = errors.iter().map(Error::kind).collect();
+    if kinds.contains(&ErrorKind::Denied) {
+        kinds.retain(|kind| *kind != ErrorKind::Unreachable);
+    }
+    match kinds.split_first() {
+        Some((kind, others)) if others.iter().all(|other| other == kind) => *kind,
+        _ => ErrorKind::Unreachable,
+    }
 }
 
 /// The error with what led to it, in one line.
@@ -285,6 +295,23 @@ fn with_cause(error: &Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_says_more_than_that_others_are_not_there() {
+        use ErrorKind::{Denied, Invalid, Unreachable};
+        for (kinds, common) in [
+            (&[][..], Unreachable),
+            (&[Denied, Unreachable], Denied),
+            (&[Unreachable, Unreachable], Unreachable),
+            (&[Invalid, Invalid], Invalid),
+            (&[Invalid, Denied], Unreachable),
+            (&[Invalid, Unreachable], Unreachable),
+        ] {
+            let errors = kinds.iter().map(|kind| Error::new(*kind, ""));
+            let errors: Vec<Error> = errors.collect();
+            assert_eq!(common_kind(&errors), common, "{kinds:?}");
+        }
+    }
 
     #[test]
     fn followers_go_before_the_leader_and_the_sick_go_last() {

@@ -7,6 +7,7 @@ use strongroom_source::etcd::{ClientCertificate, Etcd, Options, Tls};
 use strongroom_source::suite::Archive;
 use testkit::{EtcdOptions, require};
 
+use crate::proxy::Proxy;
 use crate::{login, options, refusal};
 
 #[tokio::test]
@@ -173,6 +174,34 @@ async fn etcd_asks_for_the_root_role() {
 #[tokio::test]
 async fn debians_etcd_asks_for_the_root_role() {
     asks_for_the_root_role("etcd-debian").await;
+}
+
+/// While somebody else is waited for who never answers, etcd forgets the login.
+#[tokio::test]
+async fn a_login_that_expires_is_renewed() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let server = testkit::Etcd::start(
+        &release,
+        EtcdOptions {
+            root_password: Some("pass".to_owned()),
+            login_seconds: Some(1),
+            ..EtcdOptions::default()
+        },
+    );
+    let silent = Proxy::start(server.address(), 0).await;
+    let options = Options {
+        login: Some(login("root", "pass")),
+        ..options(&[&server.endpoint(), &silent.address()])
+    };
+    let capture = Archive::collect(&Etcd::new(options)).await;
+    let (_, capture) = capture.expect("a capture");
+    assert!(
+        capture.notes[0].contains("did not answer within 3 s"),
+        "{:?}",
+        capture.notes
+    );
 }
 
 #[tokio::test]

@@ -142,6 +142,7 @@ fn a_password_takes_the_place_of_a_certificate() {
         tls: true,
         open: true,
         root_password: Some("pass: word#".to_owned()),
+        ..EtcdOptions::default()
     };
     let Some(world) = World::bare(options) else {
         return;
