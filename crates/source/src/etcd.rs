@@ -168,12 +168,19 @@ async fn judge(entry: &Entry, contents: &mut dyn Contents) -> Result<Option<Stri
             entry.name
         )));
     }
-    let mut verifier = Verifier::default();
+    let mut verifier = Verifier::thorough();
     while let Some(content) = contents.data().await? {
         verifier.feed(content.as_bytes());
     }
-    let fault = verifier.finish().err();
-    Ok(fault.map(|fault| format!("the etcd snapshot cannot be restored: {fault}")))
+    Ok(match verifier.finish() {
+        Err(fault) => Some(format!("the etcd snapshot cannot be restored: {fault}")),
+        Ok(summary) => summary.damage().map(damaged),
+    })
+}
+
+/// What to say of a snapshot that is what etcd sent, and damaged.
+fn damaged(damage: impl std::fmt::Display) -> String {
+    format!("the etcd snapshot is as the server sent it, and was damaged there: {damage}")
 }
 
 /// A path for a message: what could drive a terminal is escaped.

@@ -14,6 +14,8 @@ mod members;
 mod proxy;
 #[path = "etcd/restore.rs"]
 mod restore;
+#[path = "etcd/status.rs"]
+mod status;
 #[path = "etcd/tunnel.rs"]
 mod tunnel;
 

@@ -270,7 +270,7 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
             output.answer(&list)?;
             list.notes().iter().for_each(|note| output.note(note));
         }
-        Command::Show(show) => commands::show::show(session, &show).await?,
+        Command::Show(show) => return commands::show::show(session, &show).await,
         Command::Get(get) => commands::get::get(session, &get).await?,
         Command::Cat(cat) => commands::get::cat(session, &cat).await?,
         Command::Find(find) => {

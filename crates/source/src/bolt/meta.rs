@@ -3,6 +3,8 @@ pub(super) const HEADER_BYTES: usize = 16;
 /// The part of a page 0 or 1 that [`Meta::parse`] reads: its header, then the 64 bytes of the meta.
 pub const META_BYTES: usize = HEADER_BYTES + 64;
 
+/// What the header of a meta page says that it is.
+const FLAG: u16 = 0x04;
 pub(super) const MAGIC: u32 = 0xED0C_DAED;
 pub(super) const VERSION: u32 = 2;
 const PAGE_SIZES: std::ops::RangeInclusive<u32> = 512..=65_536;
@@ -31,8 +33,8 @@ pub(crate) enum Order {
 }
 
 impl Meta {
-    /// Reads the meta in the first [`META_BYTES`] of `page`; `None` if it is not a valid one.
-    pub fn parse(page: &[u8]) -> Option<Self> {
+    /// Reads the meta in the first [`META_BYTES`] of `page`, which is page `number`; `None` if it is not a valid one.
+    pub fn parse(number: u64, page: &[u8]) -> Option<Self> {
         let meta: &[u8; META_BYTES - HEADER_BYTES] =
             page.get(HEADER_BYTES..META_BYTES)?.try_into().ok()?;
         let order = [Order::Little, Order::Big]
@@ -46,7 +48,9 @@ impl Meta {
             transaction: order.u64(meta, 48),
             order,
         };
-        let whole = order.u32(meta, 4) == VERSION && order.u64(meta, 56) == fnv1a(&meta[..56]);
+        let here = order.u64(page, 0) == number && order.u16(page, 8) == FLAG;
+        let whole =
+            here && order.u32(meta, 4) == VERSION && order.u64(meta, 56) == fnv1a(&meta[..56]);
         let sane = found.page_size.is_power_of_two() && PAGE_SIZES.contains(&found.page_size);
         (whole && sane && found.length().is_some() && found.pages >= 2).then_some(found)
     }

@@ -113,11 +113,11 @@ impl Units {
     fn unit_length(&mut self) -> Option<u64> {
         let (stage, length) = match self.stage {
             Stage::First => {
-                self.metas[0] = Meta::parse(&self.header);
+                self.metas[0] = Meta::parse(0, &self.header);
                 self.metas[0].map(|meta| (Stage::Second, meta.page_size.into()))
             }
             Stage::Second => {
-                self.metas[1] = Meta::parse(&self.header);
+                self.metas[1] = Meta::parse(1, &self.header);
                 self.meta()
                     .map(|meta| (Stage::Pages(meta), meta.page_size.into()))
             }
@@ -299,6 +299,10 @@ pub(crate) mod tests {
     #[test]
     fn a_damaged_meta_ends_the_units_and_gives_no_length() {
         for (page, at) in [
+            (0, 0),
+            (0, 8),
+            (1, 0),
+            (1, 9),
             (0, 16),
             (0, 20),
             (0, 56),

@@ -111,7 +111,7 @@ impl Walk {
         let Some(page) = self.held.get(at..at + META_BYTES) else {
             return false;
         };
-        self.metas[number] = Meta::parse(page);
+        self.metas[number] = Meta::parse(number as u64, page);
         self.lost = self.metas[number].is_none();
         if number == 1 {
             self.meta = Meta::in_force(self.metas);

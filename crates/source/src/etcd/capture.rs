@@ -8,12 +8,13 @@ use tokio::time::timeout;
 use super::agreement::Agreement;
 use super::choice::{Choice, choose, none_is_fit};
 use super::connection::{Credentials, within};
+use super::database::Database;
 use super::member::{Member, Proof};
 use super::options::Options;
 use super::refusal::explain;
 use super::snapshot::{Summary, Verifier};
 use super::stream::Progress;
-use super::{ENTRY, KUBERNETES, VERSION};
+use super::{ENTRY, KUBERNETES, VERSION, damaged};
 use crate::bolt::{META_BYTES, Unit};
 use crate::said::words;
 use crate::{Capture, Contents, Error, ErrorKind, Sink, SinkClosed};
@@ -40,6 +41,7 @@ pub(super) async fn read(options: &Options, sink: &mut Sink) -> Result<Capture, 
                     capture.facts.extend(facts_of_agreement(agreement));
                 }
                 notes.extend(failures.iter().map(ToString::to_string));
+                notes.append(&mut capture.notes);
                 capture.notes = notes;
                 return Ok(capture);
             }
@@ -75,11 +77,16 @@ async fn attempt(
     let proof = member.prove(options).await?;
     let mut download = Download::start(&mut member, options).await?;
     sink.begin(header(&member, proof)).await?;
-    match pour(&mut download, sink).await {
+    let poured = pour(&mut download, sink).await.and_then(|poured| {
+        stale(proof.revision, poured.0.revision())
+            .map_or(Ok(poured), |why| Err(download.invalid(&why)))
+    });
+    match poured {
         Ok((summary, storage_version)) => {
             sink.end().await?;
             Ok(Capture {
                 facts: facts(&member, proof, &storage_version, &summary),
+                notes: summary.damage().map(damaged).into_iter().collect(),
                 ..Capture::default()
             })
         }
@@ -90,6 +97,15 @@ async fn attempt(
             Err(error)
         }
     }
+}
+
+/// Why a file of revision `captured` is not what the member had when it was read, a clause about it; `None` if it is. A member that was put back or
+/// exchanged in between has less.
+fn stale(read: i64, captured: Option<u64>) -> Option<String> {
+    let captured = captured.filter(|captured| *captured < read.unsigned_abs())?;
+    Some(format!(
+        "its revision is {captured}, and the member had {read} before"
+    ))
 }
 
 fn header(member: &Member, proof: Proof) -> Header {
@@ -146,16 +162,30 @@ pub async fn pour_saved(contents: &mut dyn Contents, sink: &mut Sink) -> Result<
     Ok(Capture {
         facts: facts_of_file(&summary)
             .map(|(name, value)| (name.to_owned(), value))
-            .into(),
+            .collect(),
+        notes: summary.damage().map(damaged).into_iter().collect(),
         ..Capture::default()
     })
 }
 
-fn facts_of_file(summary: &Summary) -> [(&'static str, String); 2] {
-    [
-        ("etcd.database-bytes", summary.database_bytes.to_string()),
-        ("etcd.sha256", hex::encode(summary.hash)),
-    ]
+/// What is known of a file without asking a server.
+fn facts_of_file(summary: &Summary) -> impl Iterator<Item = (&'static str, String)> {
+    let database = summary.database();
+    let compacted = database.and_then(|database| database.compaction().finished);
+    let status = database.and_then(Database::hash);
+    let facts = [
+        (
+            "etcd.database-bytes",
+            Some(summary.database_bytes.to_string()),
+        ),
+        ("etcd.sha256", Some(hex::encode(summary.hash))),
+        ("etcd.revision", summary.revision().map(|it| it.to_string())),
+        ("etcd.compacted", compacted.map(|it| it.to_string())),
+        ("etcd.hash", status.map(|it| format!("{it:x}"))),
+    ];
+    facts
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
 }
 
 fn facts_of_agreement(agreement: &Agreement) -> [(String, String); 3] {
@@ -249,7 +279,6 @@ impl Download {
 }
 
 /// Gathers messages to pieces and cuts those at Bolt's units, each announced before its bytes.
-#[derive(Default)]
 struct Pieces {
     verifier: Verifier,
     waiting: BytesMut,
@@ -257,6 +286,18 @@ struct Pieces {
     start: u64,
     seen: usize,
     units: Vec<Unit>,
+}
+
+impl Default for Pieces {
+    fn default() -> Self {
+        Self {
+            verifier: Verifier::thorough(),
+            waiting: BytesMut::new(),
+            start: 0,
+            seen: 0,
+            units: Vec::new(),
+        }
+    }
 }
 
 impl Pieces {
@@ -309,5 +350,19 @@ impl Pieces {
         let rest = self.waiting.len();
         self.send(rest, sink).await?;
         Ok(self.verifier.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_older_than_what_was_read_is_stale() {
+        let why = "its revision is 6, and the member had 7 before";
+        assert_eq!(stale(7, Some(6)).as_deref(), Some(why));
+        for captured in [Some(7), Some(8), None] {
+            assert_eq!(stale(7, captured), None, "{captured:?}");
+        }
     }
 }

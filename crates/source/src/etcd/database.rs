@@ -23,6 +23,8 @@ mod records;
 mod skeleton;
 mod tree;
 
+mod report;
+
 #[cfg(test)]
 mod build;
 #[cfg(test)]
@@ -31,6 +33,7 @@ mod tests;
 pub use compaction::Compaction;
 pub use damage::{Damage, PageFault};
 pub use records::{Item, Record, Records};
+pub use report::{Member, Prefix, Report, Reporter, User};
 pub use revision::Revision;
 pub use skeleton::Skeleton;
 pub use tree::{Bucket, Database};

@@ -2,12 +2,14 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::database::{Damage, Database, Skeleton};
 use crate::bolt::{Unit, Units};
 
 /// The SHA-256 that etcd appends to the database.
 pub const HASH_BYTES: usize = 32;
 
-/// Judges a snapshot file that arrives in pieces: the hash at its end, Bolt's meta pages, the length they give.
+/// Judges a snapshot file that arrives in pieces: the hash at its end, Bolt's meta pages, the length they give. A
+/// [thorough](Self::thorough) one looks at every page of the database too.
 #[derive(Default)]
 pub struct Verifier {
     units: Units,
@@ -16,15 +18,17 @@ pub struct Verifier {
     /// The last bytes so far: the hash, if no more come.
     tail: Vec<u8>,
     length: u64,
+    skeleton: Option<Skeleton>,
 }
 
-/// What a whole snapshot is.
-#[derive(Debug)]
+/// What a whole snapshot is: the bytes that etcd sent. Whether its database was sound is another question.
 pub struct Summary {
     /// Of the database, without the hash.
     pub database_bytes: u64,
     /// The SHA-256 of the database.
     pub hash: [u8; HASH_BYTES],
+    /// What its pages are; of a thorough judgement only.
+    database: Option<Result<Database, Damage>>,
 }
 
 /// Why a file is not a whole snapshot: a clause about "it".
@@ -50,6 +54,15 @@ pub enum Fault {
 }
 
 impl Verifier {
+    /// One that looks at every page: for a hundredth of the database's length in memory, [`Summary::revision`] and
+    /// [`Summary::damage`] have an answer.
+    pub fn thorough() -> Self {
+        Self {
+            skeleton: Some(Skeleton::default()),
+            ..Self::default()
+        }
+    }
+
     /// Takes the next bytes of the file. The units that became known with them are returned.
     pub fn feed(&mut self, bytes: &[u8]) -> &[Unit] {
         self.length += bytes.len() as u64;
@@ -64,6 +77,9 @@ impl Verifier {
             let old = self.tail.len().saturating_sub(HASH_BYTES);
             self.hash.update(&self.tail[..old]);
             self.tail.drain(..old);
+        }
+        if let Some(skeleton) = &mut self.skeleton {
+            skeleton.feed(bytes);
         }
         self.found.clear();
         self.units.feed(bytes, &mut self.found);
@@ -92,6 +108,39 @@ impl Verifier {
         Ok(Summary {
             database_bytes: found,
             hash,
+            database: self.skeleton.map(Skeleton::finish),
+        })
+    }
+}
+
+impl Summary {
+    /// The revision of the store in the file: a client that read the cluster before it was captured saw no greater one, or the member lagged
+    /// behind. `None` if the pages were not looked at, or are damaged.
+    pub fn revision(&self) -> Option<u64> {
+        let database = self.database()?;
+        database.damage().is_empty().then(|| database.revision())
+    }
+
+    /// The database, if its pages were looked at and can be followed.
+    pub fn database(&self) -> Option<&Database> {
+        self.database.as_ref()?.as_ref().ok()
+    }
+
+    /// What is damaged in the database, a clause about the file; `None` if nothing is, or nobody looked.
+    ///
+    /// Where the hash is right, it was damaged before etcd sent it.
+    pub fn damage(&self) -> Option<String> {
+        let (first, others) = match self.database.as_ref()? {
+            Ok(database) => {
+                let (first, others) = database.damage().split_first()?;
+                (first, others.len() as u64 + database.more_damage())
+            }
+            Err(damage) => (damage, 0),
+        };
+        Some(match others {
+            0 => first.to_string(),
+            1 => format!("{first}; and one more thing is wrong with it"),
+            others => format!("{first}; and {others} more things are wrong with it"),
         })
     }
 }

@@ -134,7 +134,7 @@ pub(crate) struct Snapshots {
 /// A snapshot is JOB/NUMBER, or JOB for its newest, or JOB@TIME for the newest that is not later.
 #[derive(Args)]
 #[command(after_help = ending(
-    &["show prod", "show prod/42 --only 'config:**/*.pem'", "show prod@2026-11-22T01:00Z --configuration > strongroom.yaml"],
+    &["show prod", "show prod/42 --only 'config:**/*.pem'", "show etcd --database", "show prod@2026-11-22T01:00Z --configuration > strongroom.yaml"],
     &READ,
 ))]
 pub(crate) struct Show {
@@ -153,6 +153,10 @@ pub(crate) struct Show {
     /// Write out the configuration that took the snapshot. It holds no secrets: they stand in it by reference.
     #[arg(long, conflicts_with_all = ["only", "larger"])]
     pub(crate) configuration: bool,
+
+    /// Read the etcd databases in it and say what they hold: revision, keys and bytes by prefix, members, users, leases. Each is read twice.
+    #[arg(long, conflicts_with_all = ["only", "larger", "configuration"])]
+    pub(crate) database: bool,
 }
 
 /// Print one value

@@ -1,4 +1,6 @@
-//! `show`: the entries of a snapshot, never their values; or the configuration that took it.
+//! `show`: the entries of a snapshot, never their values; or what its databases hold, or the configuration that took it.
+
+mod database;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,6 +10,7 @@ use repository::Snapshot;
 use serde::Serialize;
 
 use crate::cli::{Only, Show};
+use crate::exit::Exit;
 use crate::names::counted;
 use crate::output::Output;
 use crate::session::Session;
@@ -60,11 +63,17 @@ struct KeyRow {
 }
 
 /// Prints the entries as they are read: a snapshot may have more than memory holds.
-pub(crate) async fn show(session: &Session, show: &Show) -> anyhow::Result<()> {
+pub(crate) async fn show(session: &Session, show: &Show) -> anyhow::Result<Exit> {
     let repository = session.open_remembered().await?;
     let snapshot = session.snapshot(&repository, &show.snapshot).await?;
     if show.configuration {
-        return Output::raw(snapshot.manifest().configuration.as_bytes());
+        Output::raw(snapshot.manifest().configuration.as_bytes())?;
+        return Ok(Exit::Ok);
+    }
+    if show.database {
+        let databases = database::databases(session, &snapshot).await?;
+        session.output.answer(&databases)?;
+        return Ok(databases.exit());
     }
     let head = head(&snapshot);
     head.talk(session);
@@ -83,7 +92,8 @@ pub(crate) async fn show(session: &Session, show: &Show) -> anyhow::Result<()> {
     if shown == 0 {
         session.output.note("no entry matches");
     }
-    list.end()
+    list.end()?;
+    Ok(Exit::Ok)
 }
 
 fn wanted(only: &[Only], row: &Row) -> bool {

@@ -1,5 +1,7 @@
 //! `verify`: is what is stored whole and authentic, and would a restore work?
 
+mod revisions;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use crate::sources::{Secrets, build};
 use crate::tails::{self, Tails};
 use crate::units::Size;
 use crate::wanted::Wanted;
+use revisions::{Revisions, WentBack};
 
 /// What was looked at, and what is wrong, job by job.
 #[derive(Serialize)]
@@ -56,6 +59,9 @@ struct JobVerified {
     /// How what snapshots need is locked, where that is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     locks: Option<LocksFound>,
+    /// Snapshots of an etcd that are older than the one before: somebody should know why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    went_back: Vec<WentBack>,
     /// Snapshots that none of the identities opens, so that their contents were not looked at.
     unopened: Vec<String>,
 }
@@ -239,6 +245,7 @@ async fn verify_one(
         entries: full.entries,
         opened: full.opened,
         unopened: full.unopened,
+        went_back: full.revisions.went_back,
         locks: report.locks.map(LocksFound::of),
         unnamed_objects: report.unnamed.0,
         unnamed_bytes: report.unnamed.1,
@@ -317,6 +324,7 @@ struct Full {
     opened: u64,
     unopened: Vec<String>,
     damage: Vec<Damage>,
+    revisions: Revisions,
 }
 
 /// Opens every trusted snapshot, reads every entry, and lets its source judge it. What several snapshots share is read once.
@@ -342,6 +350,7 @@ async fn read_all(
         let read = match opened {
             Ok(snapshot) => {
                 full.opened += 1;
+                full.revisions.add(&name, snapshot.manifest());
                 read_snapshot(session, &snapshot, &progress, &mut full).await
             }
             Err(error) => Err(error),
@@ -451,6 +460,9 @@ impl fmt::Display for Verified {
                     f,
                     "  {snapshot}: sealed to others than the snapshot before it: {changed}"
                 )?;
+            }
+            for row in &job.went_back {
+                writeln!(f, "  {row}")?;
             }
             for snapshot in &job.unopened {
                 writeln!(

@@ -4,6 +4,7 @@
 mod cluster;
 mod clusters;
 mod damage;
+mod database;
 mod interrupted;
 mod late;
 mod live;

@@ -43,7 +43,7 @@ pub(super) enum Field<'a> {
 
 impl<'a> Fields<'a> {
     /// The next field's number and content; `None` if there is none, or the rest is no message.
-    pub(super) fn next(&mut self) -> Option<(u64, Field<'a>)> {
+    pub(super) fn next(&mut self) -> Option<(u32, Field<'a>)> {
         let tag = self.varint()?;
         let field = match tag & 7 {
             0 => Field::Number(self.varint()?),
@@ -55,7 +55,11 @@ impl<'a> Fields<'a> {
             5 => self.take(4).map(|_| Field::Fixed)?,
             _ => return None,
         };
-        (tag >> 3 > 0).then_some((tag >> 3, field))
+        // As in etcd, 32 bits of it count, and the first of these is a sign.
+        let number = (tag >> 3) as u32;
+        (1..=i32::MAX as u32)
+            .contains(&number)
+            .then_some((number, field))
     }
 
     fn varint(&mut self) -> Option<u64> {

@@ -23,7 +23,9 @@ impl Revision {
             main: u64::from_be_bytes(*main),
             sub: u64::from_be_bytes(sub.try_into().ok()?),
         };
-        Some((revision, tombstone))
+        // To etcd these are signed, and none is negative.
+        let sound = i64::try_from(revision.main).is_ok() && i64::try_from(revision.sub).is_ok();
+        sound.then_some((revision, tombstone))
     }
 }
 
@@ -54,6 +56,8 @@ mod tests {
             &[&key[..], b"x"].concat(),
             &[&key[..], b"tt"].concat(),
             b"\0\0\0\0\0\0\0\x01-\0\0\0\0\0\0\0\0",
+            b"\0\0\0\0\0\0\0\x01_\x80\0\0\0\0\0\0\0",
+            b"\x80\0\0\0\0\0\0\x01_\0\0\0\0\0\0\0\0",
         ] {
             assert_eq!(Revision::parse(other), None, "{other:?}");
         }

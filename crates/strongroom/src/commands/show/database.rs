@@ -1,0 +1,203 @@
+//! What the etcd databases of a snapshot hold: how many keys where, never a value.
+
+use std::fmt;
+
+use anyhow::Context as _;
+use repository::{Select, Snapshot};
+use serde::Serialize;
+use source::etcd::ENTRY;
+use source::etcd::database::{Damage, Records, Report, Reporter, Skeleton};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::names::counted;
+use crate::progress::Progress;
+use crate::session::Session;
+use crate::units::Size;
+
+/// The databases of all sources that are etcds.
+#[derive(Serialize)]
+pub(crate) struct Databases {
+    snapshot: String,
+    databases: Vec<Database>,
+}
+
+#[derive(Serialize)]
+struct Database {
+    source: String,
+    #[serde(flatten)]
+    report: Report,
+}
+
+impl Databases {
+    /// Damage is no reason to say nothing, but the numbers are not to be relied on.
+    pub(crate) fn exit(&self) -> Exit {
+        let damaged = |database: &Database| !database.report.damage.is_empty();
+        if self.databases.iter().any(damaged) {
+            Exit::Damage
+        } else {
+            Exit::Ok
+        }
+    }
+}
+
+/// Reads each database twice: which of its pages are in use is known only when all have gone by.
+pub(super) async fn databases(session: &Session, snapshot: &Snapshot) -> anyhow::Result<Databases> {
+    let mut databases = Vec::new();
+    for (index, source) in snapshot.manifest().sources.iter().enumerate() {
+        if source.kind == "etcd" {
+            let report = report(session, snapshot, index).await;
+            let report = report.with_context(|| format!("source `{}`", source.name))?;
+            databases.push(Database {
+                source: source.name.clone(),
+                report,
+            });
+        }
+    }
+    if databases.is_empty() {
+        let message = format!("{} has no source of the kind etcd", snapshot.name());
+        let hint = format!("strongroom show {} lists what it has", snapshot.name());
+        return Err(Failure::usage(message).hint(hint).into());
+    }
+    Ok(Databases {
+        snapshot: snapshot.name(),
+        databases,
+    })
+}
+
+async fn report(session: &Session, snapshot: &Snapshot, index: usize) -> anyhow::Result<Report> {
+    let groups = snapshot.manifest().sources[index].content.groups.iter();
+    let bytes = groups.map(|group| group.length).sum::<u64>();
+    let what = format!("read {}", snapshot.name());
+    let progress = Progress::new(session.output, &what, Some(2 * bytes));
+    let damaged = |damage: Damage| {
+        let message = format!("the etcd snapshot is damaged: {damage}");
+        Failure::new(Exit::Damage, message)
+    };
+    let mut skeleton = Skeleton::default();
+    feed(snapshot, index, &progress, &mut |piece| {
+        skeleton.feed(piece);
+        Ok(())
+    })
+    .await?
+    .map_err(damaged)?;
+    let database = skeleton.finish().map_err(damaged)?;
+    let mut records = Records::new(&database);
+    let mut reporter = Reporter::new(&database);
+    feed(snapshot, index, &progress, &mut |piece| {
+        records.feed(piece, &mut |item| reporter.take(&item))
+    })
+    .await?
+    .map_err(damaged)?;
+    records.finish().map_err(damaged)?;
+    Ok(reporter.finish())
+}
+
+/// Gives all of the snapshot's file to `take`, until that finds it damaged.
+async fn feed(
+    snapshot: &Snapshot,
+    index: usize,
+    progress: &Progress,
+    take: &mut (dyn FnMut(&[u8]) -> Result<(), Damage> + Send),
+) -> anyhow::Result<Result<(), Damage>> {
+    let mut reader = snapshot.entries(index).selecting(Select::Most);
+    while let Some(entry) = reader.next().await? {
+        if entry.name.as_bytes() != ENTRY.as_bytes() {
+            continue;
+        }
+        while let Some(content) = reader.data().await? {
+            progress.add(content.len() as u64);
+            if let Err(damage) = take(content.as_bytes()) {
+                return Ok(Err(damage));
+            }
+        }
+    }
+    Ok(Ok(()))
+}
+
+impl fmt::Display for Databases {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.databases.iter().try_for_each(|it| it.fmt(f))
+    }
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = &self.report;
+        write!(f, "{}: revision {}", self.source, report.revision)?;
+        if let Some(compacted) = report.compacted {
+            write!(f, ", compacted up to {compacted}")?;
+        }
+        if let Some(compacting) = report.compacting {
+            write!(f, ", being compacted up to {compacting}")?;
+        }
+        let about = if report.exact { "" } else { "at least " };
+        let keys = counted(report.keys, "key", "keys");
+        let changes = counted(report.changes, "change", "changes");
+        write!(f, ", {about}{keys} in {changes}, {}", Size(report.bytes))?;
+        if let Some(hash) = &report.hash {
+            write!(f, ", hash {hash}")?;
+        }
+        writeln!(f)?;
+        self.cluster(f)?;
+        if !report.prefixes.is_empty() {
+            writeln!(
+                f,
+                "{:>10}  {:>10}  {:>10}  prefix",
+                "keys", "changes", "bytes"
+            )?;
+        }
+        for row in &report.prefixes {
+            let bytes = Size(row.bytes).to_string();
+            let prefix = if row.prefix.is_empty() {
+                "(without a slash)"
+            } else {
+                &row.prefix
+            };
+            writeln!(
+                f,
+                "{:>10}  {:>10}  {bytes:>10}  {prefix}",
+                row.keys, row.changes
+            )?;
+        }
+        report
+            .damage
+            .iter()
+            .try_for_each(|damage| writeln!(f, "DAMAGED: {damage}"))
+    }
+}
+
+impl Database {
+    /// What is not keys.
+    fn cluster(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = &self.report;
+        if let Some(version) = &report.cluster_version {
+            writeln!(f, "  cluster version {version}")?;
+        }
+        for member in &report.members {
+            let learner = if member.learner { ", learner" } else { "" };
+            let name = if member.name.is_empty() {
+                "not started yet"
+            } else {
+                &member.name
+            };
+            let urls = member.peer_urls.join(" ");
+            writeln!(f, "  member {} ({name}{learner}): {urls}", member.id)?;
+        }
+        if report.authentication || !report.users.is_empty() {
+            let is = if report.authentication { "on" } else { "off" };
+            writeln!(f, "  authentication is {is}")?;
+        }
+        for user in &report.users {
+            writeln!(f, "  user {}, roles: {}", user.name, user.roles.join(" "))?;
+        }
+        if !report.roles.is_empty() {
+            writeln!(f, "  roles: {}", report.roles.join(" "))?;
+        }
+        if report.leases > 0 {
+            writeln!(f, "  {}", counted(report.leases, "lease", "leases"))?;
+        }
+        let mut alarms = report.alarms.iter();
+        alarms.try_for_each(|alarm| writeln!(f, "  ALARM: {alarm}"))
+    }
+}
