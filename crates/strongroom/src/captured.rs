@@ -5,43 +5,38 @@ use async_trait::async_trait;
 use repository::EntryReader;
 use source::{Contents, Entries, Error, ErrorKind, Plan};
 
-use crate::cli::Only;
+use crate::cli::Chosen;
 use crate::progress::Progress;
 
 /// The entries that match, without their bytes.
-pub(crate) struct Selection<'a> {
+pub(crate) struct Selection<'a, 'c> {
     reader: EntryReader<'a>,
     source: &'a str,
-    only: &'a [Only],
+    chosen: &'c mut Chosen<'a>,
     /// The length of each entry that was given out.
     pub(crate) lengths: Vec<u64>,
 }
 
-impl<'a> Selection<'a> {
-    pub(crate) fn new(reader: EntryReader<'a>, source: &'a str, only: &'a [Only]) -> Self {
+impl<'a, 'c> Selection<'a, 'c> {
+    pub(crate) fn new(
+        reader: EntryReader<'a>,
+        source: &'a str,
+        chosen: &'c mut Chosen<'a>,
+    ) -> Self {
         Self {
             reader,
             source,
-            only,
+            chosen,
             lengths: Vec::new(),
         }
-    }
-
-    fn wants(&self, entry: &Entry) -> bool {
-        let name = entry.name.to_string();
-        self.only.is_empty()
-            || self
-                .only
-                .iter()
-                .any(|pattern| pattern.matches(self.source, &name))
     }
 }
 
 #[async_trait]
-impl Entries for Selection<'_> {
+impl Entries for Selection<'_, '_> {
     async fn next(&mut self) -> Result<Option<Entry>, Error> {
         while let Some(entry) = self.reader.next().await.map_err(stored)? {
-            if self.wants(&entry) {
+            if self.chosen.takes(self.source, &entry.name.to_string()) {
                 self.lengths.push(entry.length());
                 return Ok(Some(entry));
             }

@@ -6,7 +6,7 @@ use foreign::datarobot::{Certificate, Gathering, Installation};
 use repository::Snapshot;
 use zeroize::Zeroizing;
 
-use crate::cli::Only;
+use crate::cli::{Chosen, Only};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -50,6 +50,7 @@ pub(crate) async fn each_object(
     mut take: impl FnMut(&Entry, &[u8]) -> anyhow::Result<()>,
 ) -> anyhow::Result<u64> {
     let mut taken = 0;
+    let mut chosen = Chosen::new(only);
     for (index, source) in snapshot.manifest().sources.iter().enumerate() {
         if source.kind != "kubernetes" {
             continue;
@@ -57,9 +58,7 @@ pub(crate) async fn each_object(
         let mut reader = snapshot.entries(index);
         while let Some(entry) = reader.next().await? {
             let name = entry.name.to_string();
-            let mut patterns = only.iter();
-            let matches = patterns.any(|pattern| pattern.matches(&source.name, &name));
-            if !matches && !only.is_empty() {
+            if !chosen.takes(&source.name, &name) {
                 continue;
             }
             if entry.length() > OBJECT_MAX {
@@ -74,7 +73,16 @@ pub(crate) async fn each_object(
             taken += 1;
         }
     }
-    Ok(taken)
+    match chosen.unused() {
+        Some(unused) if taken > 0 => Err(nothing_matches(snapshot, unused).into()),
+        _ => Ok(taken),
+    }
+}
+
+/// One of several names or patterns has chosen nothing.
+pub(crate) fn nothing_matches(snapshot: &Snapshot, only: &Only) -> Failure {
+    let message = format!("nothing in {} matches {only}", snapshot.name());
+    Failure::new(Exit::Failure, message).hint(format!("strongroom show {}", snapshot.name()))
 }
 
 pub(crate) fn refuse_none(snapshot: &Snapshot, taken: u64) -> Result<(), Failure> {

@@ -64,6 +64,46 @@ impl Only {
     }
 }
 
+/// Which of several names and patterns were of some use. One that chose nothing is most likely mistyped, and what was meant by it would be
+/// missed.
+pub(crate) struct Chosen<'o> {
+    only: &'o [Only],
+    used: Vec<bool>,
+}
+
+impl<'o> Chosen<'o> {
+    pub(crate) fn new(only: &'o [Only]) -> Self {
+        Self {
+            only,
+            used: vec![false; only.len()],
+        }
+    }
+
+    /// Whether an entry is chosen; all are if nothing was said.
+    pub(crate) fn takes(&mut self, source: &str, entry: &str) -> bool {
+        let mut taken = self.only.is_empty();
+        for (only, used) in self.only.iter().zip(&mut self.used) {
+            if only.matches(source, entry) {
+                *used = true;
+                taken = true;
+            }
+        }
+        taken
+    }
+
+    /// The first that has chosen nothing.
+    pub(crate) fn unused(&self) -> Option<&'o Only> {
+        let mut only = self.only.iter().zip(&self.used);
+        only.find_map(|(only, used)| (!used).then_some(only))
+    }
+}
+
+impl fmt::Display for Only {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

@@ -12,12 +12,12 @@ use source::kubernetes::PRUNE_EXTRA;
 use source::{Action, Plan, Report, RestoreOptions, Source};
 
 use crate::captured::{Planned, Selection};
-use crate::cli::{Conflict, Only, Restore};
+use crate::cli::{self, Conflict, Only, Restore};
 use crate::config::resolve::SourceSettings;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::names::{counted, nearest};
-use crate::objects::installation;
+use crate::objects::{installation, nothing_matches};
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::sources::{Secrets, build, restore_settings};
@@ -145,7 +145,7 @@ async fn plan<'a>(
     snapshot: &'a Snapshot,
     wanted: &'a Wanted<'_>,
     restore: &Restore,
-    only: &[Only],
+    only: &'a [Only],
 ) -> anyhow::Result<Vec<Part<'a>>> {
     let sources = &snapshot.manifest().sources;
     for name in &restore.source {
@@ -174,6 +174,7 @@ async fn plan<'a>(
         let message = "--prune-extra deletes what the whole snapshot does not have, so it cannot go together with --only";
         return Err(Failure::usage(message).into());
     }
+    let mut meant = cli::Chosen::new(only);
     let (mut parts, began) = (Vec::new(), now());
     for index in &chosen {
         let name = &sources[*index].name;
@@ -191,7 +192,7 @@ async fn plan<'a>(
             moment: began.clone(),
             settings: settings_for(restore, settings.kind.name()),
         };
-        let mut entries = Selection::new(snapshot.entries(*index), name, only);
+        let mut entries = Selection::new(snapshot.entries(*index), name, &mut meant);
         let plan = source.plan(&mut entries, &options).await;
         let plan = plan.with_context(|| format!("plan the restore of source `{name}`"))?;
         let lengths = plan.steps.iter().zip(&entries.lengths);
@@ -209,13 +210,10 @@ async fn plan<'a>(
             bytes,
         });
     }
-    if parts.iter().all(|part| part.plan.steps.is_empty()) && !only.is_empty() {
-        let message = format!("nothing in {} matches", snapshot.name());
-        return Err(Failure::new(Exit::Failure, message)
-            .hint(format!("strongroom show {}", snapshot.name()))
-            .into());
+    match meant.unused() {
+        Some(unused) => Err(nothing_matches(snapshot, unused).into()),
+        None => Ok(parts),
     }
-    Ok(parts)
 }
 
 /// The kinds of sources that can be told `setting`.

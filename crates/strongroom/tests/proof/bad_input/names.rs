@@ -42,7 +42,20 @@ fn the_nearest_names_are_offered() {
         .refused(2, &["no source file", "did you mean `files`?"]);
     scene
         .read(&["restore", "prod", "--only", "nothing-like-it", "--yes"])
-        .failed(1, &["nothing in prod/1 matches"]);
+        .failed(1, &["nothing in prod/1 matches nothing-like-it"]);
+    // Nor is one that is mistyped passed over beside one that is not.
+    let both = [
+        "restore",
+        "prod",
+        "--only",
+        "database-password",
+        "--only",
+        "tokem",
+        "--yes",
+    ];
+    scene
+        .read(&both)
+        .failed(1, &["nothing in prod/1 matches tokem"]);
     // A piece of a name chooses nothing, and says so.
     scene
         .read(&["restore", "prod", "--only", "database", "--yes"])
