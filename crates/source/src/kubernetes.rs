@@ -100,6 +100,7 @@ impl Kubernetes {
             namespace_objects: kinds.contains("namespaces"),
             resources: kinds.into_iter().collect(),
             objects: Objects::default(),
+            check: false,
         })
     }
 }
@@ -125,7 +126,20 @@ impl Source for Kubernetes {
     }
 
     async fn read(&self, sink: &mut Sink) -> Result<Capture, Error> {
-        capture::read(&self.options, sink).await
+        let mut capture = capture::read(&self.options, sink).await?;
+        if self.options.check {
+            let found = self.completeness().await.map_or_else(
+                // What was captured is whole all the same.
+                |error| {
+                    vec![format!(
+                        "what a restore will need beside it is not known: {error}"
+                    )]
+                },
+                |found| found.into_iter().map(|found| found.message).collect(),
+            );
+            capture.notes.extend(found);
+        }
+        Ok(capture)
     }
 
     async fn plan(

@@ -9,11 +9,11 @@ use super::object::{Data, Object};
 use super::options::{Objects, Options};
 use super::refusal::Failure;
 use super::resource::Resource;
-use super::selection::{Chosen, Wanted};
-use crate::{Error, Finding};
+use super::selection::{Chosen, Wanted, namespace};
+use crate::{Error, ErrorKind, Finding};
 
 /// The kinds that refer to Secrets, and where in them a pod's description stands.
-const REFERRING: [(&str, &str); 8] = [
+pub(super) const REFERRING: [(&str, &str); 8] = [
     ("pods", "/spec"),
     ("deployments.apps", "/spec/template/spec"),
     ("statefulsets.apps", "/spec/template/spec"),
@@ -41,6 +41,9 @@ pub(super) async fn report(options: &Options) -> Result<Vec<Finding>, Error> {
         referred: BTreeMap::new(),
         findings: Vec::new(),
     };
+    if options.namespace_objects {
+        report.look_at_namespaces().await?;
+    }
     report.look_at_secrets(options).await?;
     for (kind, pod) in REFERRING {
         report.look_at(kind, pod).await?;
@@ -64,6 +67,29 @@ struct Report<'c> {
 }
 
 impl Report<'_> {
+    /// A backup fails without them.
+    async fn look_at_namespaces(&mut self) -> Result<(), Error> {
+        let Chosen::These(names) = &self.chosen else {
+            return Ok(());
+        };
+        let mut missing = Vec::new();
+        for name in names {
+            match namespace(self.client, name).await {
+                Ok(_) => {}
+                Err(error) => match error.kind() {
+                    ErrorKind::Incomplete => missing.push((true, name.clone(), error)),
+                    ErrorKind::Denied => missing.push((false, name.clone(), error)),
+                    _ => return Err(error),
+                },
+            }
+        }
+        for (bad, name, error) in missing {
+            let name = Name::from(format!("namespaces/{name}").as_str());
+            self.find(bad, name, error.to_string());
+        }
+        Ok(())
+    }
+
     async fn look_at_secrets(&mut self, options: &Options) -> Result<(), Error> {
         let wanted = Wanted::new(&options.objects)?;
         let secrets = Resource::secrets();

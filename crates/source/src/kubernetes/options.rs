@@ -19,6 +19,8 @@ pub struct Options {
     pub namespace_objects: bool,
     /// Which objects in them.
     pub objects: Objects,
+    /// Whether a capture notes what a restore will need and it does not have.
+    pub check: bool,
     /// How long to wait for what.
     pub timeouts: Timeouts,
 }

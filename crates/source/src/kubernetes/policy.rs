@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::completeness::REFERRING;
 use super::options::{Options, is_exact};
 
 /// What somebody is to be allowed to do.
@@ -51,7 +52,7 @@ pub fn policy(options: &Options, purpose: Purpose, subject: &Subject) -> String 
         namespaces.sort();
         namespaces.dedup();
         for namespace in namespaces {
-            let mut rules = objects(options, &["list"]);
+            let mut rules = objects(&read(options), &["list"]);
             if options.namespace_objects {
                 rules.push(of_namespaces(&["get"], vec![namespace.clone()]));
             }
@@ -61,7 +62,7 @@ pub fn policy(options: &Options, purpose: Purpose, subject: &Subject) -> String 
     }
     let rules = match purpose {
         Purpose::Backup => {
-            let mut rules = objects(options, &["list"]);
+            let mut rules = objects(&read(options), &["list"]);
             let chosen = !named.is_empty()
                 || !options.namespaces.exclude.is_empty()
                 || options.namespaces.labels.is_some();
@@ -73,7 +74,7 @@ pub fn policy(options: &Options, purpose: Purpose, subject: &Subject) -> String 
         // To delete is for --recreate only, and to patch for objects that somebody applies.
         Purpose::Restore => {
             let all = &["get", "list", "create", "update", "patch", "delete"];
-            let mut rules = objects(options, all);
+            let mut rules = objects(&options.resources, all);
             rules.push(of_namespaces(
                 &["get", "list", "create", "update", "patch"],
                 Vec::new(),
@@ -85,11 +86,22 @@ pub fn policy(options: &Options, purpose: Purpose, subject: &Subject) -> String 
     text
 }
 
-/// One rule for the kinds of each group.
-fn objects(options: &Options, verbs: &'static [&'static str]) -> Vec<Rule> {
+/// The kinds that a capture lists beside Secrets.
+fn read(options: &Options) -> Vec<String> {
+    let mut kinds = options.resources.clone();
+    if options.check {
+        let referring = REFERRING.iter().map(|(kind, _)| *kind);
+        let looked_at = referring.chain(["issuers.cert-manager.io"]);
+        kinds.extend(looked_at.map(str::to_owned));
+    }
+    kinds
+}
+
+/// One rule for Secrets and the other kinds of each group.
+fn objects(kinds: &[String], verbs: &'static [&'static str]) -> Vec<Rule> {
     let mut groups: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     groups.entry("").or_default().push("secrets".to_owned());
-    for key in &options.resources {
+    for key in kinds {
         let (plural, group) = key.split_once('.').unwrap_or((key, ""));
         let kinds = groups.entry(group).or_default();
         // Namespaces have a rule of their own.

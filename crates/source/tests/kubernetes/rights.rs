@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use serde_json::json;
-use strongroom_source::kubernetes::{Access, Kubernetes, Purpose, Subject, policy};
+use serde_json::{Value, json};
+use strongroom_source::kubernetes::{Access, Kubernetes, Options, Purpose, Subject, policy};
 use strongroom_source::suite::Archive;
 use strongroom_source::{Conflict, Error, ErrorKind};
 use testkit::KubernetesOptions;
@@ -228,6 +228,38 @@ async fn what_leads_nowhere_is_said_so() {
     }
 }
 
+/// What refers to Secrets that are not there, one of each kind.
+fn referring() -> Vec<Value> {
+    let mounts = |name: &str| {
+        json!({
+            "restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}],
+            "volumes": [{"name": "v", "secret": {"secretName": name}}, {"name": "o", "secret": {"secretName": "optional", "optional": true}}],
+        })
+    };
+    let labels = json!({"app": "y"});
+    let metadata = |name: &str| json!({"namespace": "a", "name": name});
+    let mut set = mounts("of-set");
+    set["restartPolicy"] = "Always".into();
+    vec![
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata("p"), "spec": mounts("of-pod")}),
+        json!({
+            "apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata("robot"), "imagePullSecrets": [{"name": "pull"}],
+        }),
+        json!({
+            "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": metadata("s"),
+            "spec": {"selector": {"matchLabels": labels}, "serviceName": "s", "template": {"metadata": {"labels": labels}, "spec": set}},
+        }),
+        json!({
+            "apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata("c"),
+            "spec": {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": {"spec": mounts("of-cronjob")}}}},
+        }),
+        json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata("i"),
+            "spec": {"defaultBackend": {"service": {"name": "x", "port": {"number": 1}}}, "tls": [{"secretName": "of-ingress"}]},
+        }),
+    ]
+}
+
 #[tokio::test]
 async fn what_a_restore_will_need_is_named() {
     let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions {
@@ -264,8 +296,26 @@ async fn what_a_restore_will_need_is_named() {
         }),
     ];
     create(&cluster, &["a", "sealing"], objects);
+    create(&cluster, &[], referring());
     let mut options = options(&cluster, &["a"]);
     options.objects.exclude_names = vec!["left-*".to_owned()];
+    options.check = true;
+    let (_, capture) = Archive::collect(&Kubernetes::new(options.clone()))
+        .await
+        .expect("a capture");
+    let mut gone = options.clone();
+    gone.namespaces.include.push("gone".to_owned());
+    let found = Kubernetes::new(gone)
+        .completeness()
+        .await
+        .expect("a report");
+    assert!(
+        found[0].bad
+            && found[0]
+                .message
+                .starts_with("the namespace gone does not exist"),
+        "{found:?}"
+    );
     let findings = Kubernetes::new(options.clone())
         .completeness()
         .await
@@ -274,16 +324,26 @@ async fn what_a_restore_will_need_is_named() {
         .iter()
         .map(|found| found.message.as_str())
         .collect();
+    assert_eq!(capture.notes, messages, "a backup can say the same");
     assert_eq!(
         messages,
         [
             "deployments.apps/a/d refers to secrets/a/left-out, which the configuration leaves out",
             "deployments.apps/a/d refers to secrets/a/missing, which does not exist",
+            "cronjobs.batch/a/c refers to secrets/a/of-cronjob, which does not exist",
+            "ingresses.networking.k8s.io/a/i refers to secrets/a/of-ingress, which does not exist",
+            "pods/a/p refers to secrets/a/of-pod, which does not exist",
+            "statefulsets.apps/a/s refers to secrets/a/of-set, which does not exist",
+            "serviceaccounts/a/robot refers to secrets/a/pull, which does not exist",
             "secrets/sealing/key opens what was sealed for this cluster (SealedSecrets), and is not captured",
         ]
     );
 
-    // Whoever may only read Secrets is told what stays unknown.
+    fewer_rights(&cluster, options, &messages).await;
+}
+
+/// Whoever may only read Secrets is told what stays unknown.
+async fn fewer_rights(cluster: &testkit::Kubernetes, mut options: Options, messages: &[&str]) {
     cluster.ctl(&[
         "create",
         "role",
@@ -306,16 +366,25 @@ async fn what_a_restore_will_need_is_named() {
         files: vec![cluster.kubeconfig("keeper")],
         context: None,
     };
-    let findings = Kubernetes::new(options)
+    let findings = Kubernetes::new(options.clone())
         .completeness()
         .await
         .expect("a report");
     assert!(findings.iter().all(|found| !found.bad), "{findings:?}");
-    assert_eq!(findings.len(), 8, "{findings:?}");
+    assert_eq!(findings.len(), 9, "{findings:?}");
     assert!(
-        findings[0]
+        findings[1]
             .message
             .contains("what pods refer to is not known"),
         "{findings:?}"
     );
+
+    // With what is printed it is the same report, but for keys that lie elsewhere.
+    let keeper = Subject::User("keeper".to_owned());
+    let rights = policy(&options, Purpose::Backup, &keeper);
+    cluster.ctl_with(&["apply", "-f", "-"], &rights);
+    let findings = Kubernetes::new(options).completeness().await;
+    let findings = findings.expect("a report");
+    let seen: Vec<&str> = findings.iter().map(|it| it.message.as_str()).collect();
+    assert_eq!(seen, messages[..messages.len() - 1]);
 }

@@ -31,6 +31,7 @@ impl Listing {
         }
         let objects = &kubernetes.namespace_objects;
         self.one(&key("namespace_objects"), objects, |value| json!(value));
+        self.one(&key("check"), &kubernetes.check, |value| json!(value));
         for (name, period) in [
             ("connect_timeout", &kubernetes.connect_timeout),
             ("answer_timeout", &kubernetes.answer_timeout),

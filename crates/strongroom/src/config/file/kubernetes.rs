@@ -47,6 +47,9 @@ pub(crate) struct Kubernetes {
     /// Names and patterns of objects that are left out. Stronger than `names`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) exclude_names: Vec<At<String>>,
+    /// Note at each backup what a restore will need and the snapshot does not have, as `strongroom check` says it; false if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) check: Option<At<bool>>,
     /// How long to wait for a connection; 10s if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) connect_timeout: Option<At<Period>>,

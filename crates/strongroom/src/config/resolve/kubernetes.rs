@@ -26,6 +26,7 @@ pub(crate) struct Kubernetes {
     pub(crate) types: Vec<Setting<String>>,
     pub(crate) names: Vec<Setting<String>>,
     pub(crate) exclude_names: Vec<Setting<String>>,
+    pub(crate) check: Setting<bool>,
     pub(crate) connect_timeout: Setting<Period>,
     pub(crate) answer_timeout: Setting<Period>,
     /// What it stands for, if it was chosen by its name.
@@ -47,6 +48,7 @@ impl Default for Kubernetes {
             types: Vec::new(),
             names: Vec::new(),
             exclude_names: Vec::new(),
+            check: Setting::default(false),
             connect_timeout: Setting::default(CONNECT_TIMEOUT),
             answer_timeout: Setting::default(ANSWER_TIMEOUT),
             preset: None,
@@ -71,6 +73,7 @@ impl Resolver {
             types: self.all(file.types, as_is)?,
             names: self.all(file.names, pattern)?,
             exclude_names: self.all(file.exclude_names, pattern)?,
+            check: self.or(file.check, false),
             connect_timeout: self.timeout(file.connect_timeout, CONNECT_TIMEOUT)?,
             answer_timeout: self.timeout(file.answer_timeout, ANSWER_TIMEOUT)?,
             preset: None,
@@ -105,6 +108,7 @@ impl Kubernetes {
                 names: all(&self.names),
                 exclude_names: all(&self.exclude_names),
             },
+            check: self.check.value,
             timeouts: Timeouts {
                 connect: self.connect_timeout.value.duration(),
                 answer: self.answer_timeout.value.duration(),
