@@ -40,6 +40,8 @@ pub struct KubernetesOptions {
     pub encryption: bool,
     /// Run kube-controller-manager: garbage collection, service-account tokens, namespaces that go away.
     pub controllers: bool,
+    /// Further arguments of the API server.
+    pub arguments: Vec<String>,
 }
 
 impl Kubernetes {
@@ -290,6 +292,7 @@ impl Kubernetes {
             let file = shown(&self.path("encryption.yaml"));
             arguments.push(format!("--encryption-provider-config={file}"));
         }
+        arguments.extend_from_slice(&self.options.arguments);
         arguments
     }
 
@@ -366,6 +369,7 @@ mod tests {
             users,
             encryption: true,
             controllers: true,
+            arguments: Vec::new(),
         };
         let Some(mut kubernetes) = Kubernetes::start(options) else {
             return;

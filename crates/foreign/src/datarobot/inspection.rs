@@ -187,7 +187,7 @@ impl Inspected {
             if inspection.released {
                 let entry = inspection.name(&format!("sh.helm.release.v1.{name}.*"), None);
                 let why = format!(
-                    "helm has no deployed release {name} here, so which certificates it has cannot be known: \
+                    "is not there: helm has no deployed release {name} here, so which certificates it has cannot be known: \
                      is it called otherwise (`release`), or does helm keep it elsewhere (`driver`)?"
                 );
                 self.lacks(entry, why);

@@ -1,10 +1,11 @@
+use std::error::Error as StdError;
 use std::path::Path;
 use std::time::Duration;
 
 use archive::Name;
 use hyper_util::client::proxy::matcher::Matcher;
 use kube::Config;
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError, LoadDataError};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -75,7 +76,7 @@ async fn open(config: &Config, server: &Name, limit: Duration) -> Result<Open, E
     let mut config = config.clone();
     config.auth_info = info;
     let client = kube::Client::try_from(config).map_err(|error| {
-        let cause = words(&innermost(&error));
+        let cause = cause(&error);
         let message = format!("the credentials for {server} cannot be used: {cause}");
         Error::new(ErrorKind::Configuration, message)
     })?;
@@ -177,8 +178,20 @@ fn wrong(error: &KubeconfigError) -> Error {
         }
         KubeconfigError::MissingClusterUrl => "says no server for its cluster".to_owned(),
         KubeconfigError::Parse(_) => "cannot be understood".to_owned(),
-        other => format!("cannot be used: {}", words(&innermost(other))),
+        other => format!("cannot be used: {}", cause(other)),
     };
     let message = format!("the kubeconfig {what}");
     Error::new(ErrorKind::Configuration, message)
+}
+
+/// Which file it was, if it is one; otherwise what lies at the bottom of it.
+fn cause(error: &(dyn StdError + 'static)) -> String {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(LoadDataError::ReadFile(cause, file)) = error.downcast_ref() {
+            return format!("{} cannot be read: {cause}", words(&file.to_string_lossy()));
+        }
+        next = error.source();
+    }
+    words(&innermost(error)).to_string()
 }

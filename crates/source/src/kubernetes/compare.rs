@@ -3,8 +3,8 @@ use serde_json::Value;
 
 use super::id::Id;
 use super::object::{
-    ANNOTATIONS, BINARY, Data, FINALIZERS, GENERATE_NAME, IMMUTABLE, LABELS, OWNERS, Object, TYPE,
-    attribute, canonical,
+    ANNOTATIONS, BINARY, Data, FINALIZERS, GENERATE_NAME, IMMUTABLE, LABELS, NAME_LABEL, OWNERS,
+    Object, TYPE, attribute, canonical,
 };
 use super::settings::{Owners, Wishes};
 use super::tokens::{is_filled, is_token, unfilled};
@@ -130,7 +130,7 @@ pub(super) fn move_to(json: &mut Value, id: &Id) {
     if id.is_namespace() {
         metadata["name"] = id.name.as_str().into();
         let label = &mut metadata["labels"];
-        if let Some(name) = label.get_mut("kubernetes.io/metadata.name") {
+        if let Some(name) = label.get_mut(NAME_LABEL) {
             *name = id.name.as_str().into();
         }
     }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::check;
-use super::object::Object;
+use super::object::{LABELS, NAME_LABEL, Object};
 use super::resource::{Resource, Shape};
 use super::rules;
 use crate::{
@@ -216,6 +216,15 @@ fn resource(api_version: &str, kind: &str) -> Option<Resource> {
 
 /// Does to a manifest what the server does when it takes it.
 fn complete(object: &mut Value, resource: &Resource) -> Result<(), String> {
+    if *resource == Resource::namespaces() {
+        let metadata = &mut object["metadata"];
+        let name = metadata["name"].clone();
+        let labels = &mut metadata[LABELS];
+        // What else is wrong with them is for the rules to say.
+        if labels.is_null() || labels.is_object() {
+            labels[NAME_LABEL] = name;
+        }
+    }
     if resource.shape() != Shape::Secret {
         return Ok(());
     }

@@ -39,6 +39,8 @@ pub(super) const ANNOTATIONS: &str = "annotations";
 pub(super) const OWNERS: &str = "ownerReferences";
 pub(super) const FINALIZERS: &str = "finalizers";
 pub(super) const GENERATE_NAME: &str = "generateName";
+/// The label that the server itself gives to a Namespace.
+pub(super) const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// Who applied which fields, for those who go on applying them (Helm 4, `kubectl apply --server-side`): without it they would be
 /// told of a conflict with us. Not compared, because it says nothing about the object's content.
 pub(super) const MANAGED_FIELDS: &str = "managedFields";
@@ -303,7 +305,7 @@ fn is_bare(metadata: &Map<String, Value>, managed_fields: &Value) -> bool {
     let none = Map::new();
     let labels = metadata.get(LABELS).and_then(Value::as_object);
     let mut labels = labels.unwrap_or(&none).keys();
-    ours && labels.all(|label| label == "kubernetes.io/metadata.name")
+    ours && labels.all(|label| label == NAME_LABEL)
         && metadata.get(ANNOTATIONS).is_none_or(is_empty)
 }
 

@@ -445,7 +445,10 @@ impl One<'_> {
         if what.is_empty() {
             return Ok(Attempt::Written);
         }
-        self.refuse_surprises(&what).await?;
+        // What another restore of ours has made bare, it or this one fills.
+        if !live.bare {
+            self.refuse_surprises(&what).await?;
+        }
         match obstacle(&self.work.entry, &live, &what) {
             None => self.replace(&live).await,
             Some(_) if self.restore.wishes.recreate => self.delete(&live).await,

@@ -2,9 +2,12 @@
 
 use serde_json::{Value, json};
 use strongroom_source::kubernetes::Manifests;
+use strongroom_source::suite::{Archive, plan};
+use strongroom_source::{Action, Conflict};
 use testkit::KubernetesOptions;
 
 use crate::objects::create;
+use crate::{restore, settings};
 
 const SERVERS: &str = "a manifest that only one of import and the API server takes";
 
@@ -217,4 +220,33 @@ fn what_a_server_would_refuse_is_not_imported_and_the_rest_is() {
         }
     }
     assert!(wrong.is_empty(), "{SERVERS}:\n{}", wrong.join("\n"));
+}
+
+/// What the server adds by itself is no difference, or the next restore would find its own work in the way.
+#[tokio::test]
+async fn what_was_imported_is_the_same_once_it_is_restored() {
+    let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions::default()) else {
+        return;
+    };
+    let mut manifests = Manifests::new(None);
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "labels": {"team": "a"}}});
+    let bare = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "m"}});
+    let plain = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "n"}, "stringData": {"k": "v"}});
+    let map = named("v1", "ConfigMap", "c", json!({"data": {"k": "v"}}));
+    let account = named("v1", "ServiceAccount", "a", json!({}));
+    for manifest in [namespace, bare, plain, map, account] {
+        manifests.add(manifest).expect("a manifest");
+    }
+    let (archive, _) = Archive::collect(&manifests).await.expect("a capture");
+    let source = crate::source(&cluster, &["n", "m"]);
+    let fail = settings(Conflict::Fail, &[]);
+    let (_, report) = restore(&source, &archive, &fail).await;
+    assert_eq!((report.written, report.failed), (5, vec![]));
+    let again = plan(&source, &archive, &fail).await;
+    let left: Vec<_> = again
+        .steps
+        .iter()
+        .filter(|it| it.action != Action::Same)
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
 }

@@ -149,6 +149,14 @@ async fn whom_the_cluster_takes_for_nobody_is_told_so() {
             "{text}"
         );
     }
+    let files = json!({"client-certificate": "missing.pem", "client-key": "missing.pem"});
+    let source = logging_in(&cluster, &folder.path().join("files"), &files);
+    let refused = Archive::collect(&source).await.err().expect("no files");
+    let text = said(&refused);
+    assert!(
+        text.contains("/missing.pem cannot be read: No such file"),
+        "{text}"
+    );
     let gone = json!({"auth-provider": {"name": "gcp", "config": {"cmd-path": "sleep", "cmd-args": "600"}}});
     let source = logging_in(&cluster, &folder.path().join("gone"), &gone);
     let refused = Archive::collect(&source).await.err().expect("it is gone");

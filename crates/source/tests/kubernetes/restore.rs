@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use strongroom_source::kubernetes::{Kubernetes, manifest};
+use strongroom_source::kubernetes::{Access, Kubernetes, manifest};
 use strongroom_source::suite::{Archive, plan};
 use strongroom_source::{Action, Conflict, Report, Source};
 use testkit::KubernetesOptions;
@@ -214,6 +214,112 @@ async fn those_who_apply_go_on_as_if_nothing_had_happened() {
     let (_, report) = restore(&source, &archive, &settings(Conflict::Overwrite, &[])).await;
     assert_eq!((report.written, &report.notes), (1, &vec![]));
     apply("3");
+}
+
+/// A server with too much to do says 429, and when to come back.
+#[tokio::test]
+async fn a_server_that_is_too_busy_is_given_the_time_that_it_asks_for() {
+    let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions {
+        users: vec!["restorer".to_owned()],
+        // Administrators are let through whatever there is to do.
+        arguments: vec![
+            "--enable-priority-and-fairness=false".to_owned(),
+            "--max-mutating-requests-inflight=1".to_owned(),
+            "--max-requests-inflight=2".to_owned(),
+        ],
+        ..KubernetesOptions::default()
+    }) else {
+        return;
+    };
+    create(&cluster, &["a"], vec![]);
+    let everything = [
+        "create",
+        "clusterrolebinding",
+        "all",
+        "--clusterrole=cluster-admin",
+        "--user=restorer",
+    ];
+    cluster.ctl(&everything);
+    let mut options = options(&cluster, &["a"]);
+    options.namespace_objects = false;
+    options.access = Access::Kubeconfig {
+        files: vec![cluster.kubeconfig("restorer")],
+        context: None,
+    };
+    let archive = many(&["a"], 300, 2000);
+    let (_, report) = restore(
+        &Kubernetes::new(options),
+        &archive,
+        &settings(Conflict::Fail, &[]),
+    )
+    .await;
+    assert_eq!((report.written, report.failed), (300, vec![]));
+    let metrics = cluster.ctl(&["get", "--raw", "/metrics"]);
+    let refused =
+        |line: &&str| line.starts_with("apiserver_request_total") && line.contains("code=\"429\"");
+    assert!(
+        metrics.lines().any(|line| refused(&line)),
+        "it was never too busy"
+    );
+}
+
+/// Whoever writes an object again after the restore is named in the plan.
+#[tokio::test]
+async fn who_writes_over_it_afterwards_is_said() {
+    let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions::default()) else {
+        return;
+    };
+    let owned = |name: &str, version: &str, kind: &str| {
+        let mut owned = secret("a", name, "Opaque", &[("k", b"v")]);
+        owned["metadata"]["ownerReferences"] =
+            json!([{"apiVersion": version, "kind": kind, "name": "o", "uid": "u"}]);
+        owned
+    };
+    let marked = |name: &str, field: &str, key: &str, value: &str| {
+        let mut marked = secret("a", name, "Opaque", &[("k", b"v")]);
+        marked["metadata"][field][key] = value.into();
+        marked
+    };
+    let objects = vec![
+        owned("external", "external-secrets.io/v1", "ExternalSecret"),
+        owned("sealed", "bitnami.com/v1alpha1", "SealedSecret"),
+        marked(
+            "issued",
+            "annotations",
+            "cert-manager.io/certificate-name",
+            "c",
+        ),
+        marked("chart", "labels", "app.kubernetes.io/managed-by", "Helm"),
+        marked("chart-b", "labels", "app.kubernetes.io/managed-by", "Helm"),
+        marked("argo", "annotations", "argocd.argoproj.io/tracking-id", "t"),
+        marked("flux", "labels", "kustomize.toolkit.fluxcd.io/name", "n"),
+        secret("a", "nobodys", "Opaque", &[("k", b"v")]),
+    ];
+    create(&cluster, &["a"], objects);
+    let source = source(&cluster, &["a"]);
+    let archive = capture(&source).await;
+    let fail = settings(Conflict::Fail, &[]);
+    // What is the same is not written, so nobody writes over it.
+    assert_eq!(
+        plan(&source, &archive, &fail).await.notes,
+        Vec::<String>::new()
+    );
+    cluster.ctl(&["delete", "secrets", "--all", "-n", "a"]);
+    let notes = plan(&source, &archive, &fail).await.notes;
+    for words in [
+        "secrets/a/external: managed by External Secrets",
+        "secrets/a/sealed: managed by Sealed Secrets",
+        "secrets/a/issued: managed by cert-manager",
+        "secrets/a/chart and another entry: managed by Helm",
+        "secrets/a/argo: managed by Argo CD",
+        "secrets/a/flux: managed by Flux",
+    ] {
+        assert!(
+            notes.iter().any(|note| note.starts_with(words)),
+            "{words}: {notes:?}"
+        );
+    }
+    assert_eq!(notes.len(), 6, "{notes:?}");
 }
 
 /// A restore that was killed before it came to the Namespace itself has made it without its labels.

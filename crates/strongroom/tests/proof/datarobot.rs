@@ -53,11 +53,15 @@ struct Installed {
 
 impl Installed {
     fn new() -> Option<Self> {
-        let helm = require("helm")?.program("helm");
-        let cluster = Kubernetes::start(KubernetesOptions {
+        Self::started(KubernetesOptions {
             users: vec!["keeper".to_owned()],
             ..KubernetesOptions::default()
-        })?;
+        })
+    }
+
+    fn started(options: KubernetesOptions) -> Option<Self> {
+        let helm = require("helm")?.program("helm");
+        let cluster = Kubernetes::start(options)?;
         let scene = Scene::new();
         scene.write("chart/Chart.yaml", CHART);
         scene.write("chart/templates/all.yaml", TEMPLATE);
@@ -600,6 +604,48 @@ fn base64(text: &str) -> String {
     .expect("it reads");
     let output = child.wait_with_output().expect("base64 runs");
     String::from_utf8(output.stdout).expect("it is text")
+}
+
+/// What is asked of the server is what servers have had since Kubernetes 1.19: its version, one namespace, and lists in pages of 500.
+#[test]
+fn a_backup_asks_for_nothing_that_old_servers_do_not_have() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (policy, log) = (folder.path().join("policy.yaml"), folder.path().join("log"));
+    fs::write(
+        &policy,
+        "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: Metadata, users: [keeper], omitStages: [RequestReceived]}\n- level: None\n",
+    )
+    .expect("a file");
+    let Some(it) = Installed::started(KubernetesOptions {
+        users: vec!["keeper".to_owned()],
+        arguments: vec![
+            format!("--audit-policy-file={}", policy.display()),
+            format!("--audit-log-path={}", log.display()),
+        ],
+        ..KubernetesOptions::default()
+    }) else {
+        return;
+    };
+    it.configure("keeper", "namespace: datarobot");
+    let rights = ["policy", "kubernetes", "dr", "--user", "keeper"];
+    let rights = it.scene.run(&rights).done().text();
+    it.cluster.ctl_with(&["apply", "-f", "-"], &rights);
+    it.scene.run(&["backup"]).done();
+    let asked = || fs::read_to_string(&log).unwrap_or_default();
+    it.cluster
+        .wait_until("the log is written", |_| asked().contains("/secrets"));
+    let asked = asked();
+    let asked = asked.lines().map(|line| {
+        let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        format!("{} {}", event["verb"], event["requestURI"]).replace('"', "")
+    });
+    let asked: std::collections::BTreeSet<String> = asked.collect();
+    let expected = [
+        "get /api/v1/namespaces/datarobot",
+        "get /version",
+        "list /api/v1/namespaces/datarobot/secrets?limit=500",
+    ];
+    assert_eq!(asked, expected.map(str::to_owned).into());
 }
 
 /// One job that cannot be asked keeps no other from it.
