@@ -86,7 +86,7 @@ async fn attempt(
             sink.end().await?;
             Ok(Capture {
                 facts: facts(&member, proof, &storage_version, &summary),
-                notes: summary.damage().map(damaged).into_iter().collect(),
+                notes: note_of_damage(&summary).into_iter().collect(),
                 ..Capture::default()
             })
         }
@@ -97,6 +97,14 @@ async fn attempt(
             Err(error)
         }
     }
+}
+
+/// What whoever takes the backup should know and do, if the database was damaged in the member.
+fn note_of_damage(summary: &Summary) -> Option<String> {
+    let damage = summary.damage().map(damaged)?;
+    Some(format!(
+        "{damage}; another member may have a sound one: name it by `member` in the configuration"
+    ))
 }
 
 /// Why a file of revision `captured` is not what the member had when it was read, a clause about it; `None` if it is. A member that was put back or

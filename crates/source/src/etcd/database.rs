@@ -1,7 +1,7 @@
 //! What is in etcd's database, read from the file of a snapshot in the order of its bytes, in bounded memory.
 //!
 //! The file is a tree of pages in no order (`crate::bolt`), with pages between that are free and still hold what they once were. So it
-//! is read twice where its contents are wanted. A [`Skeleton`] takes the whole file once: it keeps about 40 bytes of each page, and at the end
+//! is read twice where its contents are wanted. A [`Skeleton`] takes the whole file once: it keeps about 50 bytes of each page, and at the end
 //! it knows which pages are in use, by which bucket, whether anything is damaged, the revision, and the hash that `etcdutl snapshot
 //! status` prints. [`Records`] takes the same bytes again and hands out every record of the pages in use, in the order of the file.
 //!

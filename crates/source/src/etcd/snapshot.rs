@@ -54,7 +54,7 @@ pub enum Fault {
 }
 
 impl Verifier {
-    /// One that looks at every page: for a hundredth of the database's length in memory, [`Summary::revision`] and
+    /// One that looks at every page: for an eightieth of the database's length in memory, [`Summary::revision`] and
     /// [`Summary::damage`] have an answer.
     pub fn thorough() -> Self {
         Self {

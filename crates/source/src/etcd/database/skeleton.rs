@@ -12,8 +12,8 @@ const OFTEN: u64 = 8;
 
 /// What is learned of a database as its bytes go by: a [`Database`] in the end.
 ///
-/// Which pages are in use is known at the end only, so all are looked at, and about 40 bytes kept of each: 90 MiB for 8 GiB if no page has
-/// overflow pages. Beside that it holds the unit that it is at.
+/// Which pages are in use is known at the end only, so all are looked at, and about 50 bytes kept of each: 100 MiB for 8 GiB if no page
+/// has overflow pages. Beside that it holds the unit that it is at.
 #[derive(Default)]
 pub struct Skeleton {
     walk: Walk,
