@@ -10,6 +10,8 @@ mod cluster;
 mod database;
 #[path = "etcd/members.rs"]
 mod members;
+#[path = "etcd/mirror.rs"]
+mod mirror;
 #[path = "etcd/proxy.rs"]
 mod proxy;
 #[path = "etcd/restore.rs"]

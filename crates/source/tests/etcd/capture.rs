@@ -9,6 +9,7 @@ use strongroom_source::{ErrorKind, Sink, Source};
 use testkit::{EtcdOptions, require};
 
 use crate::cluster::seed;
+use crate::mirror::Mirror;
 use crate::proxy::Proxy;
 use crate::{options, refusal, snapshot, source_of};
 
@@ -141,5 +142,37 @@ async fn a_stream_that_stalls_is_given_up() {
     assert!(
         kind == ErrorKind::Unreachable && text.contains("did not answer within 1 s"),
         "{text}"
+    );
+}
+
+/// A member proves that it has everything, and what it sends then lacks some of it.
+#[tokio::test]
+async fn a_snapshot_that_is_older_than_what_was_proven_is_refused() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let [newer, older] = [60, 50].map(|_| testkit::Etcd::start(&release, EtcdOptions::default()));
+    for (server, keys) in [(&newer, 60), (&older, 50)] {
+        seed(server, keys, 0).await;
+        server.ctl(&["put", "and", "one more"]);
+    }
+    newer.ctl(&["put", "and", "another"]);
+    let mirror = async |first: &testkit::Etcd, second: &testkit::Etcd| {
+        // It is asked for its status twice, then for the read, then for the snapshot.
+        let mirror = Mirror::start(first.address(), second.address(), 4).await;
+        Etcd::new(options(&[&mirror.address()]))
+    };
+    let (kind, text) = refusal(&mirror(&newer, &older).await).await;
+    assert_eq!(kind, ErrorKind::Invalid);
+    assert!(text.contains("and the member had"), "{text}");
+
+    let source = mirror(&older, &newer).await;
+    let (_, capture) = Archive::collect(&source).await.expect("it is newer");
+    let (_, direct) = Archive::collect(&source_of(&newer))
+        .await
+        .expect("a capture");
+    assert_eq!(
+        capture.facts["etcd.revision"],
+        direct.facts["etcd.revision"]
     );
 }

@@ -40,6 +40,9 @@ pub(crate) struct BackedUp {
     bytes: u64,
     /// Of the object.
     stored: u64,
+    /// What etcd's members have to say.
+    #[serde(skip)]
+    notes: Vec<String>,
 }
 
 /// Takes a snapshot and stores it. On failure there is nothing new in the bucket but, at worst, a key without a dump.
@@ -58,7 +61,10 @@ pub(crate) async fn backup(
     let mut pause = PAUSE;
     for left in (0..=config.etcd.retries).rev() {
         let error = match attempt(&source, &bucket, master.as_ref(), stop).await {
-            Ok(done) => return Ok(done),
+            Ok(done) => {
+                done.notes.iter().for_each(|note| output.note(note));
+                return Ok(done);
+            }
             Err(error) => error,
         };
         if left == 0 || !may_pass(&error) {
@@ -113,14 +119,19 @@ async fn attempt(
     };
     let stored = stop.unless_said(async {
         let (sink, batches) = Sink::channel();
-        read_while(source, sink, storing.take(batches)).await?;
-        finish(bucket, &stamp, key_object.as_ref(), &mut storing).await
+        let (capture, ()) = read_while(source, sink, storing.take(batches)).await?;
+        finish(bucket, &stamp, key_object.as_ref(), &mut storing).await?;
+        Ok(capture.notes)
     });
-    if let Err(error) = stored.await {
-        storing.upload.abort().await;
-        return Err(error);
-    }
+    let notes = match stored.await {
+        Ok(notes) => notes,
+        Err(error) => {
+            storing.upload.abort().await;
+            return Err(error);
+        }
+    };
     Ok(BackedUp {
+        notes,
         object: bucket.shown(&stamp, Kind::Dump),
         key: key_object.map(|_| bucket.shown(&stamp, Kind::Key)),
         timestamp: stamp.text().to_owned(),

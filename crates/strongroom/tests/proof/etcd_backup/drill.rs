@@ -54,8 +54,11 @@ fn a_plain_backup_is_restored_whole() {
         "objects_prefix: backup",
         "objects_prefix: clusters/east.1/etcd",
     );
+    world.reconfigure("endpoints: ['", "endpoints: ['127.0.0.1:1', '");
     world.fill("plain");
     let seen = world.run(&["backup"]).done();
+    let missing = "127.0.0.1:1 cannot be reached";
+    assert!(seen.stderr.contains(missing), "{}", seen.stderr);
     assert!(seen.text().contains("NOT SEALED"), "{}", seen.text());
     assert_eq!(world.restored(&[]), world.keys());
     let objects = fs::read_dir(world.object("clusters/east.1")).expect("its folder");
