@@ -31,11 +31,15 @@ pub(super) async fn read(options: &Options, sink: &mut Sink) -> Result<Capture, 
         mut notes,
         agreement,
     } = choose(options).await?;
-    let mut failures = Vec::new();
+    let (mut failures, mut left) = (Vec::new(), members.len());
     for member in members {
-        // What the choice knew of it is old by now, and so is its login.
-        let renew = !failures.is_empty();
-        match attempt(member, renew, options, sink).await {
+        left -= 1;
+        let turn = Turn {
+            // What the choice knew of it is old by now, and so is its login.
+            renew: !failures.is_empty(),
+            last: left == 0 || options.single_attempt,
+        };
+        match attempt(member, turn, options, sink).await {
             Ok(mut capture) => {
                 if let Some(agreement) = &agreement {
                     capture.facts.extend(facts_of_agreement(agreement));
@@ -61,14 +65,22 @@ fn is_final(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Configuration | ErrorKind::Bug)
 }
 
+/// When it is a member's turn.
+struct Turn {
+    /// Others were tried before it.
+    renew: bool,
+    /// Nobody is left to be tried after it.
+    last: bool,
+}
+
 /// Pours one member's snapshot, or gives the entry up again.
 async fn attempt(
     mut member: Member,
-    renew: bool,
+    turn: Turn,
     options: &Options,
     sink: &mut Sink,
 ) -> Result<Capture, Error> {
-    if renew {
+    if turn.renew {
         member = Member::reach(&member.address, options, &Credentials::default()).await?;
         if let Some(unfit) = member.unfit().filter(|_| options.member.is_none()) {
             return Err(unfit);
@@ -78,8 +90,11 @@ async fn attempt(
     let mut download = Download::start(&mut member, options).await?;
     sink.begin(header(&member, proof)).await?;
     let poured = pour(&mut download, sink).await.and_then(|poured| {
-        stale(proof.revision, poured.0.revision())
-            .map_or(Ok(poured), |why| Err(download.invalid(&why)))
+        let stale = stale(proof.revision, poured.0.revision());
+        // What is damaged is better than nothing, and worse than what another member may have.
+        let damage = poured.0.damage().filter(|_| !turn.last);
+        let flaw = stale.or(damage);
+        flaw.map_or(Ok(poured), |why| Err(download.invalid(&why)))
     });
     match poured {
         Ok((summary, storage_version)) => {
@@ -102,9 +117,7 @@ async fn attempt(
 /// What whoever takes the backup should know and do, if the database was damaged in the member.
 fn note_of_damage(summary: &Summary) -> Option<String> {
     let damage = summary.damage().map(damaged)?;
-    Some(format!(
-        "{damage}; another member may have a sound one: name it by `member` in the configuration"
-    ))
+    Some(format!("{damage}; no other endpoint gave a sound one"))
 }
 
 /// Why a file of revision `captured` is not what the member had when it was read, a clause about it; `None` if it is. A member that was put back or

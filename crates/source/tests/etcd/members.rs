@@ -1,5 +1,6 @@
 //! Which of several members is captured, what happens when one fails on the way, and a new cluster made of the snapshot.
 
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -285,6 +286,58 @@ async fn a_stream_that_stalls_is_taken_from_another_member() {
     let (kind, text) = refusal(&single).await;
     assert_eq!(kind, ErrorKind::Unreachable);
     assert!(text.contains("stalled"), "{text}");
+}
+
+/// Exchanges the revisions of two records wherever they stand in the file of a database, under a running etcd, as a bad disk might: it
+/// would notice when it starts, and until then sends what it has.
+fn damage(database: &std::path::Path, revision: u64) {
+    let key = |revision: u64| [&revision.to_be_bytes()[..], b"_", &[0; 8]].concat();
+    let keys = [key(revision), key(revision + 1)];
+    let bytes = std::fs::read(database).expect("readable");
+    let file = std::fs::OpenOptions::new().write(true).open(database);
+    let (file, mut exchanged) = (file.expect("writable"), 0);
+    for at in 0..bytes.len() - 17 {
+        let found = keys.iter().position(|key| bytes[at..].starts_with(key));
+        if let Some(found) = found {
+            let written = file.write_all_at(&keys[1 - found], at as u64);
+            written.expect("written");
+            exchanged += 1;
+        }
+    }
+    assert!(exchanged >= 2, "{exchanged} of two records were found");
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_taken_from_another_member_if_there_is_one() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let mut cluster = EtcdCluster::start(&release, 3);
+    seed_at(&cluster.endpoint(0), 200, 0).await;
+    for number in 0..100 {
+        cluster.ctl(0, &["put", &format!("key-{number}"), "value"]);
+    }
+    let (ids, leader) = who(&cluster).await;
+    let [one, two] = others(leader);
+    let revision = contents_of(&cluster.endpoint(one)).await.revision;
+    // Killed and started again, it has written all that it knows.
+    cluster.kill(one);
+    cluster.restart(one);
+    let data = cluster.data_dirs().join(cluster.name(one));
+    let revision = u64::try_from(revision).expect("positive") - 50;
+    damage(&data.join("member/snap/db"), revision);
+
+    let order = [one, two, leader].map(|member| cluster.endpoint(member));
+    let found = capture(&source(&order, Options::default())).await;
+    assert_eq!(found.facts["etcd.member"], format!("{:x}", ids[two]));
+    assert_eq!(found.notes.len(), 1, "{:?}", found.notes);
+    assert!(found.notes[0].contains(&order[0]), "{:?}", found.notes);
+
+    // Better than nothing, and said.
+    let only = source(&order[..1], Options::default());
+    let (_, found) = Archive::collect(&only).await.expect("a capture");
+    assert_eq!(found.facts["etcd.member"], format!("{:x}", ids[one]));
+    assert!(found.notes[0].contains("damaged"), "{:?}", found.notes);
 }
 
 /// Writes until it is told to stop; members come and go meanwhile.
