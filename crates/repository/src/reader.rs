@@ -12,6 +12,8 @@ use crate::{Error, Snapshot};
 
 /// Groups of a stream that are read at the same time.
 const READ_AHEAD: usize = 2;
+/// Of a bucket, where each waits for its own answer.
+const READ_AHEAD_FAR: usize = 12;
 
 /// Which entries' content is wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -286,7 +288,12 @@ impl<'a> StreamReader<'a> {
         } else {
             end
         };
-        while self.ahead.len() < READ_AHEAD {
+        let ahead = if self.snapshot.is_far() {
+            READ_AHEAD_FAR
+        } else {
+            READ_AHEAD
+        };
+        while self.ahead.len() < ahead {
             let next = self.first_ahead + self.ahead.len();
             if next >= self.stream.groups.len() || self.starts[next].byte >= wanted {
                 break;

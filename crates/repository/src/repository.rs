@@ -19,6 +19,8 @@ pub struct Repository {
     pub(crate) rules: Rules,
     /// What this host has read of it before.
     pub(crate) cache: Option<Arc<Cache>>,
+    /// Whether every commit that this host kept is compared with what the store lists, and not the newest alone.
+    pub(crate) compares_all: bool,
     description: Description,
 }
 
@@ -61,6 +63,7 @@ impl Repository {
             store,
             rules: Rules::default(),
             cache: None,
+            compares_all: false,
             description,
         }
     }
@@ -69,6 +72,14 @@ impl Repository {
     #[must_use]
     pub fn with_cache(mut self, cache: Arc<Cache>) -> Self {
         self.cache = Some(cache);
+        self
+    }
+
+    /// The same, where a commit that was read before is used only if the store lists it still, under the same tag: each of them and not
+    /// the newest alone. For whoever deletes.
+    #[must_use]
+    pub fn comparing_all(mut self) -> Self {
+        self.compares_all = true;
         self
     }
 

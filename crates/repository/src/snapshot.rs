@@ -71,6 +71,16 @@ impl Snapshot {
         })
     }
 
+    /// The same, under the number and the writer of `other`, out of which it was made. It goes no further than this process: only
+    /// what is shown of it says so.
+    #[must_use]
+    pub fn standing_for(mut self, other: &Self) -> Self {
+        self.at = other.at;
+        self.statement.writer = other.statement.writer;
+        self.statement.started.clone_from(&other.statement.started);
+        self
+    }
+
     /// `JOB/NUMBER`.
     pub fn name(&self) -> String {
         name(&self.statement, self.at)
@@ -99,6 +109,11 @@ impl Snapshot {
     /// Reads the entries of source number `source`, and the content of those that are wanted.
     pub fn entries(&self, source: usize) -> EntryReader<'_> {
         EntryReader::new(self, source)
+    }
+
+    /// Whether it lies in a store that answers after a while.
+    pub(crate) fn is_far(&self) -> bool {
+        self.repository.store.is_far()
     }
 
     pub(crate) fn streams(&self, source: usize) -> (&Stream, &Stream) {

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use format::Object;
 use futures::{StreamExt, TryStreamExt};
+use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     Attribute, AttributeValue, Attributes, Error as StoreError, GetOptions, GetRange, GetResult,
@@ -111,6 +112,16 @@ impl Store {
             names_versions: false,
             s3: None,
         }
+    }
+
+    /// One that lies in memory and goes with it.
+    pub fn in_memory() -> Self {
+        Self::new(Arc::new(InMemory::new()), "memory")
+    }
+
+    /// Whether it is no directory: then each request takes a while, and several at the same time take no longer.
+    pub(crate) fn is_far(&self) -> bool {
+        self.folders.is_none()
     }
 
     /// What messages call it.

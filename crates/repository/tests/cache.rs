@@ -130,6 +130,29 @@ async fn only_what_is_new_is_read() {
     assert_eq!(scene.look().await, 2);
 }
 
+/// Whoever deletes sees what is stored now, commit by commit, and reads but what changed.
+#[tokio::test]
+async fn who_compares_all_sees_what_was_lost_or_exchanged_in_the_middle() {
+    let scene = Scene::new(20).await;
+    scene.look().await;
+    let compared = async || {
+        let (repository, counting) = scene.host().await;
+        let repository = repository.comparing_all();
+        let seen = repository.view(&job(), &scene.job.trust()).await;
+        let seen = seen.expect("the store is sound");
+        assert_eq!(described(&seen), described(&scene.job.view().await));
+        counting.counted()
+    };
+    assert_eq!(compared().await, 2);
+    let other = scene.store().get(&path(3)).await.expect("it is there");
+    let other = other.bytes().await.expect("memory reads");
+    let written = scene.store().put(&path(12), other.into()).await;
+    written.expect("memory overwrites");
+    compared().await;
+    scene.delete(8).await;
+    compared().await;
+}
+
 #[tokio::test]
 async fn a_prune_by_somebody_else_is_seen() {
     let scene = Scene::new(6).await;

@@ -107,7 +107,7 @@ impl Session {
         self.open_at(self.place()?).await
     }
 
-    /// The repository, used with what this host has read of it before: not for whoever judges what is stored, or deletes.
+    /// The repository, used with what this host has read of it before: not for whoever judges what is stored.
     pub(crate) async fn open_remembered(&self) -> anyhow::Result<Repository> {
         self.open_remembered_at(self.place()?).await
     }
