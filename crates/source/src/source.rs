@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use archive::Name;
 use async_trait::async_trait;
 
-use crate::{Contents, Entries, Error, Plan, Report, RestoreOptions, Sink};
+use crate::{Contents, Entries, Error, ErrorKind, Plan, Report, RestoreOptions, Sink};
 
 /// A system that holds secrets: the joint where strangers' systems plug in.
 ///
@@ -23,11 +23,11 @@ pub trait Source: Send + Sync {
     /// Compares captured `entries` with what is live (or with `options.target`). Changes nothing.
     ///
     /// The plan has one step per entry, in the order of the entries.
-    async fn plan(
-        &self,
-        entries: &mut dyn Entries,
-        options: &RestoreOptions,
-    ) -> Result<Plan, Error>;
+    ///
+    /// Unsupported, where a source can only be read.
+    async fn plan(&self, _: &mut dyn Entries, _: &RestoreOptions) -> Result<Plan, Error> {
+        Err(read_only(self.kind()))
+    }
 
     /// Carries out exactly the steps of `plan` that write; `contents` yields exactly their entries, in order.
     ///
@@ -35,13 +35,20 @@ pub trait Source: Send + Sync {
     /// rest goes on; an error means that nothing further was written.
     async fn write(
         &self,
-        plan: &Plan,
-        contents: &mut dyn Contents,
-        options: &RestoreOptions,
-    ) -> Result<Report, Error>;
+        _plan: &Plan,
+        _contents: &mut dyn Contents,
+        _options: &RestoreOptions,
+    ) -> Result<Report, Error> {
+        Err(read_only(self.kind()))
+    }
 
     /// Judges a captured archive offline: is it whole, does it make sense, would a restore work.
     async fn check(&self, contents: &mut dyn Contents) -> Result<Vec<Finding>, Error>;
+}
+
+fn read_only(kind: &str) -> Error {
+    let message = format!("this source of the kind {kind} can be read and not written");
+    Error::new(ErrorKind::Unsupported, message)
 }
 
 /// What a source says about a capture beside its entries.

@@ -36,6 +36,7 @@ mod etcd_backup;
 mod failure;
 mod locks;
 mod log;
+mod moments;
 mod names;
 mod output;
 mod progress;

@@ -34,6 +34,11 @@ struct Lines {
 }
 
 impl Progress {
+    /// One that nobody sees.
+    pub(crate) fn hidden() -> Self {
+        Self(Shape::Silent)
+    }
+
     /// Work called `what`, of `total` bytes if that is known, or about that many if it is estimated.
     pub(crate) fn new(output: Output, what: &str, total: Option<u64>) -> Self {
         let total = total.filter(|total| *total > 0);

@@ -48,13 +48,23 @@ pub(crate) fn restore_settings() -> impl Iterator<Item = (&'static str, &'static
     etcd.chain(kubernetes.map(|setting| ("kubernetes", setting)))
 }
 
+/// Kinds of sources, as a snapshot names them.
+const KINDS: [&str; 4] = ["files", "command", "etcd", "kubernetes"];
+
+/// The kind, if this version knows it.
+pub(crate) fn known_kind(kind: &str) -> Option<&'static str> {
+    KINDS.into_iter().find(|known| *known == kind)
+}
+
 /// Whether content of this kind may be compressed. Blobs may; records of chosen values beside a secret would show its
 /// length (docs/format/v1.md), and those of Kubernetes are that.
+pub(crate) fn kind_compresses(kind: &str) -> bool {
+    kind != "kubernetes"
+}
+
+/// The same of a source that is configured.
 pub(crate) fn compresses(kind: &Kind) -> bool {
-    match kind {
-        Kind::Files(_) | Kind::Etcd(_) | Kind::Command(_) => true,
-        Kind::Kubernetes(_) => false,
-    }
+    kind_compresses(kind.name())
 }
 
 /// The options of a `files` source.

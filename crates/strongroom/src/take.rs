@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use archive::{Item, Name};
-use format::{JobName, Recipients, SourceTimes};
+use format::{JobName, Recipients, SnapshotStatement, SourceTimes};
 use futures::future::{join_all, try_join_all};
 use repository::{Backup, BackupOptions, Captured, Finished, Outcome, Repository, SourceResult};
 use source::{Batch, Source};
@@ -36,6 +36,18 @@ pub(crate) struct Task {
     pub(crate) only: Option<HashSet<Name>>,
 }
 
+impl Task {
+    /// All of `source`.
+    pub(crate) fn reading(name: &str, source: Box<dyn Source>) -> Self {
+        Self {
+            name: name.to_owned(),
+            compress: true,
+            source,
+            only: None,
+        }
+    }
+}
+
 /// A snapshot that is to be taken.
 pub(crate) struct Shot<'a> {
     pub(crate) job: &'a JobName,
@@ -44,13 +56,61 @@ pub(crate) struct Shot<'a> {
     pub(crate) allow_partial: bool,
     /// How long the captures may take together.
     pub(crate) window: Option<Period>,
-    /// When somebody else took what is in it, RFC 3339: then its times are this one.
-    pub(crate) moment: Option<&'a str>,
+    /// When it was taken, if that was before.
+    pub(crate) times: Option<Times>,
+}
+
+/// When the snapshot was taken of which this one has what is in it, RFC 3339.
+pub(crate) struct Times {
+    started: String,
+    finished: String,
+    sources: Vec<SourceTimes>,
+}
+
+impl Times {
+    /// All of it at this moment.
+    pub(crate) fn at(moment: &str, sources: usize) -> Self {
+        let times = SourceTimes {
+            started: moment.to_owned(),
+            finished: moment.to_owned(),
+        };
+        Self {
+            started: moment.to_owned(),
+            finished: moment.to_owned(),
+            sources: vec![times; sources],
+        }
+    }
+
+    /// As another snapshot says.
+    pub(crate) fn of(statement: &SnapshotStatement) -> Self {
+        Self {
+            started: statement.started.clone(),
+            finished: statement.finished.clone(),
+            sources: statement.sources.clone(),
+        }
+    }
 }
 
 impl Shot<'_> {
-    fn time(&self) -> String {
-        self.moment.map_or_else(now, str::to_owned)
+    fn started(&self) -> String {
+        let times = self.times.as_ref();
+        times.map_or_else(now, |times| times.started.clone())
+    }
+
+    fn finished(&self) -> String {
+        let times = self.times.as_ref();
+        times.map_or_else(now, |times| times.finished.clone())
+    }
+
+    /// Of source number `index`, which began then and ends now.
+    fn times_of(&self, index: usize, started: String) -> SourceTimes {
+        match &self.times {
+            Some(times) => times.sources[index].clone(),
+            None => SourceTimes {
+                started,
+                finished: now(),
+            },
+        }
     }
 }
 
@@ -101,14 +161,24 @@ pub(crate) async fn take_snapshots(
     targets: &[Target],
     shot: Shot<'_>,
 ) -> anyhow::Result<Vec<anyhow::Result<Taken>>> {
+    let options = options(session, shot.job, shot.configuration.clone())?;
+    take_with(session, targets, &shot, &options).await
+}
+
+/// The same with other recipients, and signed by somebody else, than the configuration says.
+pub(crate) async fn take_with(
+    session: &Session,
+    targets: &[Target],
+    shot: &Shot<'_>,
+    options: &BackupOptions,
+) -> anyhow::Result<Vec<anyhow::Result<Taken>>> {
     refuse_twice(targets)?;
     let job = shot.job;
-    let options = options(session, job, shot.configuration.clone())?;
     let mut results: Vec<Option<anyhow::Result<Taken>>> = targets.iter().map(|_| None).collect();
     for attempt in 1..=ATTEMPTS {
         tracing::info!(job = job.as_str(), attempt, "backup started");
-        let started = shot.time();
-        let mut backups = start(session, targets, &options, &mut results).await;
+        let started = shot.started();
+        let mut backups = start(session, targets, options, &mut results).await;
         if backups.is_empty() {
             break;
         }
@@ -117,7 +187,7 @@ pub(crate) async fn take_snapshots(
             .iter()
             .find_map(|(_, backup)| backup.expected_bytes());
         let progress = Progress::new(session.output, &what, expected);
-        let captures = capture_all(&backups, &shot, &progress);
+        let captures = capture_all(&backups, shot, &progress);
         let reads = match session.unless_stopped(captures).await {
             Ok(reads) => reads,
             Err(error) => {
@@ -131,7 +201,7 @@ pub(crate) async fn take_snapshots(
         for ((index, backup), sources) in backups.drain(..).zip(by_target(reads)) {
             let outcome = match sources {
                 Ok(sources) => backup
-                    .finish(sources, &started, &shot.time())
+                    .finish(sources, &started, &shot.finished())
                     .await
                     .map_err(with_hint),
                 Err(error) => {
@@ -186,7 +256,8 @@ fn refuse_twice(targets: &[Target]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn options(
+/// What a backup of the job is told, by the configuration.
+pub(crate) fn options(
     session: &Session,
     job: &JobName,
     configuration: String,
@@ -281,7 +352,7 @@ async fn capture(
 ) -> anyhow::Result<Read> {
     let task = &shot.tasks[index];
     let named = || format!("source `{}`", task.name);
-    let started = shot.time();
+    let started = now();
     let mut filter = Filter {
         only: task.only.as_ref(),
         keeping: true,
@@ -313,10 +384,7 @@ async fn capture(
             })
             .collect(),
         notes: capture.notes,
-        times: SourceTimes {
-            started,
-            finished: shot.time(),
-        },
+        times: shot.times_of(index, started),
         taken: taken
             .into_iter()
             .map(|taken| taken.with_context(named))

@@ -12,15 +12,19 @@ use crate::names::SnapshotName;
 ///
 /// What the other repository's last prune may have dropped is left out, and so is what was forgotten; name a snapshot to copy it all
 /// the same. Pins are copied, retention and rotations are not: `prune` and `rotate` are about one repository.
+///
+/// With --reseal, every snapshot is opened with an identity and stored anew: under new keys, to the recipients of the configuration, signed by
+/// this host. Who kept old keys reads nothing of it: that is how to re-key for good. The old repository is then to be destroyed.
 #[derive(Args)]
 #[command(after_help = ending(
     &[
         "copy --to offsite",
         "copy prod --repo offsite --to local --dry-run",
         "copy prod/42 --to s3://backups/archive",
+        "copy --reseal --to new --identity identity.txt",
     ],
     &[
-        Exit::Damage, Exit::NoRepository, Exit::Untrusted, Exit::Newer, Exit::Unreachable, Exit::Denied, Exit::Contended,
+        Exit::Damage, Exit::NoRepository, Exit::NoIdentity, Exit::Untrusted, Exit::Newer, Exit::Unreachable, Exit::Denied, Exit::Conflict, Exit::Contended,
     ],
 ))]
 pub(crate) struct Copy {
@@ -35,6 +39,10 @@ pub(crate) struct Copy {
     /// Also what is older than the last prune there, which may have dropped it.
     #[arg(long)]
     pub(crate) pruned_too: bool,
+
+    /// Open them and store them anew, to the recipients of the configuration.
+    #[arg(long)]
+    pub(crate) reseal: bool,
 
     /// Say what would be copied, and copy nothing.
     #[arg(long)]

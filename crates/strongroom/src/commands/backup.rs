@@ -211,7 +211,7 @@ async fn back_up_keys(
         configuration: apart_configuration(apart)?,
         allow_partial: false,
         window: None,
-        moment: None,
+        times: None,
     };
     let taken = take_snapshots(session, targets, shot).await?;
     let names = targets.iter().map(|target| target.name.clone());
@@ -296,7 +296,7 @@ async fn back_up_job(
         configuration: session.settings.configuration.clone(),
         allow_partial,
         window: job.window.as_ref().map(|setting| setting.value),
-        moment: None,
+        times: None,
     };
     let taken = take_snapshots(session, &targets, shot);
     let names = targets.iter().map(|target| target.name.clone());

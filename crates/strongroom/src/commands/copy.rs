@@ -1,4 +1,6 @@
-//! `copy`: what another repository lacks, as it is.
+//! `copy`: what another repository lacks, as it is or sealed anew.
+
+mod reseal;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,6 +17,8 @@ use crate::names::{Which, counted};
 use crate::progress::Progress;
 use crate::session::{Session, choose, with_hint};
 use crate::units::{Size, now};
+
+use reseal::Reseal;
 
 /// What `copy` did, or would do, job by job. A job that failed does not keep the others from being copied.
 #[derive(Serialize)]
@@ -78,21 +82,26 @@ pub(crate) async fn copy(session: &Session, asked: &cli::Copy) -> anyhow::Result
         jobs: Vec::new(),
         failures: Vec::new(),
     };
+    let reseal = if asked.reseal {
+        Some(Reseal {
+            session,
+            from: &from,
+            to: &to,
+            identities: session.identities().await?,
+            dry_run: asked.dry_run,
+        })
+    } else {
+        None
+    };
     for (job, only) in wanted(session, asked, &from).await? {
         let mut copied = JobCopied {
             job: job.to_string(),
             ..JobCopied::default()
         };
-        let mut maintenance = session.maintenance(&job, Arc::clone(&key))?;
-        maintenance.trust.writers.insert(key.id());
-        let options = Copy {
-            maintenance,
-            pruned_too: asked.pruned_too,
-            only,
-            compute: session.compute.clone(),
+        let failures = match &reseal {
+            Some(reseal) => reseal.job(&job, &only, &mut copied).await,
+            None => as_it_is(session, (&from, &to), &key, &job, only, asked, &mut copied).await?,
         };
-        let ended = copy_job(session, (&from, &to), options, asked.dry_run, &mut copied);
-        let failures = ended.await;
         for (snapshot, error) in failures {
             let what = snapshot.as_deref().unwrap_or(job.as_str());
             let error = error.context(format!("copy {what}"));
@@ -113,6 +122,27 @@ pub(crate) async fn copy(session: &Session, asked: &cli::Copy) -> anyhow::Result
         }
     }
     Ok(copies)
+}
+
+/// Copies what there is of a job, sealed bytes as they are.
+async fn as_it_is(
+    session: &Session,
+    between: (&Repository, &Repository),
+    key: &Arc<WriterKey>,
+    job: &JobName,
+    only: Vec<u64>,
+    asked: &cli::Copy,
+    copied: &mut JobCopied,
+) -> anyhow::Result<Vec<(Option<String>, anyhow::Error)>> {
+    let mut maintenance = session.maintenance(job, Arc::clone(key))?;
+    maintenance.trust.writers.insert(key.id());
+    let options = Copy {
+        maintenance,
+        pruned_too: asked.pruned_too,
+        only,
+        compute: session.compute.clone(),
+    };
+    Ok(copy_job(session, between, options, asked.dry_run, copied).await)
 }
 
 /// Whoever appends vouches for the place in the log: a writer may, and a host without a writer's key may be a maintainer's.

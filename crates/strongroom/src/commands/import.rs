@@ -49,7 +49,7 @@ pub(crate) async fn import(session: &Session, import: &Import) -> anyhow::Result
         configuration: session.settings.configuration.clone(),
         allow_partial: import.allow_partial,
         window: None,
-        moment: None,
+        times: None,
     };
     let taken = take_snapshot(session, &repository, shot).await?;
     Ok(Backups {

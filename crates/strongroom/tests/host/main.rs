@@ -8,4 +8,5 @@ mod database;
 mod interrupted;
 mod late;
 mod live;
+mod reseal;
 mod scene;

@@ -40,6 +40,11 @@ impl Scene {
         fs::write(self.path("strongroom.yaml"), text).expect("the configuration");
     }
 
+    /// What is configured from now on is sealed to this recipient.
+    pub(crate) fn seal_to(&mut self, recipient: &str) {
+        recipient.clone_into(&mut self.recipient);
+    }
+
     /// The public key of the writer.
     pub(crate) fn writer(&self) -> &str {
         &self.writer

@@ -1,6 +1,5 @@
 //! `import etcd-backup`: the history of etcd-backup as snapshots of a job, each with its time.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,10 +11,7 @@ use jiff::Timestamp;
 use repository::Repository;
 use serde::Serialize;
 use source::etcd::{Etcd, Options, pour_saved};
-use source::{
-    Capture, Contents, Entries, Error, ErrorKind, Finding, Plan, Report, RestoreOptions, Sink,
-    Source,
-};
+use source::{Capture, Contents, Error, ErrorKind, Finding, Sink, Source};
 
 use super::source as configured;
 use crate::cli::ImportEtcdBackup;
@@ -24,11 +20,12 @@ use crate::config::resolve;
 use crate::etcd_backup::Bucket;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
+use crate::moments::Moments;
 use crate::names::counted;
 use crate::output::chain;
 use crate::session::Session;
 use crate::sources::compresses;
-use crate::take::{Shot, Task, take_snapshot};
+use crate::take::{Shot, Task, Times, take_snapshot};
 use crate::units::Size;
 
 /// What was taken over.
@@ -85,7 +82,7 @@ pub(crate) async fn import(
         master: config.master_key()?,
     });
     let repository = session.open().await?;
-    let mut history = History::of(session, &repository, &import.job).await?;
+    let mut history = Moments::of(session, &repository, &import.job).await?;
     let backups = cluster.bucket.backups().await?;
     let mut imported = TakenOver {
         job: import.job.to_string(),
@@ -149,7 +146,7 @@ async fn take(
         configuration: session.settings.configuration.clone(),
         allow_partial: false,
         window: None,
-        moment: Some(&timestamp),
+        times: Some(Times::at(&timestamp, 1)),
     };
     let taken = take_snapshot(session, repository, shot).await?;
     Ok(Row {
@@ -179,62 +176,6 @@ fn with_way_out(error: anyhow::Error) -> anyhow::Error {
     error.context(failure.hint(
         "--skip-unreadable leaves it out, for good: what is older than the newest snapshot of a job cannot get into it",
     ))
-}
-
-/// What a job has.
-struct History {
-    job: JobName,
-    /// The moments of its snapshots.
-    moments: BTreeSet<Timestamp>,
-    newest: Option<(Timestamp, u64)>,
-}
-
-impl History {
-    async fn of(session: &Session, repository: &Repository, job: &JobName) -> anyhow::Result<Self> {
-        let mut history = Self {
-            job: job.clone(),
-            moments: BTreeSet::new(),
-            newest: None,
-        };
-        if !repository.jobs().await?.contains(job) {
-            return Ok(history);
-        }
-        let mut trust = session.trust()?;
-        trust.writers.insert(session.writer()?.id());
-        let view = session.view(repository, job, &mut trust).await?;
-        for snapshot in view.snapshots() {
-            let finished = snapshot.statement.finished.parse::<Timestamp>();
-            let Ok(finished) = finished else { continue };
-            if trust.accepts(&snapshot) {
-                history.moments.insert(finished);
-            }
-            history.newest = history.newest.max(Some((finished, snapshot.at.number)));
-        }
-        Ok(history)
-    }
-
-    /// Times of our own backups have milliseconds; by chance one may fall on a second, and then it is not older either.
-    fn has(&self, moment: Timestamp) -> bool {
-        self.moments.contains(&moment)
-    }
-
-    /// Snapshots are numbered in order of time, and the highest number is the newest for every command.
-    fn refuse(&self, moment: Timestamp) -> Result<(), Failure> {
-        let Some((newest, number)) = self.newest.filter(|(newest, _)| *newest > moment) else {
-            return Ok(());
-        };
-        let job = &self.job;
-        let message = format!(
-            "it is older than {job}/{number}, which is of {newest}, and would pass for newer in {job}"
-        );
-        Err(Failure::new(Exit::Conflict, message)
-            .hint("import the history into a job of its own, before backups of it are taken"))
-    }
-
-    fn adds(&mut self, moment: Timestamp) {
-        self.moments.insert(moment);
-        self.newest = self.newest.max(Some((moment, 0)));
-    }
 }
 
 /// Where the backups lie, and what opens them.
@@ -273,25 +214,6 @@ impl Source for Saved {
             .facts
             .insert("etcd-backup.object".to_owned(), object);
         Ok(capture)
-    }
-
-    async fn plan(
-        &self,
-        entries: &mut dyn Entries,
-        options: &RestoreOptions,
-    ) -> Result<Plan, Error> {
-        Etcd::new(Options::default()).plan(entries, options).await
-    }
-
-    async fn write(
-        &self,
-        plan: &Plan,
-        contents: &mut dyn Contents,
-        options: &RestoreOptions,
-    ) -> Result<Report, Error> {
-        Etcd::new(Options::default())
-            .write(plan, contents, options)
-            .await
     }
 
     async fn check(&self, contents: &mut dyn Contents) -> Result<Vec<Finding>, Error> {

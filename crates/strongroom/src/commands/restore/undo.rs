@@ -52,7 +52,7 @@ pub(super) async fn take(
         configuration,
         allow_partial: false,
         window: None,
-        moment: None,
+        times: None,
     };
     let taken = take_snapshot(session, repository, shot).await?;
     if let Some(expected) = expected
