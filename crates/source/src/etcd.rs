@@ -22,6 +22,7 @@ pub mod snapshot;
 
 mod data_dir;
 mod draft;
+mod keyspace;
 mod raise;
 mod registry;
 mod roster;
@@ -40,6 +41,7 @@ use snapshot::Verifier;
 use target::Target;
 
 pub use capture::pour_saved;
+pub use keyspace::{Held, Keyspace, StoredKeys};
 pub use options::{ClientCertificate, LoadPassword, Login, Options, Password, Timeouts, Tls};
 pub use proxy::{LoadProxy, Proxies, Proxy, ProxyUrl};
 pub use settings::SETTINGS;

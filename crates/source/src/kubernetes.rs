@@ -40,6 +40,7 @@ mod restore;
 mod export;
 mod import;
 mod rules;
+mod stored;
 mod yaml;
 
 mod check;
@@ -63,6 +64,7 @@ pub use import::Manifests;
 pub use options::{Access, Namespaces, Objects, Options, Timeouts, check_kind};
 pub use policy::{Purpose, Subject, policy};
 pub use settings::{PRUNE_EXTRA, SETTINGS};
+pub use stored::{EncryptionConfiguration, EncryptionKeys, StoredObjects};
 
 /// A Kubernetes cluster, or some namespaces of it.
 pub struct Kubernetes {

@@ -64,7 +64,25 @@ impl EntryName {
                 break;
             }
         }
-        found.ok_or_else(|| near.failure(&self.typed, &snapshot.name()).into())
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        Err(match self.missing(snapshot) {
+            Some(missing) => missing.into(),
+            None => near.failure(&self.typed, &snapshot.name()).into(),
+        })
+    }
+
+    /// The entry is known, and was left out of the snapshot.
+    fn missing(&self, snapshot: &Snapshot) -> Option<Failure> {
+        let sources = snapshot.manifest().sources.iter();
+        let mut missing = sources.flat_map(|source| {
+            let all = source.incomplete.iter();
+            all.map(move |it| (source, it))
+        });
+        let (source, missing) = missing.find(|(source, it)| self.is(&source.name, &it.name))?;
+        let message = format!("{}:{}: {}", source.name, missing.name, missing.reason);
+        Some(Failure::new(Exit::Failure, message))
     }
 }
 

@@ -27,6 +27,7 @@ mod captured;
 mod compare;
 mod datarobot;
 mod entry;
+mod inside;
 mod live;
 mod objects;
 mod timeline;
@@ -286,7 +287,7 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
             return Ok(found.exit);
         }
         Command::Diff(diff) => {
-            return commands::diff::diff(session, &diff.before, &diff.after).await;
+            return commands::diff::diff(session, &diff).await;
         }
         Command::Verify(verify) => {
             let verified = commands::verify::verify(session, &verify, Timestamp::now()).await?;

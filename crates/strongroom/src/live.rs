@@ -22,6 +22,16 @@ pub(crate) struct Present {
     pub(crate) gone: Vec<PathBuf>,
 }
 
+impl Present {
+    /// All of it is there.
+    pub(crate) fn of(source: impl Source + 'static) -> Self {
+        Self {
+            source: Some(Box::new(source)),
+            gone: Vec::new(),
+        }
+    }
+}
+
 /// What there is of the source that `settings` describe, to compare with: for a backup a path that is gone is a mistake, and
 /// after a loss it is the answer.
 pub(crate) fn build_present(settings: &SourceSettings) -> anyhow::Result<Present> {

@@ -8,6 +8,7 @@ use crate::config::stored;
 use crate::datarobot::KEYS_OF;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::names::nearest;
 use crate::session::Session;
 
 /// The sources of this host's configuration, and those of the configuration that the snapshot brings along.
@@ -16,6 +17,9 @@ pub(crate) struct Wanted<'a> {
     ours: Option<&'a Job>,
     theirs: Option<Settings>,
     job: format::JobName,
+    /// The cluster that objects found inside an etcd snapshot belong to.
+    cluster: Option<&'a SourceSettings>,
+    session: &'a Session,
 }
 
 impl<'a> Wanted<'a> {
@@ -30,7 +34,47 @@ impl<'a> Wanted<'a> {
             ours: session.settings.jobs.get(&job),
             theirs,
             job,
+            cluster: None,
+            session,
         })
+    }
+
+    /// Objects that were found inside an etcd snapshot belong to the cluster of the job `into`, or of the only one that has a
+    /// source of the kind kubernetes.
+    pub(crate) fn objects_into(&mut self, into: Option<&format::JobName>) -> Result<(), Failure> {
+        let jobs = &self.session.settings.jobs;
+        if let Some(job) = into.filter(|job| !jobs.contains_key(*job)) {
+            let known = jobs.keys().map(format::JobName::as_str);
+            let failure = Failure::usage(format!("the configuration has no job {job}"));
+            return Err(match nearest(job.as_str(), known) {
+                Some(near) => failure.hint(format!("did you mean `{near}`?")),
+                None => failure.hint("strongroom config"),
+            });
+        }
+        let jobs = jobs
+            .iter()
+            .filter(|(name, _)| into.is_none_or(|it| it == *name));
+        let sources = jobs.flat_map(|(name, job)| job.sources.iter().map(move |it| (name, it)));
+        let clusters = sources.filter(|(_, it)| matches!(it.kind, Kind::Kubernetes(_)));
+        let clusters: Vec<_> = clusters.collect();
+        match clusters[..] {
+            [(_, cluster)] => {
+                self.cluster = Some(cluster);
+                Ok(())
+            }
+            [] => Err(Failure::usage(
+                "it is not known which cluster the objects belong to: no job has a source of the kind kubernetes",
+            )
+            .hint("a job with `kubernetes: {kubeconfig: FILE}` in strongroom.yaml, and --into JOB")),
+            _ => {
+                let jobs: Vec<&str> = clusters.iter().map(|(name, _)| name.as_str()).collect();
+                Err(Failure::usage(format!(
+                    "it is not known which cluster the objects belong to: {} have sources of the kind kubernetes",
+                    jobs.join(", ")
+                ))
+                .hint("--into JOB, of which there is one source of that kind"))
+            }
+        }
     }
 
     /// The settings for source number `index`: ours if there are any, otherwise those that the snapshot brings.
@@ -95,9 +139,11 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    /// The sources that this host's job has and the snapshot has not. None for an undo snapshot, which has but what it must.
+    /// The sources that this host's job has and the snapshot has not. None for an undo snapshot, which has but
+    /// what it must, and for what lies inside another.
     pub(crate) fn added(&self) -> impl Iterator<Item = &SourceSettings> {
-        let job = self.ours.filter(|_| !self.snapshot.job().is_undo());
+        let whole = !self.snapshot.job().is_undo() && self.cluster.is_none();
+        let job = self.ours.filter(|_| whole);
         let ours = job.into_iter().flat_map(|job| &job.sources);
         ours.filter(|ours| {
             let mut known = self.snapshot.manifest().sources.iter();
@@ -108,6 +154,9 @@ impl<'a> Wanted<'a> {
     /// Ours and theirs for source number `index`.
     fn found(&self, index: usize) -> (Option<&SourceSettings>, Option<&SourceSettings>) {
         let source = &self.snapshot.manifest().sources[index];
+        if source.kind == "kubernetes" && self.cluster.is_some() {
+            return (self.cluster, None);
+        }
         let ours = self.ours;
         let ours = ours.and_then(|job| find(job, &source.name, &source.kind));
         let theirs = self.theirs.as_ref();

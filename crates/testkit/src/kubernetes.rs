@@ -36,13 +36,16 @@ pub struct Kubernetes {
 pub struct KubernetesOptions {
     /// Users beside `admin`.
     pub users: Vec<String>,
-    /// Encrypt Secrets in etcd (AES-GCM).
-    pub encryption: bool,
+    /// Encrypt Secrets in etcd, with these providers, as YAML in one line.
+    pub encryption: Option<&'static str>,
     /// Run kube-controller-manager: garbage collection, service-account tokens, namespaces that go away.
     pub controllers: bool,
     /// Further arguments of the API server.
     pub arguments: Vec<String>,
 }
+
+/// One key, for [`KubernetesOptions::encryption`].
+pub const AES_GCM: &str = "[aesgcm: {keys: [{name: k, secret: MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=}]}, identity: {}]";
 
 impl Kubernetes {
     /// Starts one and waits until it answers; `None` where its programs are missing, as [`require`] says.
@@ -187,6 +190,18 @@ impl Kubernetes {
         assert!(kill.status().expect("kill runs").success());
     }
 
+    /// Starts the API server again, and with these providers from now on.
+    pub fn encrypt_with(&mut self, providers: &'static str) {
+        self.options.encryption = Some(providers);
+        self.write_encryption();
+        self.restart();
+    }
+
+    /// Its EncryptionConfiguration.
+    pub fn encryption(&self) -> PathBuf {
+        self.path("encryption.yaml")
+    }
+
     /// The API server's process.
     pub fn process(&self) -> u32 {
         self.server.as_ref().expect("it is running").id()
@@ -207,12 +222,18 @@ impl Kubernetes {
         let admin = format!("{ADMIN},{ADMIN},{ADMIN},\"system:masters\"\n");
         let tokens: String = std::iter::once(admin).chain(people).collect();
         self.write("tokens.csv", &tokens);
-        self.write(
-            "encryption.yaml",
-            "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n\
-             - resources: [secrets]\n  providers:\n\
-             \x20 - aesgcm: {keys: [{name: k, secret: MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=}]}\n  - identity: {}\n",
+        self.write_encryption();
+    }
+
+    fn write_encryption(&self) {
+        let Some(providers) = self.options.encryption else {
+            return;
+        };
+        let text = format!(
+            "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\n\
+             resources: [{{resources: [secrets], providers: {providers}}}]\n"
         );
+        self.write("encryption.yaml", &text);
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -288,7 +309,7 @@ impl Kubernetes {
         .iter()
         .map(|(name, value)| format!("--{name}={value}"))
         .collect();
-        if self.options.encryption {
+        if self.options.encryption.is_some() {
             let file = shown(&self.path("encryption.yaml"));
             arguments.push(format!("--encryption-provider-config={file}"));
         }
@@ -367,7 +388,7 @@ mod tests {
         let users = vec!["nobody".to_owned()];
         let options = KubernetesOptions {
             users,
-            encryption: true,
+            encryption: Some(AES_GCM),
             controllers: true,
             arguments: Vec::new(),
         };

@@ -28,7 +28,7 @@ pub use disk::{Disk, Fate, Survivors};
 pub use etcd::{Etcd, EtcdOptions};
 pub use etcd_cluster::EtcdCluster;
 pub use http::{Message, ask};
-pub use kubernetes::{Kubernetes, KubernetesOptions};
+pub use kubernetes::{AES_GCM, Kubernetes, KubernetesOptions};
 pub use postgres::Postgres;
 pub use programs::{Release, require, require_program};
 pub use rabbitmq::RabbitMq;

@@ -12,10 +12,7 @@ use super::check;
 use super::object::{LABELS, NAME_LABEL, Object};
 use super::resource::{Resource, Shape};
 use super::rules;
-use crate::{
-    Capture, Contents, Entries, Error, ErrorKind, Finding, Plan, Report, RestoreOptions, Sink,
-    Source,
-};
+use crate::{Capture, Contents, Error, ErrorKind, Finding, Sink, Source};
 
 /// Kinds whose plural is known without a server: a manifest names the kind, an entry its plural.
 const PLURALS: [(&str, &str, &str, bool); 17] = [
@@ -272,6 +269,24 @@ fn wrong(message: String) -> Error {
     Error::new(ErrorKind::Invalid, message)
 }
 
+/// Pours `objects`, which ascend by name, into `sink`: the facts are how many there are of each kind.
+pub(super) async fn pour(
+    objects: impl Iterator<Item = &Object> + Send,
+    sink: &mut Sink,
+) -> Result<BTreeMap<String, String>, Error> {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for object in objects {
+        sink.begin(object.header()).await?;
+        sink.data(Content::new(object.content())).await?;
+        sink.end().await?;
+        *counts.entry(&object.id.kind).or_default() += 1;
+    }
+    let facts = counts.into_iter();
+    let facts =
+        facts.map(|(kind, count)| (format!("kubernetes.objects.{kind}"), count.to_string()));
+    Ok(facts.collect())
+}
+
 #[async_trait]
 impl Source for Manifests {
     fn kind(&self) -> &'static str {
@@ -280,45 +295,17 @@ impl Source for Manifests {
 
     async fn read(&self, sink: &mut Sink) -> Result<Capture, Error> {
         let mut capture = self.known.clone();
-        let mut objects: BTreeMap<&str, u64> = BTreeMap::new();
-        for object in self.objects.values() {
-            sink.begin(object.header()).await?;
-            sink.data(Content::new(object.content())).await?;
-            sink.end().await?;
-            *objects.entry(&object.id.kind).or_default() += 1;
-        }
-        for (kind, objects) in objects {
-            let fact = format!("kubernetes.objects.{kind}");
-            capture.facts.insert(fact, objects.to_string());
-        }
+        capture
+            .facts
+            .extend(pour(self.objects.values(), sink).await?);
         let how = "manifests".to_owned();
         capture.facts.insert("kubernetes.imported".to_owned(), how);
         Ok(capture)
     }
 
-    async fn plan(&self, _: &mut dyn Entries, _: &RestoreOptions) -> Result<Plan, Error> {
-        Err(read_only())
-    }
-
-    async fn write(
-        &self,
-        _: &Plan,
-        _: &mut dyn Contents,
-        _: &RestoreOptions,
-    ) -> Result<Report, Error> {
-        Err(read_only())
-    }
-
     async fn check(&self, contents: &mut dyn Contents) -> Result<Vec<Finding>, Error> {
         check::check(contents).await
     }
-}
-
-fn read_only() -> Error {
-    Error::new(
-        ErrorKind::Unsupported,
-        "manifests can be read and not written",
-    )
 }
 
 #[cfg(test)]

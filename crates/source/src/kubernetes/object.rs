@@ -73,7 +73,17 @@ pub(super) enum Data {
 #[error("an object cannot be understood")]
 pub(super) struct Unreadable;
 
-/// A Secret or a ConfigMap.
+/// A Secret or a ConfigMap, in whatever form it came.
+pub(super) struct Record<'a> {
+    pub(super) metadata: Metadata<'a>,
+    pub(super) r#type: Option<Cow<'a, str>>,
+    pub(super) immutable: Option<bool>,
+    pub(super) values: BTreeMap<String, Zeroizing<Vec<u8>>>,
+    /// What a ConfigMap keeps as `binaryData`; a Secret has none.
+    pub(super) binary: BTreeMap<String, Zeroizing<Vec<u8>>>,
+}
+
+/// The same in JSON.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Raw<'a> {
@@ -88,27 +98,27 @@ struct Raw<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata<'a> {
+pub(super) struct Metadata<'a> {
     #[serde(borrow)]
-    name: Cow<'a, str>,
+    pub(super) name: Cow<'a, str>,
     #[serde(borrow)]
-    namespace: Option<Cow<'a, str>>,
+    pub(super) namespace: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    uid: Cow<'a, str>,
+    pub(super) uid: Cow<'a, str>,
     #[serde(borrow, default)]
-    resource_version: Cow<'a, str>,
+    pub(super) resource_version: Cow<'a, str>,
     #[serde(default)]
-    labels: Value,
+    pub(super) labels: Value,
     #[serde(default)]
-    annotations: Value,
+    pub(super) annotations: Value,
     #[serde(default)]
-    owner_references: Value,
+    pub(super) owner_references: Value,
     #[serde(default)]
-    finalizers: Value,
+    pub(super) finalizers: Value,
     #[serde(borrow)]
-    generate_name: Option<Cow<'a, str>>,
+    pub(super) generate_name: Option<Cow<'a, str>>,
     #[serde(default)]
-    managed_fields: Value,
+    pub(super) managed_fields: Value,
 }
 
 /// A value's text, which may be a secret's.
@@ -137,6 +147,30 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
+impl<'a> Raw<'a> {
+    /// The values of a Secret are base64, and so is what a ConfigMap keeps as binary.
+    fn decode(self, shape: Shape) -> Result<Record<'a>, Unreadable> {
+        let mut values = BTreeMap::new();
+        for (key, text) in self.data.unwrap_or_default() {
+            let value = match shape {
+                Shape::Secret => text.decode()?,
+                _ => text.0,
+            };
+            values.insert(key, value);
+        }
+        let binary = self.binary_data.filter(|_| shape == Shape::ConfigMap);
+        let binary = binary.into_iter().flatten();
+        let binary = binary.map(|(key, text)| Ok((key, text.decode()?)));
+        Ok(Record {
+            metadata: self.metadata,
+            r#type: self.r#type,
+            immutable: self.immutable,
+            values,
+            binary: binary.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
 impl Text {
     fn decode(self) -> Result<Zeroizing<Vec<u8>>, Unreadable> {
         let decoded = STANDARD.decode(&*self.0).map_err(|_| Unreadable)?;
@@ -149,58 +183,56 @@ impl Object {
     pub(super) fn parse(resource: &Resource, json: &[u8]) -> Result<Self, Unreadable> {
         match resource.shape() {
             Shape::Json => Self::whole(resource, json),
-            shape => Self::record(resource, shape, json),
+            shape => {
+                let raw: Raw<'_> = serde_json::from_slice(json).map_err(|_| Unreadable)?;
+                Self::of(resource, shape, raw.decode(shape)?)
+            }
         }
     }
 
-    fn record(resource: &Resource, shape: Shape, json: &[u8]) -> Result<Self, Unreadable> {
-        let raw: Raw<'_> = serde_json::from_slice(json).map_err(|_| Unreadable)?;
+    /// A Secret or a ConfigMap, as `shape` says.
+    pub(super) fn of(
+        resource: &Resource,
+        shape: Shape,
+        record: Record<'_>,
+    ) -> Result<Self, Unreadable> {
+        let metadata = record.metadata;
         let mut attributes = Attributes::default();
         for (name, value) in [
-            (LABELS, &raw.metadata.labels),
-            (ANNOTATIONS, &raw.metadata.annotations),
-            (OWNERS, &raw.metadata.owner_references),
-            (FINALIZERS, &raw.metadata.finalizers),
+            (LABELS, &metadata.labels),
+            (ANNOTATIONS, &metadata.annotations),
+            (OWNERS, &metadata.owner_references),
+            (FINALIZERS, &metadata.finalizers),
         ] {
             if !is_empty(value) {
                 attributes.set(name, canonical(value));
             }
         }
-        if let Some(name) = &raw.metadata.generate_name {
+        if let Some(name) = &metadata.generate_name {
             attributes.set(GENERATE_NAME, name.as_bytes());
         }
-        if applied(&raw.metadata.managed_fields) {
-            attributes.set(MANAGED_FIELDS, canonical(&raw.metadata.managed_fields));
+        if applied(&metadata.managed_fields) {
+            attributes.set(MANAGED_FIELDS, canonical(&metadata.managed_fields));
         }
-        if let Some(immutable) = raw.immutable {
+        if let Some(immutable) = record.immutable {
             attributes.set(IMMUTABLE, immutable.to_string());
         }
-        let mut fields = BTreeMap::new();
-        let binary = raw.binary_data.unwrap_or_default();
         if shape == Shape::Secret {
-            attributes.set(TYPE, raw.r#type.unwrap_or_default().as_bytes());
-            for (key, text) in raw.data.unwrap_or_default() {
-                fields.insert(key, text.decode()?);
-            }
-        } else {
-            let keys: Vec<&String> = binary.keys().collect();
-            if !keys.is_empty() {
-                let keys = serde_json::to_vec(&keys).map_err(|_| Unreadable)?;
-                attributes.set(BINARY, keys);
-            }
-            let texts = raw.data.unwrap_or_default().into_iter();
-            fields.extend(texts.map(|(key, text)| (key, text.0)));
-            for (key, text) in binary {
-                fields.insert(key, text.decode()?);
-            }
+            attributes.set(TYPE, record.r#type.unwrap_or_default().as_bytes());
+        } else if !record.binary.is_empty() {
+            let keys: Vec<&String> = record.binary.keys().collect();
+            let keys = serde_json::to_vec(&keys).map_err(|_| Unreadable)?;
+            attributes.set(BINARY, keys);
         }
-        let namespace = raw.metadata.namespace.as_deref();
+        let mut fields = record.values;
+        fields.extend(record.binary);
+        let namespace = metadata.namespace.as_deref();
         Ok(Self {
-            id: Id::new(resource, namespace, &raw.metadata.name),
+            id: Id::new(resource, namespace, &metadata.name),
             attributes,
             data: Data::Fields(fields),
-            resource_version: raw.metadata.resource_version.into_owned(),
-            uid: raw.metadata.uid.into_owned(),
+            resource_version: metadata.resource_version.into_owned(),
+            uid: metadata.uid.into_owned(),
             bare: false,
         })
     }

@@ -52,7 +52,7 @@ impl Fixture for Cluster {
 #[tokio::test]
 async fn kubernetes_conforms() {
     let options = KubernetesOptions {
-        encryption: true,
+        encryption: Some(testkit::AES_GCM),
         ..KubernetesOptions::default()
     };
     let Some(cluster) = testkit::Kubernetes::start(options) else {

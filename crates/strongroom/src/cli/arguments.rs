@@ -11,6 +11,7 @@ use format::{JobName, WriterId};
 use super::combine::Quorum;
 use super::convert::ConfigCommand;
 use super::help::ending;
+use super::inside::Inside;
 use super::pattern::{Only, Pattern};
 use crate::exit::Exit;
 use crate::names::SnapshotName;
@@ -134,7 +135,13 @@ pub(crate) struct Snapshots {
 /// A snapshot is JOB/NUMBER, or JOB for its newest, or JOB@TIME for the newest that is not later.
 #[derive(Args)]
 #[command(after_help = ending(
-    &["show prod", "show prod/42 --only 'config:**/*.pem'", "show etcd --database", "show prod@2026-11-22T01:00Z --configuration > strongroom.yaml"],
+    &[
+        "show prod",
+        "show prod/42 --only 'config:**/*.pem'",
+        "show etcd --database",
+        "show etcd --inside --only 'secrets/shop/*'",
+        "show prod@2026-11-22T01:00Z --configuration > strongroom.yaml",
+    ],
     &READ,
 ))]
 pub(crate) struct Show {
@@ -151,12 +158,15 @@ pub(crate) struct Show {
     pub(crate) larger: Option<Size>,
 
     /// Write out the configuration that took the snapshot. It holds no secrets: they stand in it by reference.
-    #[arg(long, conflicts_with_all = ["only", "larger"])]
+    #[arg(long, conflicts_with_all = ["only", "larger", "inside"])]
     pub(crate) configuration: bool,
 
     /// Read the etcd databases in it and say what they hold: revision, keys and bytes by prefix, members, users, leases. Each is read twice.
-    #[arg(long, conflicts_with_all = ["only", "larger", "configuration"])]
+    #[arg(long, conflicts_with_all = ["only", "larger", "configuration", "inside"])]
     pub(crate) database: bool,
+
+    #[command(flatten)]
+    pub(crate) inside: Inside,
 }
 
 /// Print one value
@@ -164,7 +174,11 @@ pub(crate) struct Show {
 /// The exact bytes go to standard output. To a terminal only with --terminal: screens are watched and recorded.
 #[derive(Args)]
 #[command(after_help = ending(
-    &["get prod config:etc/app/tls.key > tls.key", "get prod/42 dump:dump.sql --terminal"],
+    &[
+        "get prod config:etc/app/tls.key > tls.key",
+        "get prod/42 dump:dump.sql --terminal",
+        "get etcd secrets/shop/db password --inside --encryption-config encryption.yaml",
+    ],
     &READ,
 ))]
 pub(crate) struct Get {
@@ -183,6 +197,9 @@ pub(crate) struct Get {
     /// Print it even to a terminal.
     #[arg(long)]
     pub(crate) terminal: bool,
+
+    #[command(flatten)]
+    pub(crate) inside: Inside,
 }
 
 /// Write one file of a snapshot to standard output
@@ -203,6 +220,9 @@ pub(crate) struct Cat {
     /// Write it even to a terminal.
     #[arg(long)]
     pub(crate) terminal: bool,
+
+    #[command(flatten)]
+    pub(crate) inside: Inside,
 }
 
 /// Find entries by name in all snapshots
@@ -238,7 +258,7 @@ pub(crate) struct History {
 /// nothing is kept; so the program of a `command` source is run, but only if this host's configuration names it.
 #[derive(Args)]
 #[command(after_help = ending(
-    &["diff prod/41 prod/42", "diff prod live"],
+    &["diff prod/41 prod/42", "diff prod live", "diff etcd live --inside --encryption-config encryption.yaml"],
     &[Exit::Partial, Exit::Differences, Exit::Damage, Exit::NoRepository, Exit::Newer, Exit::Untrusted, Exit::NoIdentity, Exit::Unreachable, Exit::Denied],
 ))]
 pub(crate) struct Diff {
@@ -249,6 +269,17 @@ pub(crate) struct Diff {
     /// Another snapshot, or `live`.
     #[arg(value_name = "B")]
     pub(crate) after: Version,
+
+    /// Only entries that match; may be repeated.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) only: Vec<Only>,
+
+    /// With --inside: the job of the configuration whose cluster is meant, if there are several with a source of the kind kubernetes.
+    #[arg(long, value_name = "JOB", requires = "inside")]
+    pub(crate) into: Option<JobName>,
+
+    #[command(flatten)]
+    pub(crate) inside: Inside,
 }
 
 /// Plan a restore, then carry it out
@@ -261,6 +292,7 @@ pub(crate) struct Diff {
         "restore prod --dry-run",
         "restore prod/42 --only 'config:etc/app/**' --conflict overwrite",
         "restore prod --source config --to /tmp/restored --yes",
+        "restore etcd --inside --only secrets/shop/db --encryption-config encryption.yaml",
     ],
     &[
         Exit::Partial, Exit::Damage, Exit::NoRepository, Exit::NoIdentity, Exit::Untrusted,
@@ -310,6 +342,13 @@ pub(crate) struct Restore {
     /// Do not ask.
     #[arg(long)]
     pub(crate) yes: bool,
+
+    /// With --inside: the job of the configuration whose cluster is meant, if there are several with a source of the kind kubernetes.
+    #[arg(long, value_name = "JOB", requires = "inside")]
+    pub(crate) into: Option<JobName>,
+
+    #[command(flatten)]
+    pub(crate) inside: Inside,
 }
 
 /// Drop the snapshots that no rule keeps, and delete what only they needed
@@ -382,7 +421,7 @@ pub(crate) struct Keys {
 /// Seal what is stored to other recipients
 ///
 /// Each run gets a new key object, which is opened again before the old one goes; no data is read or written. Whoever kept an old key
-/// object and its identity can still read that run. Without --add and --remove the recipients become those of the configuration.
+/// object and its identity can still read that run; `copy --reseal` stores everything anew. Without --add and --remove the recipients become those of the configuration.
 ///
 /// Needs a maintainer's key, and an identity that opens what is there; if that one is among those who go, also one of those who
 /// stay or come. Cut short, it goes on where it was when it is run again.

@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::Only;
 use super::help::ending;
+use super::inside::Inside;
 use crate::exit::Exit;
 use crate::names::SnapshotName;
 
@@ -22,6 +23,7 @@ use crate::names::SnapshotName;
     &[
         "export prod | kubectl apply -f -",
         "export prod/42 --only 'secrets/shop/**' > shop.yaml",
+        "export etcd --inside --only secrets/shop/db --encryption-config encryption.yaml | kubectl apply -f -",
         "export datarobot --layout datarobot backup-2026-11-26",
         "export datarobot --format datarobot-values > values_keys.yaml",
     ],
@@ -68,6 +70,9 @@ pub(crate) struct Export {
     /// Write it even to a terminal.
     #[arg(long)]
     pub(crate) terminal: bool,
+
+    #[command(flatten)]
+    pub(crate) inside: Inside,
 }
 
 /// A form that another tool reads.

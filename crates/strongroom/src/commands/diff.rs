@@ -9,8 +9,9 @@ use archive::Name;
 use repository::Snapshot;
 use serde::Serialize;
 
-use crate::cli::Version;
+use crate::cli::{Diff, Only, Version};
 use crate::exit::Exit;
+use crate::inside::{self, Wants};
 use crate::names::SnapshotName;
 use crate::output::List;
 use crate::session::Session;
@@ -45,8 +46,9 @@ enum Change {
 }
 
 /// Rows on their way out, counted.
-struct Differences {
+struct Differences<'a> {
     list: List,
+    only: &'a [Only],
     counts: Counts,
 }
 
@@ -59,16 +61,16 @@ struct Counts {
 }
 
 /// Prints what differs as it is found.
-pub(crate) async fn diff(
-    session: &Session,
-    before: &SnapshotName,
-    after: &Version,
-) -> anyhow::Result<Exit> {
+pub(crate) async fn diff(session: &Session, diff: &Diff) -> anyhow::Result<Exit> {
     let repository = session.open_remembered().await?;
-    let before = session.snapshot(&repository, before).await?;
-    let after = match after {
+    let open = async |name: &SnapshotName| {
+        let wants = Wants::Objects(&diff.only);
+        inside::open(session, &repository, name, &diff.inside, wants).await
+    };
+    let before = open(&diff.before).await?;
+    let after = match &diff.after {
         Version::Live => None,
-        Version::Snapshot(name) => Some(session.snapshot(&repository, name).await?),
+        Version::Snapshot(name) => Some(open(name).await?),
     };
     let name = after.as_ref().map_or("live".to_owned(), Snapshot::name);
     let head = Head {
@@ -77,13 +79,14 @@ pub(crate) async fn diff(
     };
     let mut found = Differences {
         list: session.output.list(&head, "differences")?,
+        only: &diff.only,
         counts: Counts::default(),
     };
     match &after {
-        None => now::compare(session, &before, &mut found).await?,
+        None => now::compare(session, &before, diff, &mut found).await?,
         Some(after) => snapshots(&before, after, &mut found).await?,
     }
-    let Differences { list, counts } = found;
+    let Differences { list, counts, .. } = found;
     list.end()?;
     session.output.note(&counts);
     Ok(counts.exit())
@@ -92,7 +95,7 @@ pub(crate) async fn diff(
 async fn snapshots(
     before: &Snapshot,
     after: &Snapshot,
-    found: &mut Differences,
+    found: &mut Differences<'_>,
 ) -> anyhow::Result<()> {
     let index = |snapshot: &Snapshot, name: &str| {
         let mut sources = snapshot.manifest().sources.iter();
@@ -124,7 +127,7 @@ impl Change {
     }
 }
 
-impl Differences {
+impl Differences<'_> {
     fn row(
         &mut self,
         change: Change,
@@ -132,6 +135,12 @@ impl Differences {
         name: &Name,
         what: Vec<String>,
     ) -> anyhow::Result<()> {
+        let shown = name.to_string();
+        // What is not compared at all is said whatever is looked for.
+        let wanted = self.only.is_empty() || matches!(change, Change::Unknown);
+        if !wanted && !self.only.iter().any(|it| it.matches(source, &shown)) {
+            return Ok(());
+        }
         *match change {
             Change::Added => &mut self.counts.added,
             Change::Removed => &mut self.counts.removed,
@@ -141,7 +150,7 @@ impl Differences {
         self.list.row(&Row {
             change,
             source: source.to_owned(),
-            name: name.to_string(),
+            name: shown,
             what,
         })
     }

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use crate::cli::{Export, Format, Layout};
 use crate::commands::get::refuse_screen;
 use crate::failure::Failure;
+use crate::inside::{self, Wants};
 use crate::objects::{each_object, installation, refuse_none};
 use crate::output::Output;
 use crate::session::Session;
@@ -34,7 +35,15 @@ pub(crate) async fn export(session: &Session, export: &Export) -> anyhow::Result
     }
     refuse_screen(export.terminal)?;
     let repository = session.open_remembered().await?;
-    let snapshot = session.snapshot(&repository, &export.snapshot).await?;
+    let wants = Wants::Objects(&export.only);
+    let snapshot = inside::open(
+        session,
+        &repository,
+        &export.snapshot,
+        &export.inside,
+        wants,
+    )
+    .await?;
     if export.format == Format::DataRobotValues {
         let found = installation(&snapshot, export.release.as_deref(), &export.only).await?;
         let made = foreign::datarobot::values(&found);
@@ -69,7 +78,15 @@ fn folder_of(export: &Export) -> Result<PathBuf, Failure> {
 async fn data_robot(session: &Session, export: &Export, folder: &Path) -> anyhow::Result<Exported> {
     folder::refuse_existing(folder)?;
     let repository = session.open_remembered().await?;
-    let snapshot = session.snapshot(&repository, &export.snapshot).await?;
+    let wants = Wants::Objects(&export.only);
+    let snapshot = inside::open(
+        session,
+        &repository,
+        &export.snapshot,
+        &export.inside,
+        wants,
+    )
+    .await?;
     let found = installation(&snapshot, export.release.as_deref(), &export.only).await?;
     let made = foreign::datarobot::folder(&found);
     let made = made.with_context(|| format!("make DataRobot's folder from {}", snapshot.name()))?;

@@ -9,6 +9,7 @@ use crate::cli::{Cat, Get};
 use crate::entry::{EntryName, Found};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::inside::{self, Wants};
 use crate::names::nearest;
 use crate::output::Output;
 use crate::session::Session;
@@ -34,8 +35,10 @@ struct ValueObject<'a> {
 pub(crate) async fn get(session: &Session, get: &Get) -> anyhow::Result<()> {
     refuse_screen(get.terminal)?;
     let repository = session.open_remembered().await?;
-    let snapshot = session.snapshot(&repository, &get.snapshot).await?;
-    let mut found = EntryName::new(&get.entry).find(&snapshot).await?;
+    let entry = EntryName::new(&get.entry);
+    let wants = Wants::Entry(&entry);
+    let snapshot = inside::open(session, &repository, &get.snapshot, &get.inside, wants).await?;
+    let mut found = entry.find(&snapshot).await?;
     let part = Part::of(&found, get.key.as_deref())?;
     if found.entry.length() > VALUE_MAX {
         let message = format!(
@@ -78,8 +81,10 @@ pub(crate) async fn get(session: &Session, get: &Get) -> anyhow::Result<()> {
 pub(crate) async fn cat(session: &Session, cat: &Cat) -> anyhow::Result<()> {
     refuse_screen(cat.terminal)?;
     let repository = session.open_remembered().await?;
-    let snapshot = session.snapshot(&repository, &cat.snapshot).await?;
-    let mut found = EntryName::new(&cat.entry).find(&snapshot).await?;
+    let entry = EntryName::new(&cat.entry);
+    let wants = Wants::Entry(&entry);
+    let snapshot = inside::open(session, &repository, &cat.snapshot, &cat.inside, wants).await?;
+    let mut found = entry.find(&snapshot).await?;
     if let Body::Record { .. } = found.entry.body {
         let message = format!("{} is a record of several values", found.full());
         return Err(Failure::usage(message)

@@ -16,6 +16,7 @@ use crate::cli::{self, Conflict, Only, Restore};
 use crate::config::resolve::SourceSettings;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::inside::{self, Wants};
 use crate::names::{counted, nearest};
 use crate::objects::{installation, nothing_matches};
 use crate::progress::Progress;
@@ -42,8 +43,13 @@ struct Part<'a> {
 /// Plans the restore, prints the plan, and, if that is wanted, carries it out.
 pub(crate) async fn restore(session: &Session, restore: &Restore) -> anyhow::Result<Restored> {
     let repository = session.open_remembered().await?;
-    let snapshot = session.snapshot(&repository, &restore.snapshot).await?;
-    let wanted = Wanted::new(session, &snapshot)?;
+    let wants = Wants::Objects(&restore.only);
+    let named = &restore.snapshot;
+    let snapshot = inside::open(session, &repository, named, &restore.inside, wants).await?;
+    let mut wanted = Wanted::new(session, &snapshot)?;
+    if restore.inside.wanted {
+        wanted.objects_into(restore.into.as_ref())?;
+    }
     let only = if restore.certificates {
         certificates(session, &snapshot).await?
     } else {

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::cli::{Only, Show};
 use crate::exit::Exit;
+use crate::inside::{self, Wants};
 use crate::names::counted;
 use crate::output::Output;
 use crate::session::Session;
@@ -65,7 +66,8 @@ struct KeyRow {
 /// Prints the entries as they are read: a snapshot may have more than memory holds.
 pub(crate) async fn show(session: &Session, show: &Show) -> anyhow::Result<Exit> {
     let repository = session.open_remembered().await?;
-    let snapshot = session.snapshot(&repository, &show.snapshot).await?;
+    let wants = Wants::Matching(&show.only);
+    let snapshot = inside::open(session, &repository, &show.snapshot, &show.inside, wants).await?;
     if show.configuration {
         Output::raw(snapshot.manifest().configuration.as_bytes())?;
         return Ok(Exit::Ok);

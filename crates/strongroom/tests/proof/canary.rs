@@ -24,6 +24,7 @@ const PRINTED: &str = "canary~stdout?91bc>>07~of-a-program";
 const PASSED: &str = "canary~variable?c46d>>52~of-a-program";
 const PASSWORD: &str = "canary~password?5e08>>d3~of-etcd";
 const VALUE: &str = "canary~value?2b9f>>a4~in-etcd";
+const AT_REST: &str = "canary~at-rest?3c77>>19~of-API's";
 const MISPLACED: &str = "canary~misplaced?80e1>>6c~in-yaml";
 
 #[test]
@@ -66,6 +67,11 @@ fn a_password_and_a_value_of_etcd_are_found_nowhere() {
     };
     let etcd = testkit::Etcd::start(&release, options);
     etcd.ctl(&["put", "database", VALUE]);
+    etcd.ctl(&[
+        "put",
+        "/registry/secrets/shop/sealed",
+        "k8s:enc:secretbox:v1:k:damaged",
+    ]);
     let scene = Scene::new();
     scene.write("password", PASSWORD);
     let source = |password: &str| {
@@ -85,6 +91,23 @@ fn a_password_and_a_value_of_etcd_are_found_nowhere() {
     assert_eq!(output.code, 0, "{}", output.stderr);
     scene.configure(&source("command:cat password"));
     watch.quiet(&["backup"], 0);
+    // In base64, as the file has it.
+    let key = "Y2FuYXJ5fmF0LXJlc3Q/M2M3Nz4+MTl+b2YtQVBJJ3M=";
+    let providers = format!("[{{secretbox: {{keys: [{{name: k, secret: '{key}'}}]}}}}]");
+    let head = "kind: EncryptionConfiguration\nresources: [{resources: [secrets], providers: ";
+    scene.write("encryption.yaml", format!("{head}{providers}}}]\n"));
+    scene.write(
+        "broken.yaml",
+        format!("{head}[{{aesgcm: {{keys: [{{name: k, secret: x{key}}}]}}}}]}}]\n"),
+    );
+    let inside = ["--inside", "--encryption-config", "encryption.yaml"];
+    watch.quiet(&[&["show", "prod"], &inside[..]].concat(), 0);
+    watch.quiet(
+        &[&["get", "prod", "secrets/shop/sealed"], &inside[..]].concat(),
+        1,
+    );
+    let broken = ["--inside", "--encryption-config", "broken.yaml"];
+    watch.quiet(&[&["show", "prod"], &broken[..]].concat(), 1);
     for arguments in [
         &["show", "prod"][..],
         &["find", "snapshot"],
@@ -319,6 +342,7 @@ fn secrets(scene: &Scene) -> Search {
         ("password", PASSWORD.as_bytes()),
         ("value", VALUE.as_bytes()),
         ("misplaced", MISPLACED.as_bytes()),
+        ("key at rest", AT_REST.as_bytes()),
         ("identity", &identity),
         ("writer key", &writer),
     ])
@@ -547,6 +571,8 @@ impl<'a> Watch<'a> {
         let known = [
             "another.key",
             "another.txt",
+            "broken.yaml",
+            "encryption.yaml",
             "fourth.txt",
             "identity.txt",
             "password",

@@ -132,9 +132,11 @@ def seed(url, authority, count):
         objects.append((f"/api/v1/namespaces/{name}/secrets", body))
     api.create_all(objects)
     # The controllers' own share, so that nothing changes any more.
+    deadline = time.monotonic() + 120
     for name in NAMESPACES:
         for made in ("serviceaccounts/default", "configmaps/kube-root-ca.crt"):
             while api.call("GET", f"/api/v1/namespaces/{name}/{made}")[0] != 200:
+                assert time.monotonic() < deadline, "seeding needs the controllers"
                 time.sleep(0.1)
 
 

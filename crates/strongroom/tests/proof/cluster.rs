@@ -12,7 +12,7 @@ use crate::scene::Scene;
 const SECRETS: &str = "3000";
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proof/cluster.py");
 
-fn script(arguments: &[&str]) -> String {
+pub(crate) fn script(arguments: &[&str]) -> String {
     let mut command = Command::new("python3");
     let output = command.arg(SCRIPT).args(arguments).output();
     let output = output.expect("python3 runs");
@@ -21,7 +21,7 @@ fn script(arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn shown(path: &Path) -> &str {
+pub(crate) fn shown(path: &Path) -> &str {
     path.to_str().expect("a plain name")
 }
 
@@ -31,7 +31,7 @@ fn a_cluster_that_lost_its_namespaces_gets_them_back() {
         return;
     }
     let Some(cluster) = Kubernetes::start(KubernetesOptions {
-        encryption: true,
+        encryption: Some(testkit::AES_GCM),
         controllers: true,
         ..KubernetesOptions::default()
     }) else {

@@ -10,6 +10,7 @@ mod datarobot;
 mod drill;
 mod etcd_backup;
 mod helm;
+mod inside;
 mod interrupted;
 mod kill;
 mod locks;

@@ -107,7 +107,7 @@ fn a_client_that_watches_sees_nothing_from_the_future() {
     let tool = tool.program("etcdutl");
     let tool = tool.to_str().expect("a plain name");
     let options = KubernetesOptions {
-        encryption: true,
+        encryption: Some(testkit::AES_GCM),
         ..KubernetesOptions::default()
     };
     let Some(mut cluster) = Kubernetes::start(options) else {

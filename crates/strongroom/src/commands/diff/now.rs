@@ -3,10 +3,12 @@ use std::collections::{BTreeMap, HashSet};
 use anyhow::Context as _;
 use archive::Name;
 use repository::Snapshot;
+use source::kubernetes::Kubernetes;
 use source::{Incomplete, Sink};
 
 use super::merge::{Side, merge};
 use super::{Change, Differences};
+use crate::cli::Diff;
 use crate::config::resolve::{Kind, SourceSettings};
 use crate::live::{Live, Present, build_present, read_while};
 use crate::progress::Progress;
@@ -34,9 +36,13 @@ struct Compared {
 pub(super) async fn compare(
     session: &Session,
     snapshot: &Snapshot,
-    differences: &mut Differences,
+    diff: &Diff,
+    differences: &mut Differences<'_>,
 ) -> anyhow::Result<()> {
-    let wanted = Wanted::new(session, snapshot)?;
+    let mut wanted = Wanted::new(session, snapshot)?;
+    if diff.inside.wanted {
+        wanted.objects_into(diff.into.as_ref())?;
+    }
     let undo = snapshot.job().is_undo();
     for (index, source) in snapshot.manifest().sources.iter().enumerate() {
         let settings = match wanted.live(index) {
@@ -47,7 +53,21 @@ pub(super) async fn compare(
                 continue;
             }
         };
-        let mut compared = read(session, snapshot.entries(index).into(), settings).await?;
+        let before = snapshot.entries(index).into();
+        let mut compared = match &settings.kind {
+            Kind::Kubernetes(cluster) if diff.inside.wanted => {
+                let names = names(snapshot, index).await?;
+                let present = Present::of(Kubernetes::holding(cluster.options(), &names));
+                let mut compared = read(session, before, settings, present).await?;
+                let closed = source.incomplete.iter().map(|it| Incomplete {
+                    name: it.name.clone(),
+                    reason: it.reason.clone(),
+                });
+                mark_incomplete(&mut compared.found, closed.collect(), false);
+                compared
+            }
+            _ => read(session, before, settings, build_present(settings)?).await?,
+        };
         if undo {
             // It holds but what a restore replaced.
             let is_new = |found: &Found| matches!(found.change, Change::Added);
@@ -57,7 +77,8 @@ pub(super) async fn compare(
         list(&source.name, compared, differences)?;
     }
     for settings in wanted.added() {
-        let compared = read(session, Side::Nothing, settings).await?;
+        let present = build_present(settings)?;
+        let compared = read(session, Side::Nothing, settings, present).await?;
         list(&settings.name.value, compared, differences)?;
     }
     if undo {
@@ -68,7 +89,17 @@ pub(super) async fn compare(
     Ok(())
 }
 
-fn list(source: &str, compared: Compared, differences: &mut Differences) -> anyhow::Result<()> {
+/// What a source of `snapshot` holds: of a cluster, only these kinds and namespaces can be compared with what lay inside an etcd.
+async fn names(snapshot: &Snapshot, index: usize) -> anyhow::Result<Vec<Name>> {
+    let mut entries = snapshot.entries(index);
+    let mut names = Vec::new();
+    while let Some(entry) = entries.next().await? {
+        names.push(entry.name);
+    }
+    Ok(names)
+}
+
+fn list(source: &str, compared: Compared, differences: &mut Differences<'_>) -> anyhow::Result<()> {
     for Found { change, name, what } in compared.found {
         differences.row(change, source, &name, what)?;
     }
@@ -80,6 +111,7 @@ async fn read(
     session: &Session,
     before: Side<'_>,
     settings: &SourceSettings,
+    present: Present,
 ) -> anyhow::Result<Compared> {
     let source = &settings.name.value;
     let mut compared = Compared::default();
@@ -87,7 +119,7 @@ async fn read(
         compared.found.push(Found { change, name, what });
         Ok(())
     };
-    let Present { source: live, gone } = build_present(settings)?;
+    let Present { source: live, gone } = present;
     for path in gone {
         let note = format!("{source}: there is no {}", path.display());
         session.output.note(note);

@@ -1,0 +1,303 @@
+//! Looking into an etcd snapshot: what lies in it becomes a snapshot of its own, which every command reads like any other.
+//!
+//! It is taken into a repository in memory, sealed to a key that is thrown away: nothing of it touches a disk, and no command needs
+//! to know how it came about.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use archive::Name;
+use format::{Identities, Recipients, WriterKey};
+use repository::{BackupOptions, Repository, Select, Snapshot, Store, Trust};
+use source::etcd::database::{Damage, Database, Records, Skeleton};
+use source::etcd::{ENTRY, Held, Keyspace, StoredKeys};
+use source::kubernetes::{EncryptionConfiguration, EncryptionKeys, StoredObjects};
+use zeroize::Zeroizing;
+
+use crate::cli::{Inside, Only};
+use crate::entry::EntryName;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::names::{SnapshotName, counted};
+use crate::progress::Progress;
+use crate::session::{PROGRAM, Session};
+use crate::take::{Shot, Target, Task, Times, take_with};
+use crate::units::Size;
+
+/// The source with the Kubernetes objects.
+pub(crate) const OBJECTS: &str = "kubernetes";
+
+/// So much of what lies inside is held in memory.
+const HELD_MAX: u64 = 1 << 30;
+/// A longer EncryptionConfiguration is something else.
+const CONFIGURATION_MAX: u64 = 1 << 20;
+
+/// What of it somebody wants to see.
+#[derive(Clone, Copy)]
+pub(crate) enum Wants<'a> {
+    Entry(&'a EntryName),
+    /// Objects that could be written into a cluster or compared with one; all of them if there is no pattern.
+    Objects(&'a [Only]),
+    Matching(&'a [Only]),
+}
+
+impl Wants<'_> {
+    fn wants(self, source: &str, name: &Name) -> bool {
+        let matches = |patterns: &[Only]| {
+            let text = name.to_string();
+            patterns.is_empty() || patterns.iter().any(|it| it.matches(source, &text))
+        };
+        match self {
+            Self::Entry(entry) => entry.is(source, name),
+            Self::Objects(patterns) => source == OBJECTS && matches(patterns),
+            Self::Matching(patterns) => matches(patterns),
+        }
+    }
+}
+
+/// The snapshot that `name` means, or what lies in it.
+pub(crate) async fn open(
+    session: &Session,
+    repository: &Repository,
+    name: &SnapshotName,
+    inside: &Inside,
+    wants: Wants<'_>,
+) -> anyhow::Result<Snapshot> {
+    let snapshot = session.snapshot(repository, name).await?;
+    if !inside.wanted {
+        return Ok(snapshot);
+    }
+    let keys = inside.encryption_config.as_deref().map(encryption_keys);
+    let objects = StoredObjects::new(&inside.etcd_prefix, keys.transpose()?);
+    look(session, &snapshot, inside, objects, wants).await
+}
+
+async fn look(
+    session: &Session,
+    snapshot: &Snapshot,
+    inside: &Inside,
+    mut objects: StoredObjects,
+    wants: Wants<'_>,
+) -> anyhow::Result<Snapshot> {
+    let index = etcd_source(snapshot)?;
+    let etcd = snapshot.manifest().sources[index].name.as_str();
+    let wanted = |key: &[u8]| match objects.name(key) {
+        // Whether it is an object is known only when it has been opened.
+        Some(name) => wants.wants(OBJECTS, &name) || wants.wants(etcd, &Name::new(key)),
+        None => wants.wants(etcd, &Name::new(key)),
+    };
+    let (keyspace, revision) = read(session, snapshot, index, inside.revision, &wanted).await?;
+    objects.know("etcd.revision", &revision.to_string());
+    let mut keys = StoredKeys::default();
+    for (key, held) in keyspace.into_held() {
+        let wanted_as_object = objects
+            .name(&key)
+            .is_some_and(|it| wants.wants(OBJECTS, &it));
+        let Held { value, lease } = held;
+        let value = if wanted_as_object {
+            objects.add(&key, value)
+        } else {
+            Some(value)
+        };
+        if let Some(value) = value
+            && wants.wants(etcd, &Name::new(key.as_slice()))
+        {
+            keys.add(key, Held { value, lease });
+        }
+    }
+    let (_, closed) = objects.counts();
+    if closed > 0 {
+        session.output.note(format_args!(
+            "{} could not be read; `strongroom show` says why",
+            counted(closed as u64, "object", "objects")
+        ));
+        if inside.encryption_config.is_none() {
+            session
+                .output
+                .note("--encryption-config FILE opens what the API server encrypted at rest");
+        }
+    }
+    let mut tasks = vec![Task::reading(OBJECTS, Box::new(objects))];
+    if !keys.is_empty() {
+        tasks.push(Task::reading(etcd, Box::new(keys)));
+    }
+    capture(session, snapshot, &tasks).await
+}
+
+/// The one source of the snapshot that is an etcd.
+fn etcd_source(snapshot: &Snapshot) -> Result<usize, Failure> {
+    let sources = snapshot.manifest().sources.iter().enumerate();
+    let found: Vec<usize> = sources
+        .filter(|(_, source)| source.kind == "etcd")
+        .map(|(index, _)| index)
+        .collect();
+    match found[..] {
+        [index] => Ok(index),
+        [] => Err(Failure::usage(format!(
+            "{} has no source of the kind etcd to look into",
+            snapshot.name()
+        ))),
+        _ => Err(Failure::usage(format!(
+            "{} has several sources of the kind etcd, and only one can be looked into",
+            snapshot.name()
+        ))),
+    }
+}
+
+/// The keys that are wanted, at the revision, and which one that is.
+async fn read(
+    session: &Session,
+    snapshot: &Snapshot,
+    index: usize,
+    revision: Option<u64>,
+    wanted: &(dyn Fn(&[u8]) -> bool + Sync),
+) -> anyhow::Result<(Keyspace, u64)> {
+    let name = snapshot.name();
+    let bytes = snapshot.manifest().sources[index].content.groups.iter();
+    let bytes = bytes.map(|group| group.length).sum::<u64>();
+    let progress = Progress::new(
+        session.output,
+        &format!("look into {name}"),
+        Some(2 * bytes),
+    );
+    let mut skeleton = Skeleton::default();
+    pour(snapshot, index, &progress, &mut |piece| {
+        skeleton.feed(piece);
+        Ok(())
+    })
+    .await?;
+    let cannot = |damage: Damage| {
+        Failure::new(
+            Exit::Damage,
+            format!("{name} is no whole database of etcd: {damage}"),
+        )
+    };
+    let database = skeleton.finish().map_err(cannot)?;
+    if let Some(damage) = database.damage().first() {
+        session.output.note(format_args!(
+            "{name} is damaged ({damage}); what can be reached is there, and more may be missing"
+        ));
+    }
+    let mut keys = Keyspace::at(revision);
+    let mut records = Records::new(&database);
+    pour(snapshot, index, &progress, &mut |piece| {
+        records
+            .feed(piece, &mut |item| keys.take(item, wanted))
+            .map_err(cannot)?;
+        if keys.bytes() > HELD_MAX {
+            let message = format!("more than {} of {name} is wanted at once", Size(HELD_MAX));
+            return Err(Failure::new(Exit::Failure, message)
+                .hint("--only PATTERN makes it less")
+                .into());
+        }
+        Ok(())
+    })
+    .await?;
+    records.finish().map_err(cannot)?;
+    refuse_revision(&name, revision, &database, &keys)?;
+    Ok((keys, revision.unwrap_or(database.revision())))
+}
+
+/// Gives the whole database to `feed`, piece by piece.
+async fn pour(
+    snapshot: &Snapshot,
+    index: usize,
+    progress: &Progress,
+    feed: &mut (dyn FnMut(&[u8]) -> anyhow::Result<()> + Send),
+) -> anyhow::Result<()> {
+    let mut reader = snapshot.entries(index).selecting(Select::Most);
+    while let Some(entry) = reader.next().await? {
+        if entry.name.as_bytes() != ENTRY.as_bytes() {
+            continue;
+        }
+        while let Some(content) = reader.data().await? {
+            progress.add(content.len() as u64);
+            feed(content.as_bytes())?;
+        }
+        return Ok(());
+    }
+    let message = format!("{} has no {ENTRY} to look into", snapshot.name());
+    Err(Failure::new(Exit::Failure, message).into())
+}
+
+/// Before the last compaction nobody knows what there was, and after the last revision nothing.
+fn refuse_revision(
+    name: &str,
+    wanted: Option<u64>,
+    database: &Database,
+    keys: &Keyspace,
+) -> Result<(), Failure> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let newest = database.revision();
+    let oldest = keys.compacted().unwrap_or(1);
+    let message = if wanted > newest {
+        format!("revision {wanted} is newer than {name}, which ends at {newest}")
+    } else if wanted < oldest {
+        format!("revision {wanted} was compacted away: {name} begins at {oldest}")
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(Exit::Failure, message).hint(format!("--revision {oldest} to {newest}")))
+}
+
+/// Takes what was found into a snapshot of its own, in the place of the one that it was found in.
+async fn capture(
+    session: &Session,
+    snapshot: &Snapshot,
+    tasks: &[Task],
+) -> anyhow::Result<Snapshot> {
+    let store = Store::in_memory();
+    let statement = snapshot.statement();
+    let repository = Repository::create(store, statement.started.clone()).await?;
+    let (identity, recipient) = format::generate_identity();
+    let mut identities = Identities::none();
+    identities.add_file(identity.as_bytes())?;
+    let writer = Arc::new(WriterKey::generate());
+    let trust = Trust {
+        writers: [writer.id()].into(),
+        ..Trust::default()
+    };
+    let options = BackupOptions {
+        job: snapshot.job().clone(),
+        recipients: Recipients::parse([recipient.as_str()])?,
+        writer,
+        trust: trust.clone(),
+        program: PROGRAM.to_owned(),
+        configuration: snapshot.manifest().configuration.clone(),
+    };
+    let shot = Shot {
+        job: snapshot.job(),
+        tasks,
+        configuration: options.configuration.clone(),
+        allow_partial: true,
+        window: None,
+        times: Some(Times::at(&statement.finished, tasks.len())),
+    };
+    let targets = [Target::only(repository.clone())];
+    let mut taken = take_with(session, &targets, &shot, &options).await?;
+    taken.pop().expect("there is one target")?;
+    let view = repository.view(snapshot.job(), &trust).await?;
+    let found = view.snapshots().next_back().expect("it was just taken");
+    let identities = Arc::new(identities);
+    let opened = session.open_snapshot(&repository, found, identities, &trust);
+    Ok(opened.await?.standing_for(snapshot))
+}
+
+fn encryption_keys(file: &Path) -> anyhow::Result<EncryptionKeys> {
+    let named = || format!("the EncryptionConfiguration {}", file.display());
+    let mut text = Zeroizing::new(String::new());
+    let opened = std::fs::File::open(file).with_context(named)?;
+    opened
+        .take(CONFIGURATION_MAX)
+        .read_to_string(&mut text)
+        .with_context(named)?;
+    // What the reader says of a line could repeat a key.
+    let parsed: Result<EncryptionConfiguration, _> = serde_saphyr::from_str(&text);
+    let parsed = parsed.map_err(|_| {
+        let message = format!("{} cannot be read", named());
+        Failure::usage(message).hint("the file of the API server's --encryption-provider-config")
+    })?;
+    parsed.keys().with_context(named)
+}
