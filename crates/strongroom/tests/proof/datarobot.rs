@@ -587,6 +587,21 @@ fn imported(it: &Installed, folder: &Path) {
     scene
         .run(&["import", "dr", "--layout", "datarobot", "chart"])
         .refused(1, &["has no folder secrets"]);
+    // Of nothing there is not even a part.
+    fs::create_dir_all(scene.path("nothing/secrets/dr")).expect("a folder");
+    scene
+        .run(&[
+            "import",
+            "dr",
+            "--layout",
+            "datarobot",
+            "nothing",
+            "--allow-partial",
+        ])
+        .refused(
+            1,
+            &["there is no Secret in nothing, and neither of the two keys"],
+        );
 }
 
 fn base64(text: &str) -> String {

@@ -50,6 +50,13 @@ pub(super) fn read(import: &Import, settings: &SourceSettings) -> anyhow::Result
         let added = manifests.add(object);
         added.with_context(|| format!("import {}", folder.display()))?;
     }
+    if manifests.is_empty() {
+        let message = format!(
+            "there is no Secret in {}, and neither of the two keys, so no snapshot was taken",
+            folder.display()
+        );
+        return Err(Failure::new(Exit::Failure, message).into());
+    }
     let mut known = Capture {
         notes: imported.notes,
         ..Capture::default()
