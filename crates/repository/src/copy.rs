@@ -15,7 +15,7 @@ use crate::{Compute, Error, Maintenance, Repository};
 
 use lying::Lying;
 pub use plan::Fate;
-use plan::{Sorted, place_of};
+use plan::{Order, Sorted, place_of};
 use transfer::{Stored, remove, transfer};
 
 /// How often a log may move on under one snapshot, at either end.
@@ -53,6 +53,8 @@ pub struct Copying {
     here: View,
     there: View,
     lying: Lying,
+    /// Of what is read.
+    order: Order,
     sorted: Sorted,
 }
 
@@ -79,6 +81,7 @@ impl Copying {
         let sorted = Sorted::of(&here, &there, &options);
         Ok(Self {
             lying: Lying::of(&there, trust),
+            order: Order::of(&here),
             from: from.clone(),
             to: to.clone(),
             options,
@@ -165,6 +168,7 @@ impl Copying {
                     if self.here.head() == seen.head() {
                         return Err(Error::Missing { object });
                     }
+                    self.order = Order::of(&self.here);
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -172,7 +176,7 @@ impl Copying {
             let place = Copied {
                 repository: self.to.id(),
                 runs,
-                before: place_of(&snapshot, &self.here, &self.there),
+                before: place_of(&snapshot, &self.order, &self.there),
             };
             if signed.is_none() {
                 signed = Some(self.signed(&snapshot).await?);
@@ -194,8 +198,17 @@ impl Copying {
             let (appended, there) =
                 append_entry(&self.to, &job, &entry, ground, &key, &trust, &now).await?;
             signed = Some(entry.signed);
+            let before = self.there.tail();
             self.there = there;
-            self.lying = Lying::of(&self.there, &trust);
+            match &appended {
+                // Nothing came between: what else lies there is known.
+                Appended::Yes(to) if to.number == before + 1 => {
+                    if let Some(new) = self.there.snapshot(to.number) {
+                        self.lying.add(&new, &trust);
+                    }
+                }
+                _ => self.lying = Lying::of(&self.there, &trust),
+            }
             if let Appended::Yes(to) = appended {
                 return Ok(Some(CopiedSnapshot {
                     from: number,

@@ -25,23 +25,31 @@ impl Lying {
     /// Of the snapshots that a reader accepts: what others list need not be there.
     pub(super) fn of(view: &View, trust: &Trust) -> Self {
         let mut lying = Self::default();
-        for snapshot in view.snapshots().filter(|it| trust.accepts(it)) {
-            for (index, run) in snapshot.runs().iter().enumerate() {
-                let original = &snapshot.statement.runs[index];
-                let place = Place {
-                    run: snapshot.stored(index).cloned().unwrap_or(StoredRun {
-                        run: run.run,
-                        rotated: None,
-                    }),
-                    key: (original.key, original.key_pq),
-                    recipients: snapshot.recipients(index).to_vec(),
-                    map: run.map,
-                    packs: run.packs.iter().map(by_number).collect(),
-                };
-                lying.0.entry(run.manifest.digest).or_default().push(place);
-            }
+        for snapshot in view.snapshots() {
+            lying.add(&snapshot, trust);
         }
         lying
+    }
+
+    /// One more.
+    pub(super) fn add(&mut self, snapshot: &Valid<'_>, trust: &Trust) {
+        if !trust.accepts(snapshot) {
+            return;
+        }
+        for (index, run) in snapshot.runs().iter().enumerate() {
+            let original = &snapshot.statement.runs[index];
+            let place = Place {
+                run: snapshot.stored(index).cloned().unwrap_or(StoredRun {
+                    run: run.run,
+                    rotated: None,
+                }),
+                key: (original.key, original.key_pq),
+                recipients: snapshot.recipients(index).to_vec(),
+                map: run.map,
+                packs: run.packs.iter().map(by_number).collect(),
+            };
+            self.0.entry(run.manifest.digest).or_default().push(place);
+        }
     }
 
     /// Where run number `index` of a snapshot of another repository lies in this one, if one snapshot here needs all of it.

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use archive::Digest;
 use format::SnapshotStatement;
@@ -120,10 +120,6 @@ impl Known {
         known
     }
 
-    fn has(&self, snapshot: &Valid<'_>) -> bool {
-        self.has_statement(snapshot) || self.has_capture(snapshot)
-    }
-
     fn has_statement(&self, snapshot: &Valid<'_>) -> bool {
         self.statements.contains(&snapshot.statement_digest())
     }
@@ -133,17 +129,50 @@ impl Known {
     }
 }
 
+/// Where the snapshots of a log stand in it, to be found again under other numbers: of each statement and each capture the last place.
+#[derive(Default)]
+pub(super) struct Order {
+    statements: HashMap<Digest, usize>,
+    captures: HashMap<Capture, usize>,
+}
+
+impl Order {
+    pub(super) fn of(view: &View) -> Self {
+        let mut order = Self::default();
+        for (place, snapshot) in view.snapshots().enumerate() {
+            order.statements.insert(snapshot.statement_digest(), place);
+            order
+                .captures
+                .insert(Capture::of(snapshot.statement), place);
+        }
+        order
+    }
+
+    /// The place of a snapshot of this log.
+    fn place(&self, snapshot: &Valid<'_>) -> Option<usize> {
+        self.statements.get(&snapshot.statement_digest()).copied()
+    }
+
+    /// Whether a snapshot of another log stands behind that place in this one.
+    fn is_behind(&self, snapshot: &Valid<'_>, place: Option<usize>) -> bool {
+        let statement = self.statements.get(&snapshot.statement_digest());
+        let capture = || self.captures.get(&Capture::of(snapshot.statement));
+        let behind = |at: &usize| Some(*at) > place;
+        statement.is_some_and(behind) || capture().is_some_and(behind)
+    }
+}
+
 /// The number of the first snapshot there that was taken after this one: one that stands behind it here too, or one of the same writer
 /// whose clock was later. `None`: it is the newest.
-pub(super) fn place_of(snapshot: &Valid<'_>, here: &View, there: &View) -> Option<u64> {
-    let behind = here.snapshots().skip_while(|it| it.at != snapshot.at);
-    let behind = Known::of(behind.skip(1));
+pub(super) fn place_of(snapshot: &Valid<'_>, here: &Order, there: &View) -> Option<u64> {
+    let place = here.place(snapshot);
     let started = snapshot.statement.started.parse::<Timestamp>().ok();
     let by_clock = |it: &Valid<'_>| {
         let then = it.statement.started.parse::<Timestamp>().ok();
         let same = it.statement.writer == snapshot.statement.writer;
         same && then.zip(started).is_some_and(|(then, ours)| then > ours)
     };
-    let later = there.snapshots().find(|it| behind.has(it) || by_clock(it));
+    let mut there = there.snapshots();
+    let later = there.find(|it| here.is_behind(it, place) || by_clock(it));
     later.map(|it| it.at.number)
 }
