@@ -62,7 +62,7 @@ impl Moments {
             "it is older than {job}/{number}, which is of {newest}, and would pass for newer in {job}"
         );
         Err(Failure::new(Exit::Conflict, message)
-            .hint("the older ones first: into a job, or a repository, that has none yet"))
+            .hint("the older ones first: into a job of its own, or a new repository"))
     }
 
     /// There is one more.

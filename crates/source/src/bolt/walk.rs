@@ -58,12 +58,22 @@ impl Walk {
                 let inside = header.id.saturating_add(header.overflow.into()) < meta.pages;
                 header.id == self.next && inside && length <= UNIT_MAX
             });
-            if header.is_some() {
-                return header;
+            if let Some(header) = header {
+                self.make_room(&header, page_size);
+                return Some(header);
             }
             self.next += 1;
         }
         None
+    }
+
+    /// Room for all of a page's unit at once: memory that grows by doubling takes three times as much while it grows.
+    fn make_room(&mut self, header: &Header, page_size: u64) {
+        let before = (self.next * page_size - self.start) as usize;
+        let wanted = before + header.length(page_size as u32) as usize + SLACK;
+        if wanted > self.held.capacity() {
+            self.held.reserve_exact(wanted - self.held.len());
+        }
     }
 
     /// The whole of a page that was shown, with its overflow pages, once it has arrived.

@@ -23,7 +23,7 @@ use crate::names::SnapshotName;
     &[
         "export prod | kubectl apply -f -",
         "export prod/42 --only 'secrets/shop/**' > shop.yaml",
-        "export etcd --inside --only secrets/shop/db --encryption-config encryption.yaml | kubectl apply -f -",
+        "export etcd --inside --only secrets/shop/db | kubectl apply -f -",
         "export datarobot --layout datarobot backup-2026-11-26",
         "export datarobot --format datarobot-values > values_keys.yaml",
     ],

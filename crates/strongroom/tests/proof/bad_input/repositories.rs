@@ -69,11 +69,11 @@ fn what_is_no_repository_is_left_alone() {
 
     let deep = "[".repeat(60_000).into_bytes();
     for (contents, code, words) in [
-        (&b""[..], 10, "describe"),
-        (&good[..good.len() / 2], 10, "describe"),
-        (b"{}\n", 10, "describe"),
-        (b"\xff\xfe\x00", 10, "describe"),
-        (&deep, 10, "describe"),
+        (&b""[..], 5, "its strongroom.json is damaged"),
+        (&good[..good.len() / 2], 5, "its strongroom.json is damaged"),
+        (b"{}\n", 5, "its strongroom.json is damaged"),
+        (b"\xff\xfe\x00", 5, "its strongroom.json is damaged"),
+        (&deep, 5, "its strongroom.json is damaged"),
         (
             br#"{"format":"strongroom repository","version":2,"new":1}"#,
             14,
