@@ -216,7 +216,12 @@ fn until_interrupted(
     command: impl Future<Output = anyhow::Result<Exit>>,
     stop: impl Fn() -> bool,
 ) -> anyhow::Result<Exit> {
-    let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
+    // One thread waits for everything. With several, each piece of an answer woke another one: lists of Kubernetes took three times as long.
+    // What is work for a processor has threads of its own (`processors.rs`).
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
     let ended = runtime.block_on(async {
         let mut running = pin!(command);
         tokio::select! {
