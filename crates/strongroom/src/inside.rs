@@ -10,18 +10,18 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use archive::Name;
 use format::{Identities, Recipients, WriterKey};
-use repository::{BackupOptions, Repository, Select, Snapshot, Store, Trust};
-use source::etcd::database::{Damage, Database, Records, Skeleton};
+use repository::{BackupOptions, Repository, Snapshot, Store, Trust};
+use source::etcd::database::{Damage, Database, Records};
 use source::etcd::{ENTRY, Held, Keyspace, StoredKeys};
 use source::kubernetes::{EncryptionConfiguration, EncryptionKeys, StoredObjects};
 use zeroize::Zeroizing;
 
 use crate::cli::{Inside, Only};
 use crate::entry::EntryName;
+use crate::etcd_file::EtcdFile;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::names::{SnapshotName, counted};
-use crate::progress::Progress;
 use crate::session::{PROGRAM, Session};
 use crate::take::{Shot, Target, Task, Times, take_with};
 use crate::units::Size;
@@ -155,26 +155,18 @@ async fn read(
     wanted: &(dyn Fn(&[u8]) -> bool + Sync),
 ) -> anyhow::Result<(Keyspace, u64)> {
     let name = snapshot.name();
-    let bytes = snapshot.manifest().sources[index].content.groups.iter();
-    let bytes = bytes.map(|group| group.length).sum::<u64>();
-    let progress = Progress::new(
-        session.output,
-        &format!("look into {name}"),
-        Some(2 * bytes),
-    );
-    let mut skeleton = Skeleton::default();
-    pour(snapshot, index, &progress, &mut |piece| {
-        skeleton.feed(piece);
-        Ok(())
-    })
-    .await?;
+    let file = EtcdFile::new(session, snapshot, index, &format!("look into {name}"));
     let cannot = |damage: Damage| {
         Failure::new(
             Exit::Damage,
             format!("{name} is no whole database of etcd: {damage}"),
         )
     };
-    let database = skeleton.finish().map_err(cannot)?;
+    let database = file.database().await?.ok_or_else(|| {
+        let message = format!("{name} has no {ENTRY} to look into");
+        Failure::new(Exit::Failure, message)
+    })?;
+    let database = database.map_err(cannot)?;
     if let Some(damage) = database.damage().first() {
         session.output.note(format_args!(
             "{name} is damaged ({damage}); what can be reached is there, and more may be missing"
@@ -182,7 +174,7 @@ async fn read(
     }
     let mut keys = Keyspace::at(revision);
     let mut records = Records::new(&database);
-    pour(snapshot, index, &progress, &mut |piece| {
+    file.pour(&mut |piece| {
         records
             .feed(piece, &mut |item| keys.take(item, wanted))
             .map_err(cannot)?;
@@ -198,28 +190,6 @@ async fn read(
     records.finish().map_err(cannot)?;
     refuse_revision(&name, revision, &database, &keys)?;
     Ok((keys, revision.unwrap_or(database.revision())))
-}
-
-/// Gives the whole database to `feed`, piece by piece.
-async fn pour(
-    snapshot: &Snapshot,
-    index: usize,
-    progress: &Progress,
-    feed: &mut (dyn FnMut(&[u8]) -> anyhow::Result<()> + Send),
-) -> anyhow::Result<()> {
-    let mut reader = snapshot.entries(index).selecting(Select::Most);
-    while let Some(entry) = reader.next().await? {
-        if entry.name.as_bytes() != ENTRY.as_bytes() {
-            continue;
-        }
-        while let Some(content) = reader.data().await? {
-            progress.add(content.len() as u64);
-            feed(content.as_bytes())?;
-        }
-        return Ok(());
-    }
-    let message = format!("{} has no {ENTRY} to look into", snapshot.name());
-    Err(Failure::new(Exit::Failure, message).into())
 }
 
 /// Before the last compaction nobody knows what there was, and after the last revision nothing.

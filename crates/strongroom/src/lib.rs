@@ -33,6 +33,7 @@ mod objects;
 mod timeline;
 
 mod etcd_backup;
+mod etcd_file;
 
 mod failure;
 mod locks;

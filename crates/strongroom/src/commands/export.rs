@@ -5,6 +5,7 @@ mod folder;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use repository::Snapshot;
 
 use crate::cli::{Export, Format, Layout};
 use crate::commands::get::refuse_screen;
@@ -34,16 +35,7 @@ pub(crate) async fn export(session: &Session, export: &Export) -> anyhow::Result
             .into());
     }
     refuse_screen(export.terminal)?;
-    let repository = session.open_remembered().await?;
-    let wants = Wants::Objects(&export.only);
-    let snapshot = inside::open(
-        session,
-        &repository,
-        &export.snapshot,
-        &export.inside,
-        wants,
-    )
-    .await?;
+    let snapshot = open(session, export).await?;
     if export.format == Format::DataRobotValues {
         let found = installation(&snapshot, export.release.as_deref(), &export.only).await?;
         let made = foreign::datarobot::values(&found);
@@ -59,6 +51,12 @@ pub(crate) async fn export(session: &Session, export: &Export) -> anyhow::Result
     });
     refuse_none(&snapshot, written.await?)?;
     Ok(None)
+}
+
+async fn open(session: &Session, export: &Export) -> anyhow::Result<Snapshot> {
+    let repository = session.open_remembered().await?;
+    let (name, wants) = (&export.snapshot, Wants::Objects(&export.only));
+    inside::open(session, &repository, name, &export.inside, wants).await
 }
 
 /// As it was said, or as the vendor's procedure has it.
@@ -77,16 +75,7 @@ fn folder_of(export: &Export) -> Result<PathBuf, Failure> {
 
 async fn data_robot(session: &Session, export: &Export, folder: &Path) -> anyhow::Result<Exported> {
     folder::refuse_existing(folder)?;
-    let repository = session.open_remembered().await?;
-    let wants = Wants::Objects(&export.only);
-    let snapshot = inside::open(
-        session,
-        &repository,
-        &export.snapshot,
-        &export.inside,
-        wants,
-    )
-    .await?;
+    let snapshot = open(session, export).await?;
     let found = installation(&snapshot, export.release.as_deref(), &export.only).await?;
     let made = foreign::datarobot::folder(&found);
     let made = made.with_context(|| format!("make DataRobot's folder from {}", snapshot.name()))?;

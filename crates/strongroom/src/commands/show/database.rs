@@ -3,15 +3,14 @@
 use std::fmt;
 
 use anyhow::Context as _;
-use repository::{Select, Snapshot};
+use repository::Snapshot;
 use serde::Serialize;
-use source::etcd::ENTRY;
 use source::etcd::database::{Damage, Records, Report, Reporter, Skeleton};
 
+use crate::etcd_file::EtcdFile;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::names::counted;
-use crate::progress::Progress;
 use crate::session::Session;
 use crate::units::Size;
 
@@ -66,53 +65,24 @@ pub(super) async fn databases(session: &Session, snapshot: &Snapshot) -> anyhow:
 }
 
 async fn report(session: &Session, snapshot: &Snapshot, index: usize) -> anyhow::Result<Report> {
-    let groups = snapshot.manifest().sources[index].content.groups.iter();
-    let bytes = groups.map(|group| group.length).sum::<u64>();
     let what = format!("read {}", snapshot.name());
-    let progress = Progress::new(session.output, &what, Some(2 * bytes));
+    let file = EtcdFile::new(session, snapshot, index, &what);
     let damaged = |damage: Damage| {
         let message = format!("the etcd snapshot is damaged: {damage}");
         Failure::new(Exit::Damage, message)
     };
-    let mut skeleton = Skeleton::default();
-    feed(snapshot, index, &progress, &mut |piece| {
-        skeleton.feed(piece);
-        Ok(())
-    })
-    .await?
-    .map_err(damaged)?;
-    let database = skeleton.finish().map_err(damaged)?;
+    let database = file.database().await?;
+    let database = database.unwrap_or_else(|| Skeleton::default().finish());
+    let database = database.map_err(damaged)?;
     let mut records = Records::new(&database);
     let mut reporter = Reporter::new(&database);
-    feed(snapshot, index, &progress, &mut |piece| {
-        records.feed(piece, &mut |item| reporter.take(&item))
+    file.pour(&mut |piece| {
+        let taken = records.feed(piece, &mut |item| reporter.take(&item));
+        Ok(taken.map_err(damaged)?)
     })
-    .await?
-    .map_err(damaged)?;
+    .await?;
     records.finish().map_err(damaged)?;
     Ok(reporter.finish())
-}
-
-/// Gives all of the snapshot's file to `take`, until that finds it damaged.
-async fn feed(
-    snapshot: &Snapshot,
-    index: usize,
-    progress: &Progress,
-    take: &mut (dyn FnMut(&[u8]) -> Result<(), Damage> + Send),
-) -> anyhow::Result<Result<(), Damage>> {
-    let mut reader = snapshot.entries(index).selecting(Select::Most);
-    while let Some(entry) = reader.next().await? {
-        if entry.name.as_bytes() != ENTRY.as_bytes() {
-            continue;
-        }
-        while let Some(content) = reader.data().await? {
-            progress.add(content.len() as u64);
-            if let Err(damage) = take(content.as_bytes()) {
-                return Ok(Err(damage));
-            }
-        }
-    }
-    Ok(Ok(()))
 }
 
 impl fmt::Display for Databases {
