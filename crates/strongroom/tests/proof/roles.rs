@@ -3,7 +3,9 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use testkit::{Azurite, Message, Proxy, S3, Treatment, Versitygw, VersitygwOptions, require};
+use testkit::{
+    Azurite, Message, Minio, Proxy, S3, Treatment, Versitygw, VersitygwOptions, require,
+};
 
 use crate::scene::Scene;
 use crate::tree::{assert_same, tree};
@@ -49,12 +51,73 @@ fn versitygw_lets_each_host_do_its_part() {
     let places = users.each_ref().map(s3);
     each_does_its_part(&mut scene, &places);
 
-    // Whoever has the key of the host that backs up, without strongroom.
+    let root = server.s3();
+    taken_over(&root, &users[0], &proxy);
+}
+
+#[test]
+fn minio_lets_each_host_do_its_part() {
+    let Some(release) = require("minio") else {
+        return;
+    };
+    let server = Minio::start(&release);
+    let root = server.s3();
+    root.make_bucket("bucket");
+    // Neither does this one know the condition.
+    let proxy = Proxy::start(&root.address, refuse_unconditional);
+    let mut scene = scene();
+    let place = |scene: &Scene, name: &str, user: &S3| {
+        let endpoint = proxy.endpoint();
+        let mut place = format!("{{url: 's3://bucket/r', endpoint: '{endpoint}', allow_http: true");
+        let token = user.session_token.as_ref();
+        let keys = [
+            ("access_key_id", Some(&user.access_key)),
+            ("secret_access_key", Some(&user.secret_key)),
+            ("session_token", token),
+        ];
+        for (key, value) in keys {
+            let Some(value) = value else { continue };
+            let file = format!("{name}-{key}");
+            scene.write(&file, value);
+            place.extend([", ", key, ": 'file:", &file, "'"]);
+        }
+        place + "}"
+    };
+    scene.place = place(&scene, "root", &root);
+    scene.configure(JOBS);
+    scene.run(&["init"]).done();
+    let users = ["backup", "restore", "maintain"].map(|role| {
+        let policy = scene.run(&["policy", "s3", role, "prod", "--json"]).done();
+        let mut policy = policy.json()["document"].clone();
+        let statements = policy["Statement"].as_array_mut().expect("a list");
+        statements.retain(|statement| statement["Effect"] == "Allow");
+        (role, root.assume_role(&policy.to_string()))
+    });
+    let places = users
+        .each_ref()
+        .map(|(role, user)| place(&scene, role, user));
+    each_does_its_part(&mut scene, &places);
+    let (_, backup) = &users[0];
+    taken_over(&root, backup, &proxy);
+
+    // Here it is tried that nobody lists what is another job's.
+    let list = |prefix: &str| {
+        let query = format!("list-type=2&prefix={prefix}");
+        backup.request("GET", "/bucket", &query, &[], b"").status()
+    };
+    assert_eq!(list("r%2Fprod%2Flog%2F"), 200);
+    for denied in ["r%2Fother%2F", "r%2Fprod.undo%2F", ""] {
+        assert_eq!(list(denied), 403, "{denied}");
+    }
+}
+
+/// Whoever has the key of the host that backs up, without strongroom.
+fn taken_over(root: &S3, user: &S3, proxy: &Proxy) {
     let taken = S3 {
         address: proxy.address().to_owned(),
-        ..users[0].clone()
+        ..user.clone()
     };
-    let commits = server.s3().list("bucket", "r/prod/log/");
+    let commits = root.list("bucket", "r/prod/log/");
     let commit = commits.first().expect("there is one");
     assert_eq!(taken.put("bucket", commit, b"overwritten"), 403);
     assert_eq!(taken.delete("bucket", commit), 403);

@@ -73,6 +73,7 @@ fn root(address: String) -> S3 {
         address,
         access_key: ACCESS_KEY.to_owned(),
         secret_key: SECRET_KEY.to_owned(),
+        session_token: None,
     }
 }
 

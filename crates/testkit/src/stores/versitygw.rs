@@ -76,6 +76,7 @@ impl Versitygw {
             address: format!("127.0.0.1:{}", self.process.port()),
             access_key: ACCESS_KEY.to_owned(),
             secret_key: SECRET_KEY.to_owned(),
+            session_token: None,
         }
     }
 
