@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::{Arc, Once};
 use std::{env, fs};
 
@@ -109,17 +109,22 @@ impl Golden {
 
     async fn tell_snapshot(&self, repository: &Repository, snapshot: Valid<'_>, told: &mut String) {
         let (number, statement) = (snapshot.at.number, snapshot.statement);
+        let (identities, trust) = (self.identities(), self.trust());
+        let trusted = trust.accepts(&snapshot);
+        let marks = marks(snapshot.pinned(), snapshot.forgotten(), trusted);
         say(
             told,
             &format!(
-                "snapshot {number} partial {} runs {} bytes {} entries {}",
+                "snapshot {number} partial {} runs {} bytes {} entries {}{marks}",
                 statement.partial,
                 statement.runs.len(),
                 statement.bytes,
                 statement.entries
             ),
         );
-        let (identities, trust) = (self.identities(), self.trust());
+        if !trusted {
+            return;
+        }
         let opened =
             Snapshot::open(repository, snapshot, identities, &trust, Compute::inline()).await;
         let opened = opened.unwrap_or_else(|error| panic!("{}/{number}: {error}", self.name));
@@ -147,6 +152,20 @@ impl Golden {
         }
     }
 }
+
+/// What other commits do to a snapshot.
+fn marks(pinned: bool, forgotten: bool, trusted: bool) -> String {
+    let marks = [
+        (pinned, " pinned"),
+        (forgotten, " forgotten"),
+        (!trusted, UNTRUSTED),
+    ];
+    let set = marks.into_iter().filter(|(set, _)| *set);
+    set.map(|(_, mark)| mark).collect()
+}
+
+/// Its writer was revoked: nobody opens it.
+const UNTRUSTED: &str = " untrusted";
 
 async fn read_content(reader: &mut EntryReader<'_>) -> Vec<u8> {
     let mut content = Vec::new();
@@ -246,7 +265,12 @@ fn the_recovery_script_reads_what_we_read() {
         let mut told = golden.listed_by_script(&python);
         for (number, told) in &mut told {
             let out = tempfile::tempdir().expect("a temporary folder");
-            golden.written_by_script(&python, *number, &out.path().join("out"), told);
+            let out = out.path().join("out");
+            if told.about.ends_with(UNTRUSTED) {
+                golden.refused_by_script(&python, *number, &out);
+            } else {
+                golden.written_by_script(&python, *number, &out, told);
+            }
         }
         assert_eq!(told, expected, "{}", golden.name);
     }
@@ -255,7 +279,7 @@ fn the_recovery_script_reads_what_we_read() {
 /// A snapshot as both readers can tell it.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Told {
-    /// Whether it is partial, its bytes and entries.
+    /// Whether it is partial, its bytes and entries, and its marks.
     about: String,
     /// Source and name of each entry, and the digest of each of its values in order.
     entries: Vec<(String, Name, Vec<String>)>,
@@ -266,7 +290,7 @@ struct Told {
 /// The snapshots of a listing.
 fn snapshots(expected: &str) -> BTreeMap<u64, Told> {
     let mut found: BTreeMap<u64, Told> = BTreeMap::new();
-    let mut source = String::new();
+    let (mut at, mut source) = (0, String::new());
     for line in expected.lines() {
         let Some((what, rest)) = line.trim_start().split_once(' ') else {
             panic!("{line}")
@@ -281,9 +305,11 @@ fn snapshots(expected: &str) -> BTreeMap<u64, Told> {
                 about,
                 ..Told::default()
             };
-            found.insert(number.parse().expect("a number"), told);
+            at = number.parse().expect("a number");
+            found.insert(at, told);
         }
-        let Some(mut last) = found.last_entry() else {
+        // A copy stands where it was taken, so that numbers need not ascend.
+        let Some(last) = found.get_mut(&at) else {
             continue; // about the log, not about a snapshot
         };
         match what {
@@ -292,13 +318,10 @@ fn snapshots(expected: &str) -> BTreeMap<u64, Told> {
                 .next()
                 .unwrap_or_default()
                 .clone_into(&mut source),
-            "incomplete" => last
-                .get_mut()
-                .incomplete
-                .push((source.clone(), rest.to_owned())),
+            "incomplete" => last.incomplete.push((source.clone(), rest.to_owned())),
             "entry" => {
                 let (name, digests) = told_entry(rest);
-                last.get_mut().entries.push((source.clone(), name, digests));
+                last.entries.push((source.clone(), name, digests));
             }
             _ => {}
         }
@@ -318,15 +341,19 @@ fn told_entry(line: &str) -> (Name, Vec<String>) {
 }
 
 impl Golden {
-    fn script(&self, python: &OsString, arguments: &[&str]) -> String {
+    fn run(&self, python: &OsString, arguments: &[&str]) -> Output {
         let script =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/recovery/strongroom-recover.py");
-        let output = Command::new(python)
+        Command::new(python)
             .arg(script)
             .arg(self.folder.join("repository"))
             .args(arguments)
             .output()
-            .expect("python runs");
+            .expect("python runs")
+    }
+
+    fn script(&self, python: &OsString, arguments: &[&str]) -> String {
+        let output = self.run(python, arguments);
         let complaint = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {complaint}", self.name);
         String::from_utf8(output.stdout).expect("the script prints JSON")
@@ -352,9 +379,14 @@ impl Golden {
             .map(|line| {
                 let name = line["snapshot"].as_str().expect("a name");
                 let number = name.strip_prefix("prod/").expect("of our job");
+                let [pinned, forgotten, trusted] =
+                    ["pinned", "forgotten", "trusted"].map(|field| line[field] == true);
                 let about = format!(
-                    "partial {} bytes {} entries {}",
-                    line["partial"], line["bytes"], line["entries"]
+                    "partial {} bytes {} entries {}{}",
+                    line["partial"],
+                    line["bytes"],
+                    line["entries"],
+                    marks(pinned, forgotten, trusted)
                 );
                 let told = Told {
                     about,
@@ -365,19 +397,32 @@ impl Golden {
             .collect()
     }
 
-    fn written_by_script(&self, python: &OsString, number: u64, out: &Path, told: &mut Told) {
+    /// The arguments by which it writes a snapshot out.
+    fn writing(&self, number: u64, out: &Path) -> Vec<String> {
         let identity = self.folder.join("identity");
-        let (identity, to) = (identity.to_str(), out.to_str());
-        let snapshot = format!("prod/{number}");
-        let mut arguments = vec![
-            snapshot.as_str(),
-            "--identity",
-            identity.expect("text"),
-            "--to",
-            to.expect("text"),
-        ];
-        let trusting = self.trusting();
-        arguments.extend(trusting.iter().map(String::as_str));
+        let (identity, to) = (identity.display().to_string(), out.display().to_string());
+        let mut arguments = vec![format!("prod/{number}")];
+        arguments.extend(["--identity".to_owned(), identity, "--to".to_owned(), to]);
+        arguments.extend(self.trusting());
+        arguments
+    }
+
+    fn refused_by_script(&self, python: &OsString, number: u64, out: &Path) {
+        let arguments = self.writing(number, out);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let output = self.run(python, &arguments);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && complaint.contains("was revoked"),
+            "{}: {complaint}",
+            self.name
+        );
+        assert!(!out.exists());
+    }
+
+    fn written_by_script(&self, python: &OsString, number: u64, out: &Path, told: &mut Told) {
+        let arguments = self.writing(number, out);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         self.script(python, &arguments);
         let index = fs::read_to_string(out.join("%index.jsonl")).expect("an index");
         for line in json_lines(&index) {

@@ -1,5 +1,8 @@
 //! Makes golden repositories that are not there yet, with the code as it is now.
 
+#[path = "maintained.rs"]
+mod maintained;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
@@ -36,7 +39,7 @@ type Maker = fn() -> BoxedScene;
 type BoxedScene = std::pin::Pin<Box<dyn Future<Output = Scene>>>;
 
 /// Name, what it shows, and how it is made.
-pub(crate) const MAKERS: [(&str, &str, Maker); 8] = [
+pub(crate) const MAKERS: [(&str, &str, Maker); 13] = [
     ("v1-first", "one blob and one record", || Box::pin(first())),
     (
         "v1-reuse",
@@ -66,6 +69,31 @@ pub(crate) const MAKERS: [(&str, &str, Maker); 8] = [
         "v1-prune",
         "a maintainer's prune (4) retains 3; 1 is deleted, 2 is dropped and still there; 5 came after",
         || Box::pin(prune()),
+    ),
+    (
+        "v1-pins",
+        "1 is pinned (4); the pin of 2 (5) was lifted (6), and 2 is forgotten (7); 8 came after",
+        || Box::pin(maintained::pins()),
+    ),
+    (
+        "v1-pruned-pins",
+        "the program's own prune (5) keeps 1, which is pinned (4), and 3; 2 is deleted; 6 came after",
+        || Box::pin(maintained::pruned_pins()),
+    ),
+    (
+        "v1-revoked",
+        "a second writer took 2 and 3, and is revoked after 2 (4); 5 is the first one's",
+        || Box::pin(maintained::revoked()),
+    ),
+    (
+        "v1-rotated",
+        "1 and 2 were rotated to the identity beside this (3), with new key objects; 4 came after",
+        || Box::pin(maintained::rotated()),
+    ),
+    (
+        "v1-copied",
+        "1 was taken here; 2 and 4 are older, copied from elsewhere; the run of 2 had been rotated there, and it is pinned (3)",
+        || Box::pin(maintained::copied()),
     ),
 ];
 
@@ -117,7 +145,11 @@ pub(crate) fn write_missing() {
 pub(crate) struct Scene {
     world: World,
     identity: String,
-    maintainer: Option<WriterKey>,
+    maintainer: Option<Arc<WriterKey>>,
+    /// Other writers than the world's.
+    writers: Vec<Arc<WriterKey>>,
+    /// When snapshots are taken.
+    now: &'static str,
     /// Objects to take away at the end.
     deleted: Vec<String>,
 }
@@ -140,20 +172,21 @@ impl Scene {
         };
         Self {
             world,
-            identity: format!(
-                "# Opens this golden repository and nothing else.\n{}\n",
-                &*identity
-            ),
+            identity: identity_file(&identity),
             maintainer: None,
+            writers: Vec::new(),
+            now: NOW,
             deleted: Vec::new(),
         }
     }
 
     fn trust(&self) -> Trust {
-        Trust {
-            maintainers: self.maintainer.iter().map(WriterKey::id).collect(),
-            ..self.world.trust()
-        }
+        let mut trust = self.world.trust();
+        trust.writers.extend(self.writers.iter().map(|it| it.id()));
+        trust
+            .maintainers
+            .extend(self.maintainer.iter().map(|it| it.id()));
+        trust
     }
 
     async fn back_up(&self, entries: &Entries) {
@@ -180,11 +213,11 @@ impl Scene {
             facts: BTreeMap::from([("root".to_owned(), "/srv/secrets".to_owned())]),
             incomplete,
             times: SourceTimes {
-                started: NOW.to_owned(),
-                finished: NOW.to_owned(),
+                started: self.now.to_owned(),
+                finished: self.now.to_owned(),
             },
         };
-        let outcome = backup.finish(vec![result], NOW, NOW).await;
+        let outcome = backup.finish(vec![result], self.now, self.now).await;
         assert!(
             matches!(outcome, Ok(Outcome::Committed(_))),
             "it is committed"
@@ -232,6 +265,9 @@ impl Scene {
         }
         assert!(size < LARGEST, "{name} has {size} bytes");
         let mut trust = format!("writer {}\n", self.world.writer.id());
+        for writer in &self.writers {
+            writeln!(trust, "writer {}", writer.id()).expect("text takes text");
+        }
         if let Some(maintainer) = &self.maintainer {
             writeln!(trust, "maintainer {}", maintainer.id()).expect("text takes text");
         }
@@ -248,6 +284,10 @@ impl Scene {
         let listing = Golden::at(folder.clone()).listing().await;
         fs::write(folder.join("expected"), listing).expect("can be written");
     }
+}
+
+fn identity_file(identity: &str) -> String {
+    format!("# Opens this golden repository and nothing else.\n{identity}\n")
 }
 
 fn log_name(number: u64) -> String {
@@ -428,7 +468,7 @@ async fn prune() -> Scene {
         }],
     });
     scene.append(4, third.digest, &statement, &maintainer).await;
-    scene.maintainer = Some(maintainer);
+    scene.maintainer = Some(Arc::new(maintainer));
     scene.back_up(&entries(4, 10_000)).await;
     let condemned = format!("prod/runs/{gone}/");
     let objects = dump(&*scene.world.store).await;
