@@ -17,6 +17,7 @@ mod parking;
 mod random;
 mod scene;
 mod schedule;
+mod script;
 
 use std::time::Instant;
 
@@ -24,6 +25,7 @@ use cast::Role;
 use repository::Rule;
 use scene::{Capture, bucket};
 use schedule::{Break, Faults, Scenario};
+use script::Until;
 
 fn is_long() -> bool {
     std::env::var_os("STRONGROOM_LONG").is_some()
@@ -262,4 +264,33 @@ fn a_rule_that_is_left_out_is_noticed() {
     }
     is_noticed(&scenario, Break::FreshNames, 10);
     is_noticed(&scenario, Break::PacksFirst, 10);
+}
+
+/// A prune whose number was another commit's, which the next prune dropped: its own commit falls into the hole, where it never was in
+/// force. What it had condemned is what a backup had stored by then, and the snapshot of that is valid now.
+#[test]
+fn a_prune_that_deletes_before_it_is_in_force_is_noticed() {
+    let [backup, early, other, late] = [0, 1, 2, 3];
+    let cast = [
+        Role::BackUp(by(0, 13)),
+        Role::Prune,
+        Role::BackUp(by(1, 21)),
+        Role::Prune,
+    ];
+    let turns = [
+        (backup, Until::Commits),
+        (early, Until::Commits),
+        (other, Until::Ends),
+        (backup, Until::Ends),
+        (late, Until::Ends),
+        (early, Until::Ends),
+    ];
+    let mut scenario = scenario(&cast, 0, 0);
+    let (schedule, verdict) = script::play(&scenario, &turns);
+    assert_eq!(verdict, Ok(()), "{}", schedule.story());
+    scenario.broken = Some(Break::Rule(Rule::InForce));
+    let (schedule, verdict) = script::play(&scenario, &turns);
+    let story = schedule.story();
+    let violation = verdict.expect_err("it deletes what a valid snapshot needs");
+    say(&format!("without InForce: {violation}\n{story}"));
 }
