@@ -1,8 +1,10 @@
 //! The one place that builds object stores, names objects, and asks for them.
 
 mod address;
+mod answer;
 mod digest;
 mod failure;
+mod generations;
 mod history;
 mod http;
 mod local;
@@ -29,6 +31,7 @@ use object_store::{
 };
 
 use self::failure::is_absent;
+use self::generations::Generations;
 use self::http::Seen;
 use self::local::Folders;
 use self::s3::{Locked, Requests};
@@ -68,6 +71,8 @@ pub struct Store {
     /// What else a server that speaks S3 can be asked for.
     s3: Option<Arc<Requests>>,
 }
+    /// The same of Google's service.
+    generations: Option<Arc<Generations>>,
 
 /// How an object is created only if it is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +117,7 @@ impl Store {
             names_versions: false,
             s3: None,
         }
+            generations: None,
     }
 
     /// One that lies in memory and goes with it.

@@ -10,13 +10,18 @@ use crate::Error;
 /// By object's name, the names of the versions that a store keeps of it, the newest first.
 pub(crate) type History = BTreeMap<String, Vec<String>>;
 
+/// More versions below one folder are not read: somebody floods it.
+pub(super) const VERSIONS_MAX: usize = 1_000_000;
+
 impl Store {
     /// The versions of all objects below a folder. Empty where the store keeps none, cannot tell, or does not let us ask.
     pub(crate) async fn history(&self, folder: &Name) -> Result<History, Error> {
-        let Some(s3) = &self.s3 else {
-            return Ok(History::new());
+        let versions = match (&self.s3, &self.generations) {
+            (Some(s3), _) => s3.versions(&folder.0).await,
+            (_, Some(generations)) => generations.below(&folder.0).await,
+            (None, None) => return Ok(History::new()),
         };
-        match s3.versions(&folder.0).await {
+        match versions {
             Ok(versions) => Ok(versions),
             Err(failure) if failure.kind() == StoreFailureKind::Unreachable => Err(Error::Store {
                 operation: "list the versions of",

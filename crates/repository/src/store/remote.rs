@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder, split_sas};
+use object_store::client::HttpConnector as _;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
@@ -9,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::address::Bucket;
 use super::failure::{StoreFailure, StoreFailureKind};
+use super::generations::Generations;
 use super::http::{Http, Seen, Timing, tls};
 use super::lock::Lock;
 use super::s3::{Requests, S3Account};
@@ -135,6 +137,16 @@ impl Patience {
     }
 }
 
+/// Where Google's service is.
+const GOOGLE: &str = "https://storage.googleapis.com";
+
+/// What a service can be asked for beside what object_store asks.
+#[derive(Default)]
+struct Beside {
+    s3: Option<Requests>,
+    generations: Option<Generations>,
+}
+
 /// What every service's store is built with.
 pub(super) struct Common {
     pub(super) http: Http,
@@ -183,7 +195,7 @@ fn build(remote: Remote) -> Result<Store, StoreFailure> {
     };
     // Google gives every object a generation, whether old ones are kept or not.
     let names_versions = !matches!(account, Account::Gs(_));
-    let (store, s3) = common.store(
+    let (store, beside) = common.store(
         &bucket,
         endpoint,
         account,
@@ -204,7 +216,8 @@ fn build(remote: Remote) -> Result<Store, StoreFailure> {
         pack_class: remote.storage_class.map(Into::into),
         seen: Some(seen),
         names_versions,
-        s3: s3.map(Arc::new),
+        s3: beside.s3.map(Arc::new),
+        generations: beside.generations.map(Arc::new),
     })
 }
 
@@ -216,16 +229,23 @@ impl Common {
         account: Account,
         single_writer: bool,
         lock: Option<Lock>,
-    ) -> Result<(Arc<dyn ObjectStore>, Option<Requests>), StoreFailure> {
-        Ok(match account {
+    ) -> Result<(Arc<dyn ObjectStore>, Beside), StoreFailure> {
+        let mut beside = Beside::default();
+        let store: Arc<dyn ObjectStore> = match account {
             Account::S3(account) => {
                 let (store, requests) =
                     account.build(self, bucket, endpoint, single_writer, lock)?;
-                (Arc::new(store), Some(requests))
+                beside.s3 = Some(requests);
+                Arc::new(store)
             }
-            Account::Gs(account) => (self.google(bucket, endpoint, account)?, None),
-            Account::Az(account) => (self.azure(bucket, endpoint, account)?, None),
-        })
+            Account::Gs(account) => {
+                let (store, generations) = self.google(bucket, endpoint, account)?;
+                beside.generations = Some(generations);
+                store
+            }
+            Account::Az(account) => self.azure(bucket, endpoint, account)?,
+        };
+        Ok((store, beside))
     }
 
     fn google(
@@ -233,21 +253,33 @@ impl Common {
         bucket: &Bucket,
         endpoint: Option<String>,
         account: GsAccount,
-    ) -> Result<Arc<dyn ObjectStore>, StoreFailure> {
+    ) -> Result<(Arc<dyn ObjectStore>, Generations), StoreFailure> {
         let mut builder = GoogleCloudStorageBuilder::new()
             .with_bucket_name(&bucket.name)
             .with_http_connector(self.http.clone())
             .with_client_options(self.options.clone())
             .with_retry(self.retry.clone());
+        let mut service = GOOGLE.to_owned();
         if let Some(endpoint) = endpoint {
-            builder = builder.with_base_url(endpoint.trim_end_matches('/'));
+            endpoint.trim_end_matches('/').clone_into(&mut service);
+            builder = builder.with_base_url(&service);
         }
         builder = match account {
             GsAccount::Key(key) => builder.with_service_account_key(key.as_str()),
             GsAccount::File(path) => builder.with_application_credentials(path),
             GsAccount::Machine => builder,
         };
-        Ok(Arc::new(builder.build()?))
+        let store = builder.build()?;
+        let generations = Generations {
+            client: self.http.connect(&self.options)?,
+            keys: store.credentials().clone(),
+            service,
+            bucket: bucket.name.clone(),
+            prefix: bucket.prefix.clone(),
+            timing: self.http.timing.clone(),
+            retries: self.retry.max_retries,
+        };
+        Ok((Arc::new(store), generations))
     }
 
     fn azure(

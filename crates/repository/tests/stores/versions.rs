@@ -1,11 +1,11 @@
 //! A bucket that keeps versions gives back what somebody wrote over or deleted.
 
-use repository::{Compute, Level, OLDER_VERSION, Repair, Store, verify_job};
-use testkit::{Minio, S3, Versitygw, VersitygwOptions, require};
+use repository::{Compute, Level, OLDER_VERSION, Remote, Repair, Store, verify_job};
+use testkit::{Gcs, GcsOptions, Minio, S3, Server, Versitygw, VersitygwOptions, require};
 
 use crate::common::maintenance::{Maintained, last};
 use crate::common::{Secrets, World, job, noise};
-use crate::server::{remote, s3};
+use crate::server::{remote, s3, within};
 
 const BUCKET: &str = "versions";
 
@@ -13,7 +13,7 @@ const BUCKET: &str = "versions";
 async fn what_was_written_over_comes_back_from_versitygw() {
     if let Some(release) = require("versitygw") {
         let server = Versitygw::start(&release, VersitygwOptions::default());
-        comes_back(server.endpoint(), &server.s3()).await;
+        comes_back_from_s3(server.endpoint(), &server.s3()).await;
     }
 }
 
@@ -21,8 +21,46 @@ async fn what_was_written_over_comes_back_from_versitygw() {
 async fn what_was_written_over_comes_back_from_minio() {
     if let Some(release) = require("minio") {
         let server = Minio::start(&release);
-        comes_back(server.endpoint(), &server.s3()).await;
+        comes_back_from_s3(server.endpoint(), &server.s3()).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_over_comes_back_from_google() {
+    let Some(release) = require("gcs") else {
+        return;
+    };
+    let server = Server::Gcs(Gcs::start(&release, GcsOptions { versioned: true }));
+    let place = within(&server, "some.where/r");
+    let Server::Gcs(server) = server else {
+        unreachable!("it was just made")
+    };
+    let vandal = Vandal {
+        list: &|prefix| server.list(prefix),
+        put: &|name, body| server.put(name, body),
+        delete: &|name| server.delete(name),
+    };
+    comes_back(place, vandal).await;
+}
+
+/// Somebody with all rights but those to old versions.
+struct Vandal<'a> {
+    list: &'a dyn Fn(&str) -> Vec<String>,
+    put: &'a dyn Fn(&str, &[u8]),
+    delete: &'a dyn Fn(&str),
+}
+
+async fn comes_back_from_s3(endpoint: String, server: &S3) {
+    server.make_bucket(BUCKET);
+    server.keep_versions(BUCKET);
+    let account = s3(&server.access_key, &server.secret_key);
+    let place = remote(&format!("s3://{BUCKET}/some.where/r"), endpoint, account);
+    let vandal = Vandal {
+        list: &|prefix| server.list(BUCKET, prefix),
+        put: &|name, body| assert_eq!(server.put(BUCKET, name, body), 200),
+        delete: &|name| assert_eq!(server.delete(BUCKET, name) / 100, 2),
+    };
+    comes_back(place, vandal).await;
 }
 
 fn secrets(seed: u64) -> Secrets {
@@ -30,11 +68,7 @@ fn secrets(seed: u64) -> Secrets {
     (seed..seed + 4).map(entry).collect()
 }
 
-async fn comes_back(endpoint: String, server: &S3) {
-    server.make_bucket(BUCKET);
-    server.keep_versions(BUCKET);
-    let account = s3(&server.access_key, &server.secret_key);
-    let place = remote(&format!("s3://{BUCKET}/some.where/r"), endpoint, account);
+async fn comes_back(place: Remote, vandal: Vandal<'_>) {
     let scene = Maintained::of(World::at(Store::remote(place).expect("a store")).await);
     let repository = scene.world.repository.clone();
     for seed in 1..=4 {
@@ -47,7 +81,7 @@ async fn comes_back(endpoint: String, server: &S3) {
         .expect("it is pruned");
     scene.back_up(&secrets(5)).await;
     let numbers = scene.numbers().await;
-    let names = server.list(BUCKET, "some.where/r/prod");
+    let names = (vandal.list)("some.where/r/prod");
     assert!(names.len() > 8, "{names:?}");
 
     // A host that was taken over, and may put and delete: some of everything, all of it, and the newest commits.
@@ -61,10 +95,10 @@ async fn comes_back(endpoint: String, server: &S3) {
     for victims in [vec![newest], some, names.iter().collect()] {
         for (at, name) in victims.iter().enumerate() {
             if at % 2 == 0 {
-                assert_eq!(server.delete(BUCKET, name) / 100, 2);
+                (vandal.delete)(name);
             } else {
-                assert_eq!(server.put(BUCKET, name, b"something else"), 200);
-                assert_eq!(server.put(BUCKET, name, b"and again"), 200);
+                (vandal.put)(name, b"something else");
+                (vandal.put)(name, b"and again");
             }
         }
         let (job, trust, compute) = (job(), scene.trust(), Compute::inline());

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use repository::{Mended, Repair, Repository};
+use repository::{Address, Mended, Repair, Repository, Service};
 use serde::Serialize;
 
 use crate::cli;
@@ -18,6 +18,9 @@ pub(crate) struct Repaired {
     dry_run: bool,
     repository: String,
     jobs: Vec<Job>,
+    /// Whether the store may keep older versions that are not read here.
+    #[serde(skip)]
+    unread_versions: bool,
 }
 
 #[derive(Serialize)]
@@ -43,6 +46,10 @@ pub(crate) async fn repair(session: &Session, asked: &cli::Repair) -> anyhow::Re
         dry_run: asked.dry_run,
         repository: repository.place().to_owned(),
         jobs: Vec::new(),
+        unread_versions: matches!(
+            &session.place()?.address.value,
+            Address::Bucket(bucket) if bucket.service == Service::Az
+        ),
     };
     for job in session.jobs(&repository, &asked.jobs).await? {
         let mut trust = session.trust()?;
@@ -128,11 +135,20 @@ impl Repaired {
         if lost == 0 {
             return Vec::new();
         }
-        vec![format!(
+        let mut notes = Vec::new();
+        if self.unread_versions {
+            notes.push(
+                "older versions are read on S3 and Google Cloud Storage only: if the container keeps versions, or what was deleted, bring \
+                 the objects back with Azure's own tools (az storage blob undelete, or a copy of an older version), then repair again"
+                    .to_owned(),
+            );
+        }
+        notes.push(format!(
             "{} nowhere to be had: the snapshots that need it cannot be restored whole; what else they hold can be, and `copy JOB/NUMBER` \
              brings what another repository captured at the same time",
             counted(lost, "object is", "objects are")
-        )]
+        ));
+        notes
     }
 }
 

@@ -60,6 +60,41 @@ impl Gcs {
         BUCKET
     }
 
+    /// Puts an object, whatever is there.
+    pub fn put(&self, name: &str, body: &[u8]) {
+        let name = name.replace('/', "%2F");
+        self.done(&format!("PUT /{BUCKET}/{name}"), body);
+    }
+
+    /// Deletes an object.
+    pub fn delete(&self, name: &str) {
+        let name = name.replace('/', "%2F");
+        self.done(&format!("DELETE /storage/v1/b/{BUCKET}/o/{name}"), b"");
+    }
+
+    /// The names of all objects whose names start with `prefix`.
+    pub fn list(&self, prefix: &str) -> Vec<String> {
+        let prefix = prefix.replace('/', "%2F");
+        let listed = self.done(
+            &format!("GET /storage/v1/b/{BUCKET}/o?prefix={prefix}"),
+            b"",
+        );
+        let text = listed.text();
+        let names = text.split("\"name\":\"").skip(1);
+        names
+            .filter_map(|rest| rest.split('"').next())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn done(&self, start: &str, body: &[u8]) -> Message {
+        let request = Message::new(format!("{start} HTTP/1.1"), &[], body);
+        let answer = ask(&self.address(), &request).expect("an answer");
+        let done = answer.status() / 100 == 2;
+        assert!(done, "{start}: {} {}", answer.start, answer.text());
+        answer
+    }
+
     /// Kills it as a power cut would.
     pub fn kill(&mut self) {
         self.process.kill();

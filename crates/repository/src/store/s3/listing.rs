@@ -1,9 +1,8 @@
-use std::fmt::Write as _;
-
 use bytes::Bytes;
 use serde::Deserialize;
 
 use super::requests::Requests;
+use crate::store::answer::encoded;
 use crate::store::failure::{StoreFailure, StoreFailureKind};
 
 /// So many names are asked for at a time, each of 1,024 bytes at most.
@@ -65,19 +64,6 @@ struct Page {
 struct Object {
     key: String,
     size: u64,
-}
-
-/// For an address: only what needs no escape stands as it is.
-pub(super) fn encoded(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

@@ -1,27 +1,21 @@
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use bytes::Bytes;
 use object_store::path::Path;
 use serde::Deserialize;
 
-use super::listing::encoded;
 use super::requests::Requests;
+use crate::store::answer::encoded;
 use crate::store::failure::{StoreFailure, StoreFailureKind};
-
-/// More versions below one folder are not read: somebody floods it.
-const VERSIONS_MAX: usize = 1_000_000;
-
-/// By name below the repository, the store's names for the versions of an object, the newest first. What says that an object was deleted is none.
-pub(in crate::store) type Versions = BTreeMap<String, Vec<String>>;
+use crate::store::history::{History, VERSIONS_MAX};
 
 impl Requests {
-    /// The versions of all objects below `folder`.
-    pub(in crate::store) async fn versions(&self, folder: &Path) -> Result<Versions, StoreFailure> {
+    /// The versions of all objects below `folder`. What says that an object was deleted is none.
+    pub(in crate::store) async fn versions(&self, folder: &Path) -> Result<History, StoreFailure> {
         let root = &self.prefix;
         let full: Path = root.parts().chain(folder.parts()).collect();
         let prefix = &format!("{full}/");
-        let mut versions = Versions::new();
+        let mut versions = History::new();
         let (mut count, mut after) = (0, None);
         loop {
             let page = self.page(prefix, after.as_ref()).await?;
