@@ -5,6 +5,8 @@ mod lying;
 mod plan;
 mod transfer;
 
+use std::collections::HashMap;
+
 use archive::Digest;
 use format::{COMMIT_MAX, CommitRef, Copied, Signed, StoredRun, Witness};
 
@@ -264,7 +266,31 @@ impl Copying {
             .collect()
     }
 
-    /// What is pinned here is pinned there. A pin that a maintainer lifts there stays lifted: nothing is copied twice.
+    /// Pins the copies that were there before and have no pin, though what they are copies of has one: a copy was cut short before its
+    /// pin, or that one was pinned later. Returns their numbers here.
+    ///
+    /// A pin that a maintainer lifted there stays lifted. After a prune there nothing tells one from the other: then it is left alone.
+    pub async fn pin_the_rest(&self, now: &(dyn Fn() -> String + Sync)) -> Result<Vec<u64>, Error> {
+        let lying: HashMap<Digest, CommitRef> = self
+            .there
+            .snapshots()
+            .filter(|it| it.is_copy() && it.was_never_pinned())
+            .map(|it| (it.statement_digest(), it.at))
+            .collect();
+        let mut pinned = Vec::new();
+        for (number, fate) in &self.sorted.fates {
+            let snapshot = self.here.snapshot(*number);
+            let snapshot = snapshot.filter(|it| *fate == Fate::There && it.pinned());
+            let copy = snapshot.and_then(|it| lying.get(&it.statement_digest()));
+            if let Some(to) = copy {
+                self.pin(*number, *to, now).await?;
+                pinned.push(*number);
+            }
+        }
+        Ok(pinned)
+    }
+
+    /// What is pinned here is pinned there.
     async fn pin(
         &self,
         number: u64,

@@ -107,6 +107,14 @@ impl<'a> Valid<'a> {
         pin.is_some_and(|pin| pin.pinned)
     }
 
+    /// Whether nobody has ever said here that it is pinned, or not: no commit that is honoured does, and none that did can have been
+    /// dropped, for no prune came after the snapshot. So it is with a copy that was cut short before its pin.
+    pub fn was_never_pinned(&self) -> bool {
+        let said = self.view.effects.pins.contains_key(&self.at);
+        let prune = self.view.in_force();
+        !said && prune.is_none_or(|(at, _)| at.number < self.at.number)
+    }
+
     /// Whether a maintainer wants it gone: it is listed and chosen no more, and can be read by number until a prune drops it.
     pub fn forgotten(&self) -> bool {
         self.view.effects.forgotten.contains_key(&self.at)

@@ -1,8 +1,8 @@
 //! When the snapshots of a job were taken: older ones can only be added before newer ones.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use format::JobName;
+use format::{CommitRef, JobName};
 use jiff::Timestamp;
 use repository::Repository;
 
@@ -16,6 +16,8 @@ pub(crate) struct Moments {
     /// The moments of its snapshots.
     all: BTreeSet<Timestamp>,
     newest: Option<(Timestamp, u64)>,
+    /// Of those, the ones of which nobody has said whether they are pinned.
+    unsaid: BTreeMap<Timestamp, CommitRef>,
 }
 
 impl Moments {
@@ -29,6 +31,7 @@ impl Moments {
             job: job.clone(),
             all: BTreeSet::new(),
             newest: None,
+            unsaid: BTreeMap::new(),
         };
         if !repository.jobs().await?.contains(job) {
             return Ok(moments);
@@ -41,6 +44,9 @@ impl Moments {
             let Ok(finished) = finished else { continue };
             if trust.accepts(&snapshot) {
                 moments.all.insert(finished);
+                if snapshot.was_never_pinned() {
+                    moments.unsaid.insert(finished, snapshot.at);
+                }
             }
             moments.newest = moments.newest.max(Some((finished, snapshot.at.number)));
         }
@@ -50,6 +56,11 @@ impl Moments {
     /// Times of our own backups have milliseconds; by chance one may fall on a second, and then it is not older either.
     pub(crate) fn has(&self, moment: Timestamp) -> bool {
         self.all.contains(&moment)
+    }
+
+    /// The snapshot of that moment, if nobody has said whether it is pinned.
+    pub(crate) fn unsaid(&self, moment: Timestamp) -> Option<CommitRef> {
+        self.unsaid.get(&moment).copied()
     }
 
     /// Snapshots are numbered in order of time, and the highest number is the newest for every command.

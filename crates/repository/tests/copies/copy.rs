@@ -7,7 +7,7 @@ use object_store::ObjectStoreExt;
 use repository::{Change, Compute, Copy, Error, Fate, Level, Rotate, verify_job};
 
 use crate::common::faults::{Mortal, Stop};
-use crate::common::maintenance::last;
+use crate::common::maintenance::{Maintained, last};
 use crate::common::plugins::NoPlugins;
 use crate::common::{dump, job};
 use crate::scene::{Scene, assert_whole, back_up, copy, now, secrets, stored};
@@ -121,6 +121,43 @@ async fn pins_are_copied_and_what_was_forgotten_is_not() {
     assert_eq!(scene.there.read(1).await.expect("it is pinned"), secrets(1));
 }
 
+/// Pins the snapshot of that number, or lifts its pin.
+async fn pin(of: &Maintained, number: u64, pinned: bool) {
+    let at = {
+        let view = of.view().await;
+        view.snapshot(number).expect("it is there").at
+    };
+    let said = of.maintenance();
+    let done = said.pin(&of.world.repository, at, pinned, &now()).await;
+    done.expect("the store is sound");
+}
+
+#[tokio::test]
+async fn a_pin_that_was_lifted_there_stays_lifted_and_one_that_came_later_follows() {
+    let scene = Scene::new().await;
+    pin(&scene.here, 1, true).await;
+    scene.copy().await;
+    let pinned = async || {
+        let view = scene.there.view().await;
+        let pinned = view.snapshots().map(|it| it.pinned());
+        pinned.collect::<Vec<bool>>()
+    };
+    assert_eq!(pinned().await, [true, false, false]);
+    pin(&scene.there, 1, false).await;
+    pin(&scene.here, 2, true).await;
+    scene.copy().await;
+    assert_eq!(pinned().await, [false, true, false]);
+
+    // Below a prune nothing says any more that it was lifted.
+    let of = scene.there.numbers().await[1];
+    pin(&scene.there, of, false).await;
+    let pruned = scene.there.prune(&scene.there.world.repository, last(2));
+    pruned.await.expect("it is pruned");
+    scene.copy().await;
+    let pinned = pinned().await;
+    assert!(pinned.ends_with(&[false, false]), "{pinned:?}");
+}
+
 #[tokio::test]
 async fn a_copy_of_what_was_rotated_opens_for_the_new_recipients_alone() {
     let scene = Scene::new().await;
@@ -216,6 +253,7 @@ async fn a_stop_at_any_store_operation_leaves_both_whole_and_the_next_copy_finis
             let mut died = false;
             for stop in [Stop::Before, Stop::After] {
                 let scene = Scene::new().await;
+                pin(&scene.here, 2, true).await;
                 let worlds = [&scene.here.world, &scene.there.world];
                 let store = Arc::clone(&worlds[mortal_one].store);
                 let mortal = Mortal::new(store, operations, stop);
@@ -241,6 +279,12 @@ async fn a_stop_at_any_store_operation_leaves_both_whole_and_the_next_copy_finis
                 scene.copy().await;
                 let there = scene.there.view().await;
                 let order: Vec<u64> = there.snapshots().map(|it| it.at.number).collect();
+                let pinned: Vec<bool> = there.snapshots().map(|it| it.pinned()).collect();
+                assert_eq!(
+                    pinned,
+                    [false, true, false],
+                    "operation {operations}, {stop:?}"
+                );
                 assert_eq!(order.len(), 3, "operation {operations}, {stop:?}");
                 for (number, minute) in order.into_iter().zip(1..) {
                     let read = scene.there.read(number).await.expect("it was copied");

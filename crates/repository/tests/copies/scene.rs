@@ -90,6 +90,7 @@ pub(crate) async fn copy(
     let fates = copying.fates().iter();
     let going = fates.filter(|(_, fate)| *fate == Fate::Goes);
     let going: Vec<u64> = going.map(|(number, _)| *number).collect();
+    copying.pin_the_rest(&now).await?;
     let mut numbers = Vec::new();
     for number in going {
         if let Some(copied) = copying.copy(number, &now, &|_| ()).await? {

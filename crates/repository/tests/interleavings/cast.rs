@@ -201,6 +201,7 @@ impl Actor {
             compute: Compute::inline(),
         };
         let mut copying = Copying::plan(elsewhere(), &self.repository, options).await?;
+        copying.pin_the_rest(&|| NOW.to_owned()).await?;
         let fates = copying.fates().to_vec();
         for (number, _) in fates.into_iter().filter(|(_, fate)| *fate == Fate::Goes) {
             let now = || NOW.to_owned();

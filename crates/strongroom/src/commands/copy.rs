@@ -38,6 +38,8 @@ struct JobCopied {
     bytes: u64,
     /// Snapshots that the other repository has already.
     there: u64,
+    /// Of these, the ones that were not pinned there and are now.
+    pinned: u64,
     /// Left out: older than the other repository's last prune.
     pruned: u64,
     forgotten: u64,
@@ -221,6 +223,11 @@ async fn copy_job(
         }));
         return failures;
     }
+    let rest = async { copying.pin_the_rest(&now).await.map_err(with_hint) };
+    match session.unless_stopped(rest).await {
+        Ok(pinned) => copied.pinned = pinned.len() as u64,
+        Err(error) => return vec![(None, error)],
+    }
     let progress = Progress::new(session.output, &format!("copy {job}"), None);
     for number in going {
         let done = async {
@@ -299,7 +306,12 @@ impl fmt::Display for Copies {
                 "{}: {copied} {done}, {} there already",
                 job.job, job.there
             )?;
-            for (count, what) in [(job.pruned, "pruned"), (job.forgotten, "forgotten")] {
+            let others = [
+                (job.pinned, "of these pinned now"),
+                (job.pruned, "pruned"),
+                (job.forgotten, "forgotten"),
+            ];
+            for (count, what) in others {
                 if count > 0 {
                     write!(f, ", {count} {what}")?;
                 }

@@ -101,3 +101,46 @@ fn history_is_stored_anew_under_new_keys() {
     let said = String::from_utf8_lossy(&late.stderr);
     assert!(said.contains("older than prod/1"), "{said}");
 }
+
+#[test]
+fn what_was_cut_short_before_its_pin_is_pinned_when_it_is_run_again() {
+    let scene = Scene::new("[{files: {paths: [secrets]}}]");
+    scene.write("secrets/a", "one");
+    scene.good(&["backup"]);
+    scene.good(&["pin", "prod/1"]);
+    scene.write("secrets/a", "two");
+    scene.good(&["backup"]);
+    scene.good(&["init", "--repo", "elsewhere"]);
+    let to = [&["--reseal", "--to", "elsewhere"][..], &OPENED].concat();
+    scene.good(&[&["copy", "prod/1"], &to[..]].concat());
+    // What a run that ended between the two leaves: the snapshot, and no commit above it.
+    let pin = scene.path("elsewhere/prod/log/000000000002");
+    fs::remove_file(&pin).expect("the pin");
+
+    let copy = [&["copy"], &to[..]].concat();
+    let planned = scene.good(&[&copy[..], &["--dry-run"]].concat());
+    assert!(planned.contains("1 snapshot to copy"), "{planned}");
+    assert!(!pin.exists());
+    let done = scene.good(&copy);
+    let said = "1 snapshot copied, 1 there already, 1 of these pinned now";
+    assert!(done.contains(said), "{done}");
+    let list = [&["snapshots", "--json"], &ELSEWHERE[..]].concat();
+    let pinned = || {
+        let list = json(&scene.good(&list))["snapshots"].clone();
+        let rows = list.as_array().expect("a list").iter();
+        rows.map(|row| row["pinned"] == true).collect::<Vec<_>>()
+    };
+    assert_eq!(pinned(), [true, false]);
+
+    // Lifted there, it stays lifted.
+    let configured = fs::read_to_string(scene.path("strongroom.yaml")).expect("the configuration");
+    scene.write(
+        "strongroom.yaml",
+        format!("{configured}maintainer_key: writer.key\n"),
+    );
+    scene.good(&[&["pin", "--remove", "prod/1"][..], &ELSEWHERE].concat());
+    assert_eq!(pinned(), [false, false]);
+    let again = scene.good(&copy);
+    assert!(again.contains("2 there already"), "{again}");
+    assert!(!again.contains("pinned now"), "{again}");
+}

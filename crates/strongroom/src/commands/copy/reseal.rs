@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use archive::{Body, FieldHeader, Header};
 use async_trait::async_trait;
-use format::{Identities, JobName};
+use format::{CommitRef, Identities, JobName};
 use repository::{Repository, Select, Snapshot, Trust, Valid};
 use source::etcd::pour_saved;
 use source::{Capture, Contents, Error, Finding, Incomplete, Sink, Source};
@@ -70,6 +70,12 @@ impl Reseal<'_> {
             };
             if moments.has(moment) {
                 copied.there += 1;
+                // It was cut short between the snapshot and its pin.
+                let lacking = moments.unsaid(moment).filter(|_| snapshot.pinned());
+                match self.pin_late(job, lacking).await {
+                    Ok(pinned) => copied.pinned += pinned,
+                    Err(error) => failures.push((Some(name), error)),
+                }
                 continue;
             }
             let done = async {
@@ -127,7 +133,9 @@ impl Reseal<'_> {
         let mut taken = take_with(self.session, &targets, &shot, &options).await?;
         let taken = taken.pop().expect("there is one target")?;
         if pinned {
-            self.pin(&job, &taken.snapshot).await?;
+            let name = taken.snapshot.as_str();
+            let pinned = self.pin(&job, name).await;
+            pinned.with_context(|| format!("pin {name} there: run it again"))?;
         }
         Ok((taken.snapshot, taken.added))
     }
@@ -139,9 +147,20 @@ impl Reseal<'_> {
         let view = self.to.view(job, &maintenance.trust).await?;
         let number = name.rsplit('/').next().and_then(|it| it.parse().ok());
         let snapshot = number.and_then(|number| view.snapshot(number));
-        let at = snapshot.with_context(|| format!("pin {name}"))?.at;
+        let at = snapshot.context("it is gone")?.at;
         maintenance.pin(self.to, at, true, &now()).await?;
         Ok(())
+    }
+
+    /// How many were pinned.
+    async fn pin_late(&self, job: &JobName, at: Option<CommitRef>) -> anyhow::Result<u64> {
+        let Some(at) = at.filter(|_| !self.dry_run) else {
+            return Ok(0);
+        };
+        let signer = super::signer(self.session)?;
+        let maintenance = self.session.maintenance(job, signer)?;
+        maintenance.pin(self.to, at, true, &now()).await?;
+        Ok(1)
     }
 }
 
