@@ -313,7 +313,7 @@ impl Backup {
         let contents = Contents::assemble(results, packed, &self.options.configuration);
         let head = contents.manifest.head_digest(&self.options.writer);
         let unchanged =
-            contents.packs.is_empty() && self.base.at.is_some() && head == self.base.head;
+            contents.packs.is_empty() && self.base.can_be_named_again() && head == self.base.head;
         let run = if unchanged {
             statement.runs.clone_from(&self.base.runs);
             statement.runs[0].run
@@ -331,9 +331,11 @@ impl Backup {
             statement.added = added(&statement.runs[0]);
             self.place.run
         };
-        self.repository
-            .renew_locks(&statement, self.place.run, &self.view)
-            .await?;
+        let older = statement.runs.iter();
+        let older = older.filter(|run| run.run != self.place.run);
+        let (repository, job) = (&self.repository, &self.options.job);
+        let locks = &self.base.locks;
+        locks.keep_on(repository, &self.view, job, older).await?;
         let recipient_change =
             RecipientChange::since_newest(&self.view, &self.options.trust, &statement.recipients);
         let ground = Ground {

@@ -1,3 +1,5 @@
+mod locks;
+
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
@@ -11,6 +13,8 @@ use crate::recipients::same_recipients;
 use crate::store::Name;
 use crate::view::{Trust, View};
 use crate::{Error, Repository};
+
+use locks::BaseLocks;
 
 /// Maps that are read at the same time.
 const CONCURRENT_READS: usize = 8;
@@ -28,6 +32,8 @@ pub(crate) struct Base {
     pub(crate) head: [u8; 32],
     /// Its runs, as its statement lists them.
     pub(crate) runs: Vec<Run>,
+    /// How they are locked.
+    pub(crate) locks: BaseLocks,
     origins: Vec<BaseOrigin>,
     streams: HashMap<StreamName, std::ops::Range<usize>>,
     chunks: Vec<BaseChunk>,
@@ -54,7 +60,8 @@ impl Base {
     /// Loads the base from a view: docs/format/v1.md, "Commit rules", backup, 1.
     ///
     /// Any map that is lost costs storing its chunks again, nothing else. Runs that are sealed to others than `recipients` are
-    /// not referred to: the new snapshot would need keys that its recipients do not have. A snapshot that was copied here is no
+    /// not referred to: the new snapshot would need keys that its recipients do not have. Nor are runs that would be locked for too short a
+    /// time, where a lock is asked for. A snapshot that was copied here is no
     /// base, for its chunks are sealed for another repository; nor is one that somebody appended who is not trusted, for a
     /// prune may have dropped it before.
     pub(crate) async fn load(
@@ -79,14 +86,19 @@ impl Base {
         let runs = newest.statement.runs.iter().enumerate();
         let runs = runs.filter(|(index, _)| opens(*index));
         let runs = runs.map(|(_, run)| run);
-        let maps = read_maps(repository, &newest.statement.job, runs, writer).await?;
+        let (job, all) = (&newest.statement.job, &newest.statement.runs);
+        let (maps, locks) = futures::try_join!(
+            read_maps(repository, job, runs, writer),
+            BaseLocks::keep(repository, view, job, all),
+        )?;
         if let Some(cache) = &repository.cache {
             let wanted = newest.statement.runs.iter().map(|run| &run.map);
             cache.retain_maps(repository.id(), &newest.statement.job, wanted);
         }
-        Ok(maps.get(&first.run).map_or_else(Self::default, |map| {
-            Self::build(newest.at, newest.statement, map, &maps)
-        }))
+        Ok(match maps.get(&first.run) {
+            Some(map) => Self::build(newest.at, newest.statement, map, &maps, locks),
+            None => Self::default(),
+        })
     }
 
     fn build(
@@ -94,8 +106,10 @@ impl Base {
         statement: &SnapshotStatement,
         map: &Map,
         maps: &HashMap<RunId, Map>,
+        locks: BaseLocks,
     ) -> Self {
-        let usable = usable_runs(map, maps);
+        let mut usable = usable_runs(map, maps);
+        usable.retain(|run| !locks.loose.contains(run));
         let stored = |origin: &Origin| -> Option<&StoredTags> {
             let map = maps
                 .get(&origin.run)
@@ -106,6 +120,7 @@ impl Base {
             at: Some(at),
             head: map.head,
             runs: statement.runs.clone(),
+            locks,
             ..Self::default()
         };
         for origin in &map.origins {
@@ -147,6 +162,11 @@ impl Base {
                 });
             }
         }
+    }
+
+    /// Whether a snapshot of the same may name all that this one names.
+    pub(crate) fn can_be_named_again(&self) -> bool {
+        self.at.is_some() && self.locks.loose.is_empty()
     }
 
     /// A finder that starts at the beginning of a stream.
@@ -364,7 +384,8 @@ mod tests {
             number: 1,
             digest: Digest([0; 32]),
         };
-        Base::build(at, &statement(stored), &map(0), &maps.collect())
+        let locks = BaseLocks::default();
+        Base::build(at, &statement(stored), &map(0), &maps.collect(), locks)
     }
 
     fn statement(stored: &[StoredTags]) -> SnapshotStatement {

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use format::{
-    CommitRef, Description, DescriptionError, DigestText, JobName, RepositoryId, RunId,
-    SMALL_OBJECT_MAX, SnapshotStatement, Witness,
+    CommitRef, Description, DescriptionError, DigestText, JobName, RepositoryId, SMALL_OBJECT_MAX,
+    Witness,
 };
 
 use crate::Error;
@@ -99,24 +99,6 @@ impl Repository {
     /// What everything that is stored is locked with, if that is asked for.
     pub fn lock(&self) -> Option<Lock> {
         self.store.lock()
-    }
-
-    /// What a new snapshot needs beside the run that was just written stays locked for half of the lock's time at least.
-    pub(crate) async fn renew_locks(
-        &self,
-        statement: &SnapshotStatement,
-        new: RunId,
-        view: &View,
-    ) -> Result<(), Error> {
-        if self.lock().is_none() {
-            return Ok(());
-        }
-        let mut names = vec![Name::description()];
-        for run in statement.runs.iter().filter(|run| run.run != new) {
-            let objects = run.objects(view.keys_of(run));
-            names.extend(objects.map(|(name, _)| Name::in_run(&statement.job, run.run, &name)));
-        }
-        self.store.renew_locks(names).await
     }
 
     /// What a log in another repository remembers of a commit of this one.

@@ -42,6 +42,7 @@ pub use failure::{StoreFailure, StoreFailureKind};
 pub(crate) use history::History;
 pub use http::{Timing, Wait};
 pub use local::create_root;
+pub(crate) use lock::{Held, KeptLock};
 pub use lock::{Lock, LockMode, Locks};
 pub(crate) use name::Name;
 pub use objects::{Download, Objects};
@@ -70,9 +71,9 @@ pub struct Store {
     names_versions: bool,
     /// What else a server that speaks S3 can be asked for.
     s3: Option<Arc<Requests>>,
-}
     /// The same of Google's service.
     generations: Option<Arc<Generations>>,
+}
 
 /// How an object is created only if it is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,8 +117,8 @@ impl Store {
             seen: None,
             names_versions: false,
             s3: None,
-        }
             generations: None,
+        }
     }
 
     /// One that lies in memory and goes with it.

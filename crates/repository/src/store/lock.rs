@@ -4,6 +4,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use object_store::path::Path;
 
+use super::failure::{StoreFailure, StoreFailureKind};
 use super::{Name, Store};
 use crate::Error;
 
@@ -33,6 +34,13 @@ pub enum LockMode {
 pub(crate) struct Held {
     pub(crate) mode: LockMode,
     pub(crate) until: Timestamp,
+}
+
+/// What became of an object that was to be kept locked.
+pub(crate) struct KeptLock {
+    pub(crate) name: Name,
+    /// Its lock now, or why it has none that is long enough.
+    pub(crate) held: Result<Held, StoreFailure>,
 }
 
 /// How the objects of something are locked.
@@ -95,30 +103,60 @@ impl Store {
         self.s3.as_ref()?.lock
     }
 
-    /// Sees to it that these objects are locked for half of the lock's time at least. On an error some may not be.
-    pub(crate) async fn renew_locks(&self, names: Vec<Name>) -> Result<(), Error> {
+    /// Sees to it that these objects are locked for half of the lock's time at least, as far as the store lets us: what became of each.
+    /// An error is that it does not answer. `None`: no lock is asked for.
+    pub(crate) async fn keep_locked(
+        &self,
+        names: Vec<Name>,
+    ) -> Result<Option<Vec<KeptLock>>, Error> {
+        let Some((s3, lock)) = self.s3.as_ref().zip(self.lock()) else {
+            return Ok(None);
+        };
+        let keeping = stream::iter(names).map(async |name| {
+            let keep = async {
+                let held = s3.held(&name.0).await?;
+                match lock.renewed(held, s3.now()) {
+                    Some(held) => s3.hold(&name.0, held).await.map(|()| held),
+                    // More than half is left, so that it is locked.
+                    None => Ok(held.expect("what is not locked is renewed")),
+                }
+            };
+            match keep.await {
+                Err(failure) if failure.kind() == StoreFailureKind::Unreachable => {
+                    Err(self.cannot_lock(&name, failure))
+                }
+                held => Ok(KeptLock { name, held }),
+            }
+        });
+        let keeping = keeping.buffer_unordered(CONCURRENT);
+        keeping.try_collect().await.map(Some)
+    }
+
+    /// The same, some time later, for objects that were kept locked then: those of which less than half is left now are locked anew.
+    pub(crate) async fn keep_on(&self, kept: Vec<(Name, Held)>) -> Result<(), Error> {
         let Some((s3, lock)) = self.s3.as_ref().zip(self.lock()) else {
             return Ok(());
         };
-        let renewing = stream::iter(names).map(async |name| {
-            let renew = async {
-                let held = s3.held(&name.0).await?;
-                match lock.renewed(held, s3.now()) {
-                    Some(held) => s3.hold(&name.0, held).await,
-                    None => Ok(()),
-                }
-            };
-            renew.await.map_err(|source| Error::Store {
-                operation: "lock",
-                object: self.named(&name),
-                source,
-            })
+        let now = s3.now();
+        let due = kept.into_iter();
+        let due = due.filter_map(|(name, held)| Some((name, lock.renewed(Some(held), now)?)));
+        let holding = stream::iter(due).map(async |(name, held)| {
+            let done = s3.hold(&name.0, held).await;
+            done.map_err(|source| self.cannot_lock(&name, source))
         });
-        let mut renewing = renewing.buffer_unordered(CONCURRENT);
-        while let Some(renewed) = renewing.next().await {
-            renewed?;
+        let mut holding = holding.buffer_unordered(CONCURRENT);
+        while let Some(held) = holding.next().await {
+            held?;
         }
         Ok(())
+    }
+
+    fn cannot_lock(&self, name: &Name, source: StoreFailure) -> Error {
+        Error::Store {
+            operation: "lock",
+            object: self.named(name),
+            source,
+        }
     }
 
     /// How these objects are locked. `None`: no lock is asked for.

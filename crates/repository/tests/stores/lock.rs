@@ -1,16 +1,18 @@
 //! Objects that are locked: nobody deletes them, not even with all rights, and what is needed again stays locked.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use repository::{
-    Backup, Compute, Level, Lock, LockMode, Outcome, Remote, Repository, Store, verify_job,
+    Backup, Compute, Finished, Level, Lock, LockMode, Outcome, Remote, Repository, Store,
+    verify_job,
 };
 use testkit::{
     Message, Minio, Proxy, S3, Treatment, Versitygw, VersitygwOptions, elements, require,
 };
 
-use crate::common::{NOW, World, job, sample, take};
+use crate::common::{NOW, Secrets, World, job, noise, sample, take};
 use crate::server::{remote, s3};
 
 const LOCK: Lock = Lock {
@@ -143,6 +145,98 @@ async fn what_is_locked_on_versitygw_cannot_be_deleted() {
     if let Some(release) = require("versitygw") {
         let server = Versitygw::start(&release, VersitygwOptions::default());
         locked_on(&server.endpoint(), &server.s3()).await;
+    }
+}
+
+/// A proxy before a server whose locks nobody may read or prolong, as that request says: its method.
+fn refusing(server: &S3, method: &'static str) -> Proxy {
+    let body = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>";
+    let denied = Message::new("HTTP/1.1 403 Forbidden", &[], body);
+    let decide = move |request: &Message| {
+        if request.method() == method && request.target().contains("?retention") {
+            Treatment::Answered(denied.clone())
+        } else {
+            Treatment::Passes
+        }
+    };
+    Proxy::start(&server.address, decide)
+}
+
+/// What could not be kept locked is stored again, and nothing else is.
+async fn stored_again_on(endpoint: &str, server: &S3) {
+    server.make_locked_bucket("locks");
+    let world = World::at(store(endpoint, server, 0)).await;
+    let back_up = async |endpoint: &str, days: i64, secrets: &Secrets| {
+        let repository = Repository::open(store(endpoint, server, days)).await;
+        let repository = repository.expect("there");
+        match world.back_up_to(&repository, secrets).await.expect("done") {
+            Outcome::Committed(finished) => *finished,
+            Outcome::StartOver => panic!("nobody prunes"),
+        }
+    };
+    let runs = |finished: &Finished| -> Vec<String> {
+        let runs = finished.statement.runs.iter();
+        runs.map(|run| run.run.to_string()).collect()
+    };
+    let left = |run: &str| {
+        let objects = server.list("locks", &format!("a-b/r/prod/runs/{run}/"));
+        let left: BTreeSet<_> = objects.iter().map(|name| days_left(server, name)).collect();
+        left.into_iter().collect::<Vec<_>>()
+    };
+
+    let mut secrets = sample();
+    let first = &runs(&back_up(endpoint, 0, &secrets).await)[0];
+    secrets.insert("later".to_owned(), noise(50_000, 7));
+    let second = runs(&back_up(endpoint, 3, &secrets).await);
+    assert!(second.len() == 2 && second[1] == *first, "{second:?}");
+    let second = &second[0];
+
+    // Half is left: nothing needs to be prolonged, and nobody asks.
+    let proxy = refusing(server, "PUT");
+    assert!(back_up(&proxy.endpoint(), 14, &secrets).await.unchanged);
+
+    // Less is left of the first one.
+    let finished = back_up(&proxy.endpoint(), 16, &secrets).await;
+    let third = runs(&finished);
+    assert!(
+        !finished.unchanged && third[1..] == [second.clone()],
+        "{third:?}"
+    );
+    assert_eq!(left(first), [Some(30)]);
+    assert_eq!(left(second), [Some(33)]);
+    assert_eq!(left(&third[0]), [Some(46)]);
+
+    // Nothing can be said of any of them.
+    let proxy = refusing(server, "GET");
+    let finished = back_up(&proxy.endpoint(), 17, &secrets).await;
+    let fourth = runs(&finished);
+    assert!(!finished.unchanged && fourth.len() == 1, "{fourth:?}");
+    assert_eq!(left(&fourth[0]), [Some(47)]);
+    for number in [1, 2, 3, 4, 5] {
+        let read = world.read(number).await.expect("whole");
+        assert!(if number == 1 {
+            read == sample()
+        } else {
+            read == secrets
+        });
+    }
+    // And those who may go on from there.
+    assert!(back_up(endpoint, 17, &secrets).await.unchanged);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_kept_locked_on_minio_is_stored_again() {
+    if let Some(release) = require("minio") {
+        let server = Minio::start(&release);
+        stored_again_on(&server.endpoint(), &server.s3()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_kept_locked_on_versitygw_is_stored_again() {
+    if let Some(release) = require("versitygw") {
+        let server = Versitygw::start(&release, VersitygwOptions::default());
+        stored_again_on(&server.endpoint(), &server.s3()).await;
     }
 }
 
