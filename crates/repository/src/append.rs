@@ -34,6 +34,8 @@ pub(crate) struct Ground {
     pub(crate) runs: Vec<RunId>,
     /// Whether the commit must stand directly above the view: it speaks of all that is below it.
     pub(crate) whole: bool,
+    /// Whether the view is younger than all that was done for the commit: then it is that of step 3 too.
+    pub(crate) fresh: bool,
 }
 
 impl Ground {
@@ -45,6 +47,7 @@ impl Ground {
             bases: Vec::new(),
             runs: Vec::new(),
             whole: false,
+            fresh: false,
         }
     }
 }
@@ -103,12 +106,15 @@ pub(crate) async fn append_entry(
         bases,
         runs,
         whole,
+        mut fresh,
     } = ground;
     let tail = view.tail();
     let whole = whole && repository.rules.keep(Rule::DirectlyAbove);
     let mut taken = 0;
     for _ in 0..ATTEMPTS {
-        view = repository.view_again(job, trust, view).await?;
+        if !std::mem::take(&mut fresh) {
+            view = repository.view_again(job, trust, view).await?;
+        }
         if view.tail() < taken {
             let object = Name::commit(job, taken).to_string();
             return Err(Error::NotListed { object });

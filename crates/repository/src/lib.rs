@@ -71,5 +71,5 @@ pub use store::{
     S3Encryption, S3Key, S3Keys, SecretText, Service, Store, StoreFailure, StoreFailureKind,
     Timing, Upload, Wait, create_root,
 };
-pub use verify::{Damage, Level, Report, Slice, verify_job};
+pub use verify::{Damage, Level, Report, Slice, verify_from, verify_job};
 pub use view::{Garbage, Remembered, Trust, Valid, View};

@@ -2,8 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use format::{COMMIT_MAX, Commit, CommitError, JobName};
-use futures::{StreamExt, TryStreamExt, stream};
+use format::{COMMIT_MAX, Commit, CommitError, JobName, RepositoryId};
+use futures::stream::{self, FuturesOrdered};
+use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 
 use crate::cache::Kept;
@@ -20,6 +21,9 @@ const LISTINGS: usize = 8;
 /// Numbers that a list lacks and that are asked for by name.
 const ASKED_BY_NAME: usize = 16;
 
+/// Commits that a host kept and that one processor decodes at a time: two signatures and some JSON each.
+const DECODED_AT_ONCE: usize = 64;
+
 /// So many commits that do not count any more may lie in what this host keeps of a log.
 const STALE: usize = 256;
 
@@ -29,22 +33,30 @@ pub(crate) async fn read(
     job: &JobName,
     trust: &Trust,
 ) -> Result<View, Error> {
-    let mut log = Log::of(repository, job);
-    let mut known = Objects::default();
-    if let Some(cache) = &repository.cache {
-        for (number, kept) in cache.commits(repository.id(), job) {
-            // What is no commit of this log is read from the store.
-            if let Ok(commit) = Commit::decode(&kept.bytes, repository.id(), job, number) {
-                known.insert(number, Ok(Arc::new(commit)));
-                log.tags.insert(number, kept.tag);
-            }
-        }
-        log.remembers = !known.is_empty();
-    }
-    let kept: BTreeSet<u64> = known.keys().copied().collect();
-    let view = log.view(trust, known).await?;
-    log.keep(&view, &kept);
-    Ok(view)
+    let (log, known) = Log::remembered(repository, job).await;
+    log.read(trust, known).await
+}
+
+/// The same, and all objects of the job: one list shows both. Each commit that this host kept is compared with it, and not the newest
+/// alone.
+///
+/// What is listed of the runs may be older than the view, or newer: a snapshot of the view may name objects that are not in the list.
+pub(crate) async fn read_with_objects(
+    repository: &Repository,
+    job: &JobName,
+    trust: &Trust,
+) -> Result<(View, Vec<ObjectMeta>), Error> {
+    let folder = Name::job(job);
+    let (listed, (mut log, known)) = futures::join!(
+        repository.store.list(&folder),
+        Log::remembered(repository, job),
+    );
+    let listed = listed?;
+    let commits = listed.iter();
+    let commits = commits.filter(|meta| Name::commit_number(job, meta).is_some());
+    log.listed = Some(commits.cloned().collect());
+    let view = log.read(trust, known).await?;
+    Ok((view, listed))
 }
 
 /// The view of a log of which one was taken before: only what is new is read.
@@ -54,13 +66,10 @@ pub(crate) async fn read_again(
     trust: &Trust,
     mut known: Objects,
 ) -> Result<View, Error> {
-    let mut log = Log::of(repository, job);
+    let log = Log::of(repository, job);
     // What was no commit may have been read badly.
     known.retain(|_, object| object.is_ok());
-    let kept: BTreeSet<u64> = known.keys().copied().collect();
-    let view = log.view(trust, known).await?;
-    log.keep(&view, &kept);
-    Ok(view)
+    log.read(trust, known).await
 }
 
 /// A log that is being read.
@@ -73,6 +82,8 @@ struct Log<'a> {
     remembers: bool,
     /// What was read from the store, to be kept.
     fresh: BTreeMap<u64, Bytes>,
+    /// All of the log, where somebody has just listed it.
+    listed: Option<Vec<ObjectMeta>>,
 }
 
 impl<'a> Log<'a> {
@@ -83,7 +94,41 @@ impl<'a> Log<'a> {
             tags: BTreeMap::new(),
             remembers: false,
             fresh: BTreeMap::new(),
+            listed: None,
         }
+    }
+
+    /// With what this host kept of it.
+    async fn remembered(repository: &'a Repository, job: &'a JobName) -> (Self, Objects) {
+        let (mut log, mut known) = (Self::of(repository, job), Objects::default());
+        if let Some(cache) = &repository.cache {
+            let (cache, name, id) = (Arc::clone(cache), job.clone(), repository.id());
+            let commits = move || cache.commits(id, &name).into_iter().collect::<Vec<_>>();
+            let mut commits = repository.decoding.run(commits).await;
+            let mut decoding = FuturesOrdered::new();
+            while !commits.is_empty() {
+                let some = commits.split_off(commits.len().saturating_sub(DECODED_AT_ONCE));
+                let job = job.clone();
+                let decode = move || decode_kept(&job, id, some);
+                decoding.push_back(repository.decoding.run(decode));
+            }
+            while let Some(decoded) = decoding.next().await {
+                for (number, commit, tag) in decoded {
+                    known.insert(number, Ok(commit));
+                    log.tags.insert(number, tag);
+                }
+            }
+            log.remembers = !known.is_empty();
+        }
+        (log, known)
+    }
+
+    /// The view of it, with what is `known` of it; what was read is kept.
+    async fn read(mut self, trust: &Trust, known: Objects) -> Result<View, Error> {
+        let kept: BTreeSet<u64> = known.keys().copied().collect();
+        let view = self.view(trust, known).await?;
+        self.keep(&view, &kept);
+        Ok(view)
     }
 
     /// Lists the log, reads what `known` does not have, and takes the view.
@@ -112,9 +157,10 @@ impl<'a> Log<'a> {
     async fn list(&mut self, known: &mut Objects) -> Result<BTreeSet<u64>, Error> {
         let log = Name::log(self.job);
         let store = &self.repository.store;
-        let doubts = self.remembers && self.repository.compares_all;
-        let tail = known.keys().next_back().copied();
-        if let Some(tail) = tail.filter(|_| !doubts) {
+        if let Some(listed) = self.listed.take() {
+            return Ok(self.compare(&listed, known));
+        }
+        if let Some(tail) = known.keys().next_back().copied() {
             let before = Name::commit(self.job, tail - 1);
             let listed = store.list_after(&log, &before).await?;
             if listed.iter().any(|meta| self.is(tail, meta)) {
@@ -122,6 +168,11 @@ impl<'a> Log<'a> {
             }
         }
         let listed = store.list(&log).await?;
+        Ok(self.compare(&listed, known))
+    }
+
+    /// The numbers of all that is listed, which is the whole log; what is known becomes what is among it.
+    fn compare(&mut self, listed: &[ObjectMeta], known: &mut Objects) -> BTreeSet<u64> {
         let there: BTreeSet<u64> = listed
             .iter()
             .filter_map(|meta| {
@@ -131,7 +182,7 @@ impl<'a> Log<'a> {
             .collect();
         known.retain(|number, _| there.contains(number));
         self.remembers = false;
-        Ok(self.numbers(&listed))
+        self.numbers(listed)
     }
 
     /// Whether an object is the commit that is known under that number.
@@ -221,6 +272,19 @@ impl<'a> Log<'a> {
     }
 }
 
+/// Those that are commits of the log; what is none is read from the store.
+fn decode_kept(
+    job: &JobName,
+    id: RepositoryId,
+    kept: Vec<(u64, Kept)>,
+) -> Vec<(u64, Arc<Commit>, String)> {
+    let decoded = kept.into_iter().filter_map(|(number, kept)| {
+        let commit = Commit::decode(&kept.bytes, id, job, number).ok()?;
+        Some((number, Arc::new(commit), kept.tag))
+    });
+    decoded.collect()
+}
+
 /// `None`: there is none.
 async fn read_one(
     repository: &Repository,
@@ -230,7 +294,9 @@ async fn read_one(
     let name = Name::commit(job, number);
     match repository.store.read(&name, COMMIT_MAX).await {
         Ok(Some(object)) => {
-            let commit = Commit::decode(&object, repository.id(), job, number);
+            let (bytes, id, job) = (object.clone(), repository.id(), job.clone());
+            let decode = move || Commit::decode(&bytes, id, &job, number);
+            let commit = repository.decoding.run(decode).await;
             Ok(Some((object, commit.map(Arc::new))))
         }
         Ok(None) => Ok(None),

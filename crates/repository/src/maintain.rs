@@ -104,6 +104,7 @@ impl Maintenance {
             }
             let ground = Ground {
                 bases: about.to_vec(),
+                fresh: true,
                 ..Ground::of(view)
             };
             let (job, key, trust) = (&self.job, &self.key, &self.trust);

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use object_store::ObjectMeta;
 
 use crate::append::{Appended, Entry, Ground, append_entry, refuse_in_vain};
+use crate::log::read_with_objects;
 use crate::retention::{Policy, Verdict};
 use crate::rules::Rule;
 use crate::store::{Locks, Name};
@@ -67,7 +68,7 @@ pub enum Pruned {
 }
 
 impl Prune {
-    /// Plans a prune as things are at `now`, by the store's clock as far as the caller knows it. Reads the log and lists the runs; writes
+    /// Plans a prune as things are at `now`, by the store's clock as far as the caller knows it. Lists the job and reads the log; writes
     /// nothing.
     pub async fn plan(
         repository: &Repository,
@@ -75,12 +76,7 @@ impl Prune {
         now: Timestamp,
     ) -> Result<Self, Error> {
         let job = &options.job;
-        let (log, runs) = (Name::log(job), Name::runs(job));
-        let (view, commits, objects) = futures::try_join!(
-            repository.view(job, &options.trust),
-            repository.store.list(&log),
-            repository.store.list(&runs),
-        )?;
+        let (view, listed) = read_with_objects(repository, job, &options.trust).await?;
         refuse_in_vain(&view, job, options.maintainer.id())?;
         if let Some(damage) = view.newest_damage().filter(|_| !options.despite_damage) {
             return Err(Error::DamagedLog {
@@ -89,11 +85,11 @@ impl Prune {
                 reason: damage.reason.clone(),
             });
         }
-        let commits: BTreeMap<u64, Timestamp> = commits
+        let commits: BTreeMap<u64, Timestamp> = listed
             .iter()
             .filter_map(|meta| Some((Name::commit_number(job, meta)?, modified(meta))))
             .collect();
-        let objects = objects.into_iter();
+        let objects = listed.into_iter();
         let stored: Vec<Stored> = objects.filter_map(|meta| Stored::of(job, meta)).collect();
         let plan = plan(&view, &commits, &stored, &options, now);
         Ok(Self {
@@ -155,6 +151,7 @@ impl Prune {
         let statement = self.statement(started);
         let ground = Ground {
             whole: true,
+            fresh: true,
             ..Ground::of(self.view)
         };
         let (key, trust) = (&self.options.maintainer, &self.options.trust);

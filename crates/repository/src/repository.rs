@@ -6,11 +6,11 @@ use format::{
     Witness,
 };
 
-use crate::Error;
 use crate::cache::Cache;
 use crate::rules::Rules;
 use crate::store::{Lock, Name, Settled, Store};
 use crate::view::{Trust, View};
+use crate::{Compute, Error};
 
 /// A repository: a place whose `strongroom.json` says so.
 #[derive(Clone)]
@@ -19,8 +19,8 @@ pub struct Repository {
     pub(crate) rules: Rules,
     /// What this host has read of it before.
     pub(crate) cache: Option<Arc<Cache>>,
-    /// Whether every commit that this host kept is compared with what the store lists, and not the newest alone.
-    pub(crate) compares_all: bool,
+    /// Where commits are decoded.
+    pub(crate) decoding: Compute,
     description: Description,
 }
 
@@ -63,7 +63,7 @@ impl Repository {
             store,
             rules: Rules::default(),
             cache: None,
-            compares_all: false,
+            decoding: Compute::inline(),
             description,
         }
     }
@@ -75,11 +75,10 @@ impl Repository {
         self
     }
 
-    /// The same, where a commit that was read before is used only if the store lists it still, under the same tag: each of them and not
-    /// the newest alone. For whoever deletes.
+    /// The same, whose commits are verified there and not while everything else waits: a log may have thousands.
     #[must_use]
-    pub fn comparing_all(mut self) -> Self {
-        self.compares_all = true;
+    pub fn decoding_on(mut self, compute: Compute) -> Self {
+        self.decoding = compute;
         self
     }
 

@@ -16,6 +16,7 @@ use object_store::path::Path;
 
 use crate::append::{Appended, Ground, append};
 use crate::keys::{open_key, open_keys};
+use crate::log::read_with_objects;
 use crate::store::{Name, Settled};
 use crate::view::View;
 use crate::{Compute, Error, Maintenance, Repository};
@@ -119,9 +120,7 @@ impl Rotate {
 
     async fn look(&self, repository: &Repository) -> Result<Plan, Error> {
         let Maintenance { job, trust, .. } = &self.maintenance;
-        let runs = Name::runs(job);
-        let (view, listed) =
-            futures::try_join!(repository.view(job, trust), repository.store.list(&runs),)?;
+        let (view, listed) = read_with_objects(repository, job, trust).await?;
         let standing = standing(&view);
         // What a rotation that was cut short left may be sealed to somebody who is not to read the run: it goes when a later name is in
         // force.
@@ -373,6 +372,7 @@ impl Rotate {
             let ground = Ground {
                 runs: runs.iter().copied().collect(),
                 whole: true,
+                fresh: true,
                 ..Ground::of(view)
             };
             let now = now();

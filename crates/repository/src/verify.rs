@@ -93,8 +93,36 @@ pub async fn verify_job(
     // What this host remembers says nothing about what is stored.
     let repository = &repository.without_cache();
     let view = repository.view(job, trust).await?;
-    let mut report = judge_log(&view, job, trust);
-    let named = named_objects(&view);
+    verify_view(repository, &view, job, trust, level, compute, progress).await
+}
+
+/// The same for whoever has read the log from the store before: no commit is read again that was good.
+pub async fn verify_from(
+    repository: &Repository,
+    job: &JobName,
+    trust: &Trust,
+    level: Level,
+    compute: &Compute,
+    progress: &(dyn Fn(u64) + Sync),
+    before: View,
+) -> Result<Report, Error> {
+    let repository = &repository.without_cache();
+    let view = repository.view_again(job, trust, before).await?;
+    verify_view(repository, &view, job, trust, level, compute, progress).await
+}
+
+/// The runs are listed after the view was taken: what it names is there by then.
+async fn verify_view(
+    repository: &Repository,
+    view: &View,
+    job: &JobName,
+    trust: &Trust,
+    level: Level,
+    compute: &Compute,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Report, Error> {
+    let mut report = judge_log(view, job, trust);
+    let named = named_objects(view);
     check_sizes(repository, job, &named, &mut report).await?;
     let wanted = |run: RunId, name: &str| match level {
         Level::Log => false,
@@ -105,13 +133,13 @@ pub async fn verify_job(
         let wanted = named.iter().filter(|((run, name), _)| wanted(*run, name));
         check_digests(repository, job, wanted, compute, progress, &mut report).await?;
     }
-    report.explain_rotated(&view);
+    report.explain_rotated(view);
     let names = named.keys();
     let names = names.map(|(run, name)| Name::in_run(job, *run, name).into_path());
     report.locks = repository.store.locks_of(names.collect()).await?;
     if !report.damage.is_empty() {
         let now = repository.view_again(job, trust, view.clone()).await?;
-        report.excuse_dropped(&view, &now);
+        report.excuse_dropped(view, &now);
     }
     report.damage.sort_by(|a, b| a.object.cmp(&b.object));
     Ok(report)

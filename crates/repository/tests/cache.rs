@@ -9,7 +9,7 @@ use common::maintenance::{Maintained, last};
 use common::{NOW, Secrets, job, noise, take};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use repository::{Backup, Cache, Compute, Error, Outcome, Repository, View};
+use repository::{Backup, Cache, Compute, Error, Outcome, Prune, Pruned, Repository, View};
 use tempfile::TempDir;
 
 /// A job with a log, and a host that keeps what it reads.
@@ -132,15 +132,16 @@ async fn only_what_is_new_is_read() {
 
 /// Whoever deletes sees what is stored now, commit by commit, and reads but what changed.
 #[tokio::test]
-async fn who_compares_all_sees_what_was_lost_or_exchanged_in_the_middle() {
+async fn a_prune_sees_what_was_lost_or_exchanged_in_the_middle() {
     let scene = Scene::new(20).await;
     scene.look().await;
     let compared = async || {
         let (repository, counting) = scene.host().await;
-        let repository = repository.comparing_all();
-        let seen = repository.view(&job(), &scene.job.trust()).await;
-        let seen = seen.expect("the store is sound");
-        assert_eq!(described(&seen), described(&scene.job.view().await));
+        let mut options = scene.job.options(last(2));
+        options.despite_damage = true;
+        let plan = Prune::plan(&repository, options, jiff::Timestamp::now()).await;
+        let plan = plan.expect("the store is sound");
+        assert_eq!(described(plan.view()), described(&scene.job.view().await));
         counting.counted()
     };
     assert_eq!(compared().await, 2);
@@ -151,6 +152,21 @@ async fn who_compares_all_sees_what_was_lost_or_exchanged_in_the_middle() {
     compared().await;
     scene.delete(8).await;
     compared().await;
+}
+
+/// What it is; the job, in one list of its log and its runs; the commit; the log after it, and the commit read back.
+#[tokio::test]
+async fn a_prune_takes_five_operations_and_its_deletes() {
+    let scene = Scene::new(20).await;
+    scene.look().await;
+    let (repository, counting) = scene.host().await;
+    let pruned = scene.job.prune(&repository, last(2)).await;
+    let Ok(Pruned::Done { at, deleted }) = pruned else {
+        panic!("nobody interferes: {pruned:?}");
+    };
+    assert_eq!(at.map(|at| at.number), Some(21));
+    assert_eq!(counting.counted() as u64, 5 + deleted);
+    scene.look().await;
 }
 
 #[tokio::test]

@@ -125,7 +125,8 @@ impl Session {
 
     pub(crate) async fn open_at(&self, place: &Place) -> anyhow::Result<Repository> {
         let store = stores::store(place, Forbearance::Usual).map_err(with_hint_below)?;
-        Repository::open(store).await.map_err(with_hint)
+        let opened = Repository::open(store).await.map_err(with_hint)?;
+        Ok(opened.decoding_on(self.compute.clone()))
     }
 
     /// What opens snapshots; at least one. Somebody may have to type a passphrase, or touch a token.
@@ -157,12 +158,7 @@ impl Session {
         repository: &Repository,
         wanted: &[JobName],
     ) -> anyhow::Result<Vec<JobName>> {
-        let known = repository.jobs().await?;
-        for job in wanted {
-            if !known.contains(job) {
-                return Err(no_job(repository, job, &known).into());
-            }
-        }
+        let known = known_jobs(repository, wanted).await?;
         Ok(if wanted.is_empty() {
             known
         } else {
@@ -176,13 +172,10 @@ impl Session {
         repository: &Repository,
         wanted: &[JobName],
     ) -> anyhow::Result<Vec<JobName>> {
-        let mut jobs = self.jobs(repository, wanted).await?;
+        let mut jobs = known_jobs(repository, wanted).await?;
         if !wanted.is_empty() {
-            let known = repository.jobs().await?;
-            let undo = wanted.iter().map(JobName::undo);
-            jobs.extend(undo.filter(|undo| known.contains(undo)));
-            jobs.sort();
-            jobs.dedup();
+            let undo: Vec<JobName> = wanted.iter().map(JobName::undo).collect();
+            jobs.retain(|job| wanted.contains(job) || undo.contains(job));
         }
         Ok(jobs)
     }
@@ -243,6 +236,15 @@ impl Session {
             Ok(snapshot) => Ok(snapshot),
             Err(error) => Err(with_hint(error)),
         }
+    }
+}
+
+/// All jobs of the repository, among which are those that are `wanted`.
+async fn known_jobs(repository: &Repository, wanted: &[JobName]) -> anyhow::Result<Vec<JobName>> {
+    let known = repository.jobs().await?;
+    match wanted.iter().find(|job| !known.contains(job)) {
+        Some(job) => Err(no_job(repository, job, &known).into()),
+        None => Ok(known),
     }
 }
 

@@ -13,6 +13,11 @@ impl Name {
         Self(Path::from("strongroom.json"))
     }
 
+    /// The folder of all that a job has.
+    pub(crate) fn job(job: &JobName) -> Self {
+        Self(Path::from(job.as_str()))
+    }
+
     pub(crate) fn log(job: &JobName) -> Self {
         Self(Path::from(format!("{job}/log")))
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use format::{JobName, WriterId};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use repository::{Trust, Valid, View};
 use serde::Serialize;
 
@@ -65,13 +66,21 @@ struct Row {
     writer: String,
 }
 
+/// Jobs whose logs are read at the same time: a bucket answers slowly, and there may be many.
+const JOBS_AT_ONCE: usize = 8;
+
 /// Lists the keys of the jobs that are named, or of all.
 pub(crate) async fn keys(session: &Session, asked: &cli::Keys) -> anyhow::Result<Keys> {
     let repository = session.open().await?;
     let trust = session.trust()?;
-    let mut jobs = Vec::new();
-    for job in session.jobs(&repository, &asked.jobs).await? {
+    let wanted = session.jobs(&repository, &asked.jobs).await?;
+    let views = stream::iter(wanted).map(async |job| {
         let view = repository.view(&job, &trust).await?;
+        Ok::<_, repository::Error>((job, view))
+    });
+    let mut views = views.buffered(JOBS_AT_ONCE);
+    let mut jobs = Vec::new();
+    while let Some((job, view)) = views.try_next().await? {
         let configured = session.settings.recipients(&job).iter();
         let configured = configured.map(|setting| setting.value.as_str()).collect();
         jobs.push(JobKeys::of(&job, &view, &trust, &configured));

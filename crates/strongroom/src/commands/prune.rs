@@ -85,7 +85,7 @@ pub(crate) async fn prune(
     at: Timestamp,
 ) -> anyhow::Result<Prunes> {
     let maintainer = session.maintainer()?;
-    let repository = session.open_remembered().await?.comparing_all();
+    let repository = session.open_remembered().await?;
     let mut prunes = Prunes {
         dry_run: asked.dry_run,
         jobs: Vec::new(),

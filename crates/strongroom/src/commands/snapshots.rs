@@ -58,7 +58,7 @@ struct Row {
 }
 
 /// Jobs whose logs are read at the same time: a bucket answers slowly, and there may be many.
-const JOBS_AT_ONCE: usize = 8;
+const JOBS_AT_ONCE: usize = 16;
 
 /// Lists the snapshots that are asked for: with `since` those of that long before `now` and later, with `all` forgotten ones too.
 pub(crate) async fn snapshots(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use format::{CommitRef, Identities, JobName};
 use jiff::Timestamp;
-use repository::{Damage, Remembered, Repository, Slice, Snapshot, Trust, View, verify_job};
+use repository::{Damage, Remembered, Repository, Slice, Snapshot, Trust, View, verify_from};
 use serde::Serialize;
 
 use crate::captured::Whole;
@@ -221,10 +221,10 @@ async fn verify_one(
     };
     let progress = Progress::new(session.output, &format!("verify {job}"), Some(expected));
     let compute = &session.compute;
-    let mut report = verify_job(repository, job, &trust, stored, compute, &|bytes| {
-        progress.add(bytes);
-    })
-    .await?;
+    let add = |bytes| progress.add(bytes);
+    let seen = view.clone();
+    let verifying = verify_from(repository, job, &trust, stored, compute, &add, seen);
+    let mut report = verifying.await?;
     drop(progress);
     let full = match identities {
         Some(identities) => read_all(session, repository, &view, &trust, identities).await?,
