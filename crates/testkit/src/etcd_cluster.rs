@@ -222,12 +222,14 @@ impl EtcdCluster {
 
 fn etcd(program: &Path, data_dir: &Path, name: &str, peer: &str, all: &str, port: u16) -> Command {
     let client = format!("http://127.0.0.1:{port}");
+    // A host has addresses that lead nowhere from elsewhere; nobody listens there.
+    let advertised = format!("http://127.0.0.1:1,{client}");
     let mut command = Command::new(program);
     for (flag, value) in [
         ("name", name),
         ("data-dir", &data_dir.display().to_string()),
         ("listen-client-urls", &client),
-        ("advertise-client-urls", &client),
+        ("advertise-client-urls", &advertised),
         ("listen-peer-urls", peer),
         ("initial-advertise-peer-urls", peer),
         ("initial-cluster", all),

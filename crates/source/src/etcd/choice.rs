@@ -4,7 +4,7 @@ use std::time::Duration;
 use archive::Name;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::agreement::{Agreement, agree};
 use super::connection::{Credentials, within};
@@ -15,10 +15,14 @@ use crate::{Error, ErrorKind};
 
 /// Once a member that can be captured has answered, the others get this long.
 const STRAGGLERS: Duration = Duration::from_secs(3);
+/// An endpoint of a member is asked alone for so long.
+const HEAD_START: Duration = Duration::from_millis(500);
 /// Entries of the log that a member may be behind the others and still be as good as they are: so many are on their way under load.
 const LAG: u64 = 1_000;
 /// So many endpoints that members advertise are believed.
 const ADVERTISED_MAX: usize = 64;
+/// So many of one of them.
+const ADDRESSES_MAX: usize = 8;
 
 /// The members that can be captured, the best first.
 pub(super) struct Choice {
@@ -37,7 +41,9 @@ pub(super) struct Choice {
 pub(super) async fn choose(options: &Options) -> Result<Choice, Error> {
     options.validate()?;
     let credentials = Credentials::default();
-    let (mut members, mut refusals) = survey(&options.endpoints, options, &credentials).await?;
+    let given = options.endpoints.iter();
+    let given: Vec<Vec<String>> = given.map(|endpoint| vec![endpoint.clone()]).collect();
+    let (mut members, mut refusals) = survey(&given, options, &credentials).await?;
     let mut notes = Vec::new();
     if options.advertised {
         let others = advertised(&mut members, options).await?;
@@ -75,18 +81,18 @@ pub(super) async fn choose(options: &Options) -> Result<Choice, Error> {
     })
 }
 
-/// The members behind the endpoints, in their order, and what became of the others.
+/// The members at these places, each of which has one or several endpoints, in their order, and what became of the others.
 async fn survey(
-    endpoints: &[String],
+    places: &[Vec<String>],
     options: &Options,
     credentials: &Credentials,
 ) -> Result<(Vec<Member>, Vec<Error>), Error> {
-    let asking = endpoints
+    let asking = places
         .iter()
         .enumerate()
-        .map(async |(at, endpoint)| (at, Member::reach(endpoint, options, credentials).await));
+        .map(async |(at, endpoints)| (at, reach(endpoints, options, credentials).await));
     let mut asking: FuturesUnordered<_> = asking.collect();
-    let mut answers: Vec<Option<Result<Member, Error>>> = endpoints.iter().map(|_| None).collect();
+    let mut answers: Vec<Option<Result<Member, Error>>> = places.iter().map(|_| None).collect();
     // Whoever asks for one member, or for all, waits for it.
     let waits = options.member.is_some() || options.compare_hashes;
     let mut until = None;
@@ -102,19 +108,44 @@ async fn survey(
         answers[at] = Some(answer);
     }
     let (mut members, mut refusals) = (Vec::new(), Vec::new());
-    for (endpoint, answer) in endpoints.iter().zip(answers) {
+    for (endpoints, answer) in places.iter().zip(answers) {
         match answer {
             Some(Ok(member)) => members.push(member),
             Some(Err(error)) if error.kind() == ErrorKind::Configuration => return Err(error),
             Some(Err(error)) => refusals.push(error),
-            None => refusals.push(late(endpoint)),
+            None => refusals.push(late(endpoints)),
         }
     }
     Ok((members, refusals))
 }
 
-fn late(endpoint: &str) -> Error {
-    let endpoint = Name::from(endpoint);
+/// The member at whichever of its endpoints answers first. The next one is asked when the one before it has had its time, and no answer is
+/// worse than any: a host has addresses that lead nowhere from here.
+async fn reach(
+    endpoints: &[String],
+    options: &Options,
+    credentials: &Credentials,
+) -> Result<Member, Error> {
+    let asking = endpoints.iter().zip(0..).map(async |(endpoint, before)| {
+        sleep(HEAD_START * before).await;
+        Member::reach(endpoint, options, credentials).await
+    });
+    let mut asking: FuturesUnordered<_> = asking.collect();
+    let mut refusals = Vec::new();
+    while let Some(answer) = asking.next().await {
+        match answer {
+            Ok(member) => return Ok(member),
+            Err(error) => refusals.push(error),
+        }
+    }
+    Err(none_is_fit(
+        refusals,
+        "an etcd member is at none of its addresses",
+    ))
+}
+
+fn late(endpoints: &[String]) -> Error {
+    let endpoint = Name::from(endpoints.first().map_or("", String::as_str));
     let message = format!(
         "etcd at {endpoint} did not answer within {} s of another member",
         STRAGGLERS.as_secs()
@@ -123,7 +154,7 @@ fn late(endpoint: &str) -> Error {
 }
 
 /// Where the members say that clients find them, as far as nobody has been asked there.
-async fn advertised(members: &mut [Member], options: &Options) -> Result<Vec<String>, Error> {
+async fn advertised(members: &mut [Member], options: &Options) -> Result<Vec<Vec<String>>, Error> {
     let Some(member) = members.first_mut() else {
         return Ok(Vec::new());
     };
@@ -132,11 +163,19 @@ async fn advertised(members: &mut [Member], options: &Options) -> Result<Vec<Str
     let known: HashSet<u64> = members.iter().map(|member| member.id).collect();
     let others = list.members().iter();
     let others = others.filter(|other| !known.contains(&other.id()) && !other.is_learner());
-    let urls = others.filter_map(|other| other.client_urls().first().cloned());
-    let urls: Vec<String> = urls.take(ADVERTISED_MAX).collect();
-    urls.iter()
-        .try_for_each(|url| options.validate_endpoint(url))?;
-    Ok(urls)
+    let places = others.map(|other| {
+        other
+            .client_urls()
+            .iter()
+            .take(ADDRESSES_MAX)
+            .cloned()
+            .collect()
+    });
+    let places = places.filter(|urls: &Vec<String>| !urls.is_empty());
+    let places: Vec<Vec<String>> = places.take(ADVERTISED_MAX).collect();
+    let mut urls = places.iter().flatten();
+    urls.try_for_each(|url| options.validate_endpoint(url))?;
+    Ok(places)
 }
 
 fn same_cluster(members: &[Member]) -> Result<(), Error> {
