@@ -3,7 +3,8 @@
 //! The archive has one entry, `snapshot.db`: byte for byte the file that `etcdctl snapshot save` would write, the Bolt
 //! database followed by its SHA-256. `docs/sources/etcd.md` says what that holds and how to restore it.
 //!
-//! Read in this order: what the operator says, how a member is chosen, how its stream is judged, what is in its database, how a restore is made.
+//! Read in this order: what the operator says, how a member is chosen, how its stream is judged, what is in its database, how a restore is
+//! made; and at last single keys, out of that file and into an etcd that runs.
 
 mod options;
 mod settings;
@@ -22,13 +23,17 @@ pub mod snapshot;
 
 mod data_dir;
 mod draft;
-mod keyspace;
 mod raise;
 mod registry;
 mod roster;
 mod site;
 mod target;
 mod tool;
+
+mod api_server;
+mod keyspace;
+mod lease;
+mod live_keys;
 
 use archive::{Entry, Name};
 use async_trait::async_trait;
@@ -40,11 +45,13 @@ use crate::{
 use snapshot::Verifier;
 use target::Target;
 
+pub use api_server::ApiServer;
 pub use capture::pour_saved;
 pub use keyspace::{Held, Keyspace, StoredKeys};
+pub use live_keys::{ENDPOINTS, LiveKeys, holds_keys};
 pub use options::{ClientCertificate, LoadPassword, Login, Options, Password, Timeouts, Tls};
 pub use proxy::{LoadProxy, Proxies, Proxy, ProxyUrl};
-pub use settings::SETTINGS;
+pub use settings::{API_SERVER_KEYS, SETTINGS};
 
 /// The name of the one entry.
 pub const ENTRY: &str = "snapshot.db";

@@ -13,7 +13,6 @@ mod settings;
 mod access;
 mod client;
 mod login;
-mod patience;
 mod plugin;
 mod refusal;
 

@@ -19,6 +19,7 @@ pub use sink::{Batch, Sink, SinkClosed};
 pub use source::{Capture, Finding, Incomplete, Source};
 
 mod group;
+mod patience;
 mod said;
 
 pub mod bolt;

@@ -46,6 +46,9 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What is there and not in the archive, ascending, and will be deleted because exactly that was asked for.
     pub extra: Vec<Name>,
+    /// Of entries that are there and will be written: which version of them was compared, in a number of the system's. A source
+    /// that has such numbers writes over no other version.
+    pub versions: BTreeMap<Name, u64>,
     /// Things worth knowing that belong to no entry, one sentence each.
     pub notes: Vec<String>,
 }

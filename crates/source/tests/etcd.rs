@@ -8,6 +8,8 @@ mod capture;
 mod cluster;
 #[path = "etcd/database.rs"]
 mod database;
+#[path = "etcd/keys.rs"]
+mod keys;
 #[path = "etcd/members.rs"]
 mod members;
 #[path = "etcd/mirror.rs"]

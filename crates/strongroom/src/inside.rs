@@ -12,7 +12,7 @@ use archive::Name;
 use format::{Identities, Recipients, WriterKey};
 use repository::{BackupOptions, Repository, Snapshot, Store, Trust};
 use source::etcd::database::{Damage, Database, Records};
-use source::etcd::{ENTRY, Held, Keyspace, StoredKeys};
+use source::etcd::{ApiServer, ENTRY, Held, Keyspace, StoredKeys, holds_keys};
 use source::kubernetes::{EncryptionConfiguration, EncryptionKeys, StoredObjects};
 use zeroize::Zeroizing;
 
@@ -38,13 +38,19 @@ const CONFIGURATION_MAX: u64 = 1 << 20;
 #[derive(Clone, Copy)]
 pub(crate) enum Wants<'a> {
     Entry(&'a EntryName),
-    /// Objects that could be written into a cluster or compared with one; all of them if there is no pattern.
+    /// Objects that could be written into a cluster; all of them if there is no pattern.
     Objects(&'a [Only]),
+    /// What could be written into a system that runs, or be compared with one: objects, and keys that are not an API server's.
+    Live {
+        only: &'a [Only],
+        /// The API server's keys, and not the objects that they are.
+        past_the_server: bool,
+    },
     Matching(&'a [Only]),
 }
 
 impl Wants<'_> {
-    fn wants(self, source: &str, name: &Name) -> bool {
+    fn wants(self, api_server: &ApiServer, source: &str, name: &Name) -> bool {
         let matches = |patterns: &[Only]| {
             let text = name.to_string();
             patterns.is_empty() || patterns.iter().any(|it| it.matches(source, &text))
@@ -52,6 +58,23 @@ impl Wants<'_> {
         match self {
             Self::Entry(entry) => entry.is(source, name),
             Self::Objects(patterns) => source == OBJECTS && matches(patterns),
+            Self::Live {
+                only,
+                past_the_server,
+            } => {
+                if source == OBJECTS {
+                    !past_the_server && matches(only)
+                } else if past_the_server || !api_server.owns(name.as_bytes()) {
+                    matches(only)
+                } else {
+                    // Only who names it means it: a pattern for objects may fit its key too.
+                    let text = name.to_string();
+                    only.iter().any(|it| {
+                        let front = it.front(source).unwrap_or_default();
+                        api_server.owns(front.as_bytes()) && it.matches(source, &text)
+                    })
+                }
+            }
             Self::Matching(patterns) => matches(patterns),
         }
     }
@@ -83,43 +106,51 @@ async fn look(
 ) -> anyhow::Result<Snapshot> {
     let index = etcd_source(snapshot)?;
     let etcd = snapshot.manifest().sources[index].name.as_str();
+    let where_to_look = match wants {
+        Wants::Matching(_) => ", for the reasons that follow",
+        _ => "; `strongroom show` says why",
+    };
+    let api_server = ApiServer::new(&inside.etcd_prefix);
+    let wants = |source: &str, name: &Name| wants.wants(&api_server, source, name);
     let wanted = |key: &[u8]| match objects.name(key) {
         // Whether it is an object is known only when it has been opened.
-        Some(name) => wants.wants(OBJECTS, &name) || wants.wants(etcd, &Name::new(key)),
-        None => wants.wants(etcd, &Name::new(key)),
+        Some(name) => wants(OBJECTS, &name) || wants(etcd, &Name::new(key)),
+        None => wants(etcd, &Name::new(key)),
     };
     let (keyspace, revision) = read(session, snapshot, index, inside.revision, &wanted).await?;
     objects.know("etcd.revision", &revision.to_string());
-    let mut keys = StoredKeys::default();
+    let mut keys = StoredKeys::at(revision);
     for (key, held) in keyspace.into_held() {
-        let wanted_as_object = objects
-            .name(&key)
-            .is_some_and(|it| wants.wants(OBJECTS, &it));
-        let Held { value, lease } = held;
+        let wanted_as_object = objects.name(&key).is_some_and(|it| wants(OBJECTS, &it));
+        let Held { value, lease, ttl } = held;
         let value = if wanted_as_object {
             objects.add(&key, value)
         } else {
             Some(value)
         };
         if let Some(value) = value
-            && wants.wants(etcd, &Name::new(key.as_slice()))
+            && wants(etcd, &Name::new(key.as_slice()))
         {
-            keys.add(key, Held { value, lease });
+            keys.add(key, Held { value, lease, ttl });
         }
     }
-    let (_, closed) = objects.counts();
+    let (opened, closed) = objects.counts();
     if closed > 0 {
-        session.output.note(format_args!(
-            "{} could not be read; `strongroom show` says why",
-            counted(closed as u64, "object", "objects")
-        ));
+        let closed = counted(closed as u64, "object", "objects");
+        session
+            .output
+            .note(format_args!("{closed} could not be read{where_to_look}"));
         if inside.encryption_config.is_none() {
             session
                 .output
                 .note("--encryption-config FILE opens what the API server encrypted at rest");
         }
     }
-    let mut tasks = vec![Task::reading(OBJECTS, Box::new(objects))];
+    let mut tasks = Vec::new();
+    // An etcd without Kubernetes has no source of that name.
+    if opened + closed > 0 || keys.is_empty() {
+        tasks.push(Task::reading(OBJECTS, Box::new(objects)));
+    }
     if !keys.is_empty() {
         tasks.push(Task::reading(etcd, Box::new(keys)));
     }
@@ -130,7 +161,7 @@ async fn look(
 fn etcd_source(snapshot: &Snapshot) -> Result<usize, Failure> {
     let sources = snapshot.manifest().sources.iter().enumerate();
     let found: Vec<usize> = sources
-        .filter(|(_, source)| source.kind == "etcd")
+        .filter(|(_, source)| source.kind == "etcd" && !holds_keys(&source.facts))
         .map(|(index, _)| index)
         .collect();
     match found[..] {

@@ -1,12 +1,15 @@
 //! From a configured source to one that can be read: the one place that knows every kind.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-use archive::Content;
+use anyhow::{Context as _, bail};
+use archive::{Content, Name};
 use bytes::Bytes;
 use source::command::{Command, CommandOptions};
-use source::etcd::{self, ClientCertificate, Etcd, Login, Password, Timeouts};
+use source::etcd::{
+    self, ApiServer, ClientCertificate, Etcd, LiveKeys, Login, Password, StoredKeys, Timeouts,
+};
 use source::files::{Files, FilesOptions};
 use source::kubernetes::Kubernetes;
 use source::{Error, ErrorKind, Source};
@@ -39,6 +42,44 @@ pub(crate) fn build(
         Kind::Command(command) => command_source(command, secrets),
     };
     built.with_context(|| format!("source `{}`", settings.name.value))
+}
+
+/// The keys of the etcd that `settings` describe, to be written; these are read.
+pub(crate) fn live_keys(
+    settings: &SourceSettings,
+    api_server: &ApiServer,
+    names: &[&Name],
+) -> anyhow::Result<Box<dyn Source>> {
+    let names = names.iter().map(|name| (*name).clone());
+    let options = etcd_options(etcd_of(settings)?);
+    Ok(Box::new(LiveKeys::holding(
+        options,
+        api_server.clone(),
+        names,
+    )))
+}
+
+/// The etcd that `settings` describe.
+pub(crate) fn etcd_of(settings: &SourceSettings) -> anyhow::Result<&resolve::Etcd> {
+    match &settings.kind {
+        Kind::Etcd(etcd) => Ok(etcd),
+        other => bail!(
+            "source `{}` is of the kind {}, and keys go to one of the kind etcd",
+            settings.name.value,
+            other.name()
+        ),
+    }
+}
+
+/// What judges the content of a source that was captured with these facts.
+pub(crate) fn build_judge(
+    settings: &SourceSettings,
+    facts: &BTreeMap<String, String>,
+) -> anyhow::Result<Box<dyn Source>> {
+    if etcd::holds_keys(facts) {
+        return Ok(Box::new(StoredKeys::default()));
+    }
+    build(settings, Secrets::Leave)
 }
 
 /// What a restore of each kind can be told, by the kind's name.
@@ -81,7 +122,7 @@ fn files_source(files: &resolve::Files) -> anyhow::Result<Box<dyn Source>> {
     Ok(Box::new(Files::new(&files_options(files))?))
 }
 
-fn etcd_options(etcd: &resolve::Etcd) -> etcd::Options {
+pub(crate) fn etcd_options(etcd: &resolve::Etcd) -> etcd::Options {
     let tls = etcd.tls.as_ref().map(|tls| etcd::Tls {
         ca: tls.ca.value.clone(),
         client: tls

@@ -35,6 +35,8 @@ pub struct EtcdOptions {
     pub root_password: Option<String>,
     /// After so many idle seconds a login is forgotten; etcd's own choice is five minutes. From 3.5 on.
     pub login_seconds: Option<u32>,
+    /// More flags of etcd's own, such as `--max-txn-ops=5`.
+    pub flags: &'static [&'static str],
 }
 
 impl Etcd {
@@ -108,6 +110,20 @@ impl Etcd {
         let (success, said) = self.try_ctl(arguments, password);
         assert!(success, "etcdctl {arguments:?}: {said}");
         said
+    }
+
+    /// Runs `etcdctl` with this on its standard input, and returns what it printed; panics if it failed.
+    pub fn ctl_with(&self, arguments: &[&str], input: &[u8]) -> String {
+        let mut command = self.etcdctl(self.options.root_password.as_deref());
+        command.args(arguments).stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("etcdctl runs");
+        let mut stdin = child.stdin.take().expect("piped");
+        stdin.write_all(input).expect("etcdctl reads it");
+        drop(stdin);
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "etcdctl {arguments:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Puts a value that is too long for an argument.
@@ -222,6 +238,7 @@ impl Etcd {
         if let Some(seconds) = self.options.login_seconds {
             arguments.push(format!("--auth-token-ttl={seconds}"));
         }
+        arguments.extend(self.options.flags.iter().map(|&flag| flag.to_owned()));
         // Tests kill processes, not machines: what was written stays in the kernel's cache.
         arguments.push("--unsafe-no-fsync".to_owned());
         if let Some(certificates) = &self.certificates {

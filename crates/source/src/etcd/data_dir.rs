@@ -8,8 +8,8 @@ use super::raise::{Asked, Raise, decide, open_question};
 use super::registry::holds_kubernetes;
 use super::roster::{Peer, Roster};
 use super::settings::{
-    BUMP, CLUSTER, COMPACTED, DATA_DIR, INITIAL_CLUSTER, NAME, NO_BUMP, PEER_URLS, REPLACE,
-    SETTINGS, TOOL, WAL_DIR,
+    API_SERVER_KEYS, BUMP, CLUSTER, COMPACTED, DATA_DIR, INITIAL_CLUSTER, LEASES, NAME, NO_BUMP,
+    PEER_URLS, REPLACE, SETTINGS, TOOL, WAL_DIR,
 };
 use super::site::{Aside, Site, Unfinished};
 use super::target::must_have_folder;
@@ -312,6 +312,11 @@ fn check_setting(name: &str, value: &str) -> Result<(), Error> {
         );
         return Err(wrong(message));
     };
+    if [LEASES, API_SERVER_KEYS].contains(&name) {
+        return Err(wrong(format!(
+            "--{name} is about single keys: say --inside, which restores those"
+        )));
+    }
     if value.is_empty() {
         return Err(wrong(format!("--{name} is empty")));
     }

@@ -15,6 +15,7 @@ mod checksum;
 mod compaction;
 mod key_value;
 mod keys;
+mod lease;
 mod revision;
 
 mod damage;
@@ -23,6 +24,7 @@ mod records;
 mod skeleton;
 mod tree;
 
+mod attachments;
 mod report;
 
 #[cfg(test)]
@@ -32,8 +34,9 @@ mod tests;
 
 pub use compaction::Compaction;
 pub use damage::{Damage, PageFault};
+pub use lease::Lease;
 pub use records::{Item, Record, Records};
-pub use report::{Member, Prefix, Report, Reporter, User};
+pub use report::{GrantedLease, Member, Prefix, Report, Reporter, User};
 pub use revision::Revision;
 pub use skeleton::Skeleton;
 pub use tree::{Bucket, Database};

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use archive::{Attributes, Content, Header, Name};
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
-use super::database::{Item, Record, Revision};
+use super::database::{Item, Lease, Record, Revision};
+use super::live_keys::{facts, pour};
 use crate::{Capture, Contents, Error, Finding, Sink, Source};
 
-/// The attribute of a key that goes when its lease ends: the lease's number in hexadecimal.
-const LEASE: &str = "lease";
+/// So many leases are known; more are as if they had ended.
+const LEASES_MAX: usize = 1 << 20;
 
 /// The state of keys at a revision, out of the records of a database in whatever order they come.
 #[derive(Default)]
@@ -19,6 +19,7 @@ pub struct Keyspace {
     keys: BTreeMap<Vec<u8>, Version>,
     bytes: u64,
     compacted: Option<u64>,
+    leases: BTreeMap<i64, i64>,
 }
 
 /// The newest record of a key so far.
@@ -32,8 +33,10 @@ struct Version {
 pub struct Held {
     /// Its value, which is wiped when dropped.
     pub value: Zeroizing<Vec<u8>>,
-    /// The lease that it goes with; 0: none.
+    /// The number of the lease that it goes with; 0: none.
     pub lease: i64,
+    /// The seconds for which that was granted, if it had not ended.
+    pub ttl: Option<i64>,
 }
 
 impl Keyspace {
@@ -56,7 +59,14 @@ impl Keyspace {
             } => {
                 self.compacted = Revision::parse(value).map(|(revision, _)| revision.main);
             }
-            _ => {}
+            Item::Other { bucket, value, .. } => {
+                if let Some(Lease { id, ttl }) = Lease::parse(bucket, value)
+                    && self.leases.len() < LEASES_MAX
+                {
+                    self.leases.insert(id, ttl);
+                }
+            }
+            Item::Record(_) => {}
         }
     }
 
@@ -73,6 +83,7 @@ impl Keyspace {
         let held = (!record.tombstone).then(|| Held {
             value: Zeroizing::new(record.value.to_vec()),
             lease: record.lease,
+            ttl: None,
         });
         self.bytes += held.as_ref().map_or(0, Held::bytes);
         let version = Version { revision, held };
@@ -93,8 +104,13 @@ impl Keyspace {
 
     /// The keys that were there, ascending, and what they held.
     pub fn into_held(self) -> impl Iterator<Item = (Vec<u8>, Held)> {
+        let leases = self.leases;
         let keys = self.keys.into_iter();
-        keys.filter_map(|(key, version)| Some((key, version.held?)))
+        keys.filter_map(move |(key, version)| {
+            let mut held = version.held?;
+            held.ttl = leases.get(&held.lease).copied();
+            Some((key, held))
+        })
     }
 }
 
@@ -106,17 +122,28 @@ impl Held {
 
 /// Keys of an etcd as entries of the same names, as a source that can only be read.
 #[derive(Default)]
-pub struct StoredKeys(BTreeMap<Name, Held>);
+pub struct StoredKeys {
+    keys: BTreeMap<Vec<u8>, Held>,
+    revision: u64,
+}
 
 impl StoredKeys {
+    /// None yet, of this revision.
+    pub fn at(revision: u64) -> Self {
+        Self {
+            revision,
+            ..Self::default()
+        }
+    }
+
     /// Adds one.
     pub fn add(&mut self, key: Vec<u8>, held: Held) {
-        self.0.insert(Name::new(key), held);
+        self.keys.insert(key, held);
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.keys.is_empty()
     }
 }
 
@@ -127,21 +154,13 @@ impl Source for StoredKeys {
     }
 
     async fn read(&self, sink: &mut Sink) -> Result<Capture, Error> {
-        for (name, held) in &self.0 {
-            let mut attributes = Attributes::default();
-            if held.lease != 0 {
-                attributes.set(LEASE, format!("{:x}", held.lease));
-            }
-            let header = Header {
-                name: name.clone(),
-                attributes,
-                fields: None,
-            };
-            sink.begin(header).await?;
-            sink.data(Content::new(held.value.to_vec())).await?;
-            sink.end().await?;
+        for (key, held) in &self.keys {
+            pour(sink, key.as_slice(), &held.value, held.lease, held.ttl).await?;
         }
-        Ok(Capture::default())
+        Ok(Capture {
+            facts: facts(self.revision),
+            ..Capture::default()
+        })
     }
 
     async fn check(&self, _: &mut dyn Contents) -> Result<Vec<Finding>, Error> {

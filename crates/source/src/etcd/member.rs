@@ -1,8 +1,10 @@
 use archive::Name;
 use etcd_client::{Client, GetOptions, ResponseHeader, StatusResponse};
+use tokio::time::timeout;
 
 use super::connection::{Credentials, open, within};
 use super::options::Options;
+use super::refusal::{explain, is_denied, silent};
 use super::registry::REGISTRY;
 use crate::{Error, ErrorKind};
 
@@ -61,16 +63,28 @@ impl Member {
     ) -> Result<Self, Error> {
         let endpoint = Name::from(address);
         let mut client = open(address, &endpoint, options, credentials).await?;
-        let status = within(options.timeouts.request, &endpoint, client.status()).await?;
-        let Some(header) = status.header() else {
+        let limit = options.timeouts.request;
+        let asked = timeout(limit, client.status()).await;
+        let (header, status) = match asked.map_err(|_| silent(&endpoint, limit.as_secs_f64()))? {
+            Ok(mut status) => (status.take_header(), Some(status)),
+            // From 3.6 on only root may know. Who may not take snapshots is told so when one is asked for; keys can be had without.
+            Err(failure) if is_denied(&failure) => {
+                let mut list = within(limit, &endpoint, client.member_list()).await?;
+                (list.take_header(), None)
+            }
+            Err(failure) => return Err(explain(&endpoint, &failure)),
+        };
+        let Some(header) = header else {
             let message = format!("etcd at {endpoint} did not say which member it is");
             return Err(Error::new(ErrorKind::Invalid, message));
         };
+        let standing = status.as_ref();
+        let standing = standing.map(|status| Standing::of(status, header.member_id()));
         Ok(Self {
             id: header.member_id(),
             cluster: header.cluster_id(),
-            version: status.version().to_owned(),
-            standing: Standing::of(&status, header.member_id()),
+            version: status.map_or_else(String::new, |it| it.version().to_owned()),
+            standing: standing.unwrap_or_default(),
             client,
             address: address.to_owned(),
             endpoint,

@@ -40,6 +40,11 @@ pub(super) fn is_transport(failure: &ClientError) -> bool {
     }
 }
 
+/// Whether the roles of the user do not allow it.
+pub(super) fn is_denied(failure: &ClientError) -> bool {
+    matches!(failure, ClientError::GRpcStatus(status) if status.message().contains("permission denied"))
+}
+
 /// Whether the server closed the connection without a word.
 pub(super) fn was_hung_up(failure: &ClientError) -> bool {
     let ClientError::GRpcStatus(status) = failure else {

@@ -11,9 +11,12 @@ pub(super) const TOOL: &str = "etcdutl-path";
 pub(super) const BUMP: &str = "bump-revision";
 pub(super) const COMPACTED: &str = "mark-compacted";
 pub(super) const WAL_DIR: &str = "wal-dir";
+pub(super) const LEASES: &str = "leases";
+/// The setting that agrees to writing keys of a Kubernetes API server.
+pub const API_SERVER_KEYS: &str = "api-server-keys";
 
 /// What a restore of etcd can be told beside `--to`; the names are those of `etcdutl snapshot restore`, where it has them.
-pub const SETTINGS: [Setting; 12] = [
+pub const SETTINGS: [Setting; 14] = [
     Setting {
         name: DATA_DIR,
         value: Some("DIR"),
@@ -73,5 +76,15 @@ pub const SETTINGS: [Setting; 12] = [
         name: WAL_DIR,
         value: Some("DIR"),
         help: "keep the write-ahead log elsewhere",
+    },
+    Setting {
+        name: LEASES,
+        value: Some("POLICY"),
+        help: "keys with a lease, by --inside: recreate (grant it again) or drop (write them without one) [default: recreate]",
+    },
+    Setting {
+        name: API_SERVER_KEYS,
+        value: None,
+        help: "write keys of a Kubernetes API server as they are stored, past the server, by --inside",
     },
 ];

@@ -13,9 +13,9 @@ use zeroize::Zeroizing;
 
 use super::access::Connection;
 use super::options::Options;
-use super::patience::Patience;
 use super::refusal::{Failure, Refusal, broken, silent};
 use super::resource::{Resource, encode};
+use crate::patience::Patience;
 use crate::said::words;
 use crate::{Error, ErrorKind};
 

@@ -5,9 +5,9 @@ use tokio::time::Instant;
 use super::client::{Ask, Client, PATIENCE, Pieces, Verb};
 use super::cutter::Cutter;
 use super::object::Object;
-use super::patience::Patience;
 use super::refusal::{Failure, Refusal};
 use super::resource::Resource;
+use crate::patience::Patience;
 use crate::{Error, ErrorKind};
 
 /// Objects on a page: more is no faster, and fewer is slower.

@@ -17,13 +17,13 @@ use super::id::Id;
 use super::manifest::Manifest;
 use super::object::{MANAGED_FIELDS, MANAGER, OWNERS, Object, canonical};
 use super::owners::Lookup;
-use super::patience::Patience;
 use super::planning::seen;
 use super::refusal::{Failure, Refusal};
 use super::resource::Resource;
 use super::settings::{Owners, Wishes};
 use super::tokens::is_token;
 use crate::files::refuse_conflicts;
+use crate::patience::Patience;
 use crate::{Action, Contents, Error, ErrorKind, Plan, Report};
 
 /// Objects that are written at the same time: more make an API server no faster.

@@ -186,6 +186,9 @@ async fn members_users_leases_and_prefixes_are_listed() {
         ]
     );
     assert_eq!((busy.leases, busy.compacted), (1, None));
+    let leases = busy.lease_list.iter();
+    let leases: Vec<_> = leases.map(|it| (it.ttl, it.keys)).collect();
+    assert_eq!(leases, [(3_600, Some(2))]);
     assert!(busy.prefixes.iter().any(|it| it.bytes > 4_000_000));
     let members: Vec<_> = busy
         .members

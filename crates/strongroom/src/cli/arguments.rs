@@ -274,7 +274,7 @@ pub(crate) struct Diff {
     #[arg(long, value_name = "PATTERN")]
     pub(crate) only: Vec<Only>,
 
-    /// With --inside: the job of the configuration whose cluster is meant, if there are several with a source of the kind kubernetes.
+    /// With --inside: the job of the configuration whose cluster is meant for objects, or whose etcd for other keys.
     #[arg(long, value_name = "JOB", requires = "inside")]
     pub(crate) into: Option<JobName>,
 
@@ -293,6 +293,7 @@ pub(crate) struct Diff {
         "restore prod/42 --only 'config:etc/app/**' --conflict overwrite",
         "restore prod --source config --to /tmp/restored --yes",
         "restore etcd --inside --only secrets/shop/db --encryption-config encryption.yaml",
+        "restore etcd --inside --only /app/ --dry-run",
     ],
     &[
         Exit::Partial, Exit::Damage, Exit::NoRepository, Exit::NoIdentity, Exit::Untrusted,
@@ -343,7 +344,7 @@ pub(crate) struct Restore {
     #[arg(long)]
     pub(crate) yes: bool,
 
-    /// With --inside: the job of the configuration whose cluster is meant, if there are several with a source of the kind kubernetes.
+    /// With --inside: the job of the configuration whose cluster is meant for objects, or whose etcd for other keys.
     #[arg(long, value_name = "JOB", requires = "inside")]
     pub(crate) into: Option<JobName>,
 

@@ -62,6 +62,29 @@ impl Only {
         };
         pattern.any(source, entry, below)
     }
+
+    /// How all names in `source` begin that can match, as far as that is said; `None`: in any way.
+    pub(crate) fn front(&self, source: &str) -> Option<&str> {
+        let Self(Pattern { text, glob }) = self;
+        let own = text
+            .strip_prefix(source)
+            .and_then(|rest| rest.strip_prefix(':'));
+        let text = own.unwrap_or(text);
+        // Without a slash, the last part of a name may match alone.
+        if !text.contains('/') {
+            return None;
+        }
+        let signs: &[char] = match glob {
+            Some(_) => &['*', '?', '[', '{', '\\'],
+            None => &['\\'],
+        };
+        let front = text.split(signs).next().unwrap_or_default();
+        Some(if glob.is_none() {
+            front.trim_end_matches('/')
+        } else {
+            front
+        })
+    }
 }
 
 /// Which of several names and patterns were of some use. One that chose nothing is most likely mistyped, and what was meant by it would be
@@ -223,6 +246,20 @@ mod tests {
             assert!(!chosen(bad), "{bad}");
         }
         assert!("".parse::<Only>().is_err());
+        for (text, front) in [
+            ("/app/db", Some("/app/db")),
+            ("etcd:/app/db/", Some("/app/db")),
+            ("/app/*/db", Some("/app/")),
+            ("/app/a\\x00", Some("/app/a")),
+            ("**/db", Some("")),
+            ("/", Some("")),
+            ("etcd:", None),
+            ("db", None),
+            ("d*", None),
+        ] {
+            let only: Only = text.parse().expect(text);
+            assert_eq!(only.front("etcd"), front, "{text}");
+        }
         let only = Only::entry("secrets/n/a[b]*");
         assert!(only.matches("s", "secrets/n/a[b]*") && !only.matches("s", "secrets/n/ab"));
     }

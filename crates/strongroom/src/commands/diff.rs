@@ -64,7 +64,10 @@ struct Counts {
 pub(crate) async fn diff(session: &Session, diff: &Diff) -> anyhow::Result<Exit> {
     let repository = session.open_remembered().await?;
     let open = async |name: &SnapshotName| {
-        let wants = Wants::Objects(&diff.only);
+        let wants = Wants::Live {
+            only: &diff.only,
+            past_the_server: false,
+        };
         inside::open(session, &repository, name, &diff.inside, wants).await
     };
     let before = open(&diff.before).await?;

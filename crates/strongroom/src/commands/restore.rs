@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use repository::{Repository, Select, Snapshot};
+use source::etcd::{API_SERVER_KEYS, ApiServer};
 use source::kubernetes::PRUNE_EXTRA;
 use source::{Action, Plan, Report, RestoreOptions, Source};
 
@@ -21,7 +22,7 @@ use crate::names::{counted, nearest};
 use crate::objects::{installation, nothing_matches};
 use crate::progress::Progress;
 use crate::session::Session;
-use crate::sources::{Secrets, build, restore_settings};
+use crate::sources::{Secrets, build, live_keys, restore_settings};
 use crate::units::now;
 use crate::wanted::Wanted;
 
@@ -34,6 +35,8 @@ struct Part<'a> {
     index: usize,
     name: &'a str,
     settings: &'a SourceSettings,
+    /// Which keys are an API server's, if it is keys that come back.
+    keys: Option<ApiServer>,
     source: Box<dyn Source>,
     options: RestoreOptions,
     plan: Plan,
@@ -43,12 +46,16 @@ struct Part<'a> {
 /// Plans the restore, prints the plan, and, if that is wanted, carries it out.
 pub(crate) async fn restore(session: &Session, restore: &Restore) -> anyhow::Result<Restored> {
     let repository = session.open_remembered().await?;
-    let wants = Wants::Objects(&restore.only);
+    let wants = Wants::Live {
+        only: &restore.only,
+        past_the_server: restore.settings.0.contains_key(API_SERVER_KEYS),
+    };
     let named = &restore.snapshot;
     let snapshot = inside::open(session, &repository, named, &restore.inside, wants).await?;
     let mut wanted = Wanted::new(session, &snapshot)?;
     if restore.inside.wanted {
-        wanted.objects_into(restore.into.as_ref())?;
+        refuse_nothing(&snapshot, &restore.only)?;
+        wanted.look_inside(restore.into.as_ref(), &restore.source)?;
     }
     let only = if restore.certificates {
         certificates(session, &snapshot).await?
@@ -90,6 +97,17 @@ pub(crate) async fn restore(session: &Session, restore: &Restore) -> anyhow::Res
     }
     write(session, &repository, &snapshot, &parts, &mut restored).await?;
     Ok(restored)
+}
+
+/// Where nothing matches, it does not matter to whom it belongs.
+fn refuse_nothing(snapshot: &Snapshot, only: &[Only]) -> Result<(), Failure> {
+    let mut sources = snapshot.manifest().sources.iter();
+    match only {
+        [first, ..] if sources.all(|it| it.entries == 0 && it.incomplete.is_empty()) => {
+            Err(nothing_matches(snapshot, first))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The Secrets that a new installation of DataRobot takes its certificates from.
@@ -191,7 +209,12 @@ async fn plan<'a>(
             Secrets::Read
         };
         let settings = wanted.settings(*index, target.is_some())?;
-        let source = build(settings, secrets)?;
+        let keys = wanted.has_keys(*index);
+        let keys = keys.then(|| ApiServer::new(&restore.inside.etcd_prefix));
+        let source = match &keys {
+            Some(api_server) => live_keys(settings, api_server, &[])?,
+            None => build(settings, secrets)?,
+        };
         let options = RestoreOptions {
             target,
             conflict: policy(restore.conflict),
@@ -210,6 +233,7 @@ async fn plan<'a>(
             index: *index,
             name,
             settings,
+            keys,
             source,
             options,
             plan,
@@ -294,8 +318,10 @@ fn refuse_conflicts(parts: &[Part<'_>]) -> Result<(), Failure> {
     }
     let conflicts = counted(conflicts as u64, "entry is", "entries are");
     let message = format!("nothing was restored: {conflicts} in the way");
-    let of_etcd = parts.iter().all(|part| part.settings.kind.name() == "etcd");
-    let hint = if of_etcd {
+    let of_etcd = |part: &Part<'_>| part.settings.kind.name() == "etcd";
+    let hint = if parts.iter().all(|part| part.keys.is_some()) {
+        "--conflict skip, or --conflict overwrite"
+    } else if parts.iter().all(of_etcd) {
         "another place, or --replace, which moves a data directory aside"
     } else {
         "--conflict skip, --conflict overwrite, or --to another place"

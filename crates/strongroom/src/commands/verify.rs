@@ -20,7 +20,7 @@ use crate::names::counted;
 use crate::progress::Progress;
 use crate::recipients::RecipientsChanged;
 use crate::session::Session;
-use crate::sources::{Secrets, build};
+use crate::sources::build_judge;
 use crate::tails::{self, Tails};
 use crate::units::Size;
 use crate::wanted::Wanted;
@@ -374,14 +374,14 @@ async fn read_snapshot(
     full: &mut Full,
 ) -> anyhow::Result<()> {
     let wanted = Wanted::new(session, snapshot)?;
-    for index in 0..snapshot.manifest().sources.len() {
+    for (index, captured) in snapshot.manifest().sources.iter().enumerate() {
         let reader = snapshot.entries(index).selecting(repository::Select::Most);
         let mut contents = Whole::new(reader, progress);
         // Without a configuration the bytes are read all the same; only nobody judges what they mean.
         let source = wanted
             .settings(index, true)
             .ok()
-            .map(|settings| build(settings, Secrets::Leave))
+            .map(|settings| build_judge(settings, &captured.facts))
             .transpose()?;
         if let Some(source) = source {
             for finding in source

@@ -12,6 +12,7 @@ mod etcd_backup;
 mod helm;
 mod inside;
 mod interrupted;
+mod keys;
 mod kill;
 mod locks;
 mod memory;

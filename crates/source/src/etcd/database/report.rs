@@ -3,13 +3,15 @@ use std::collections::{BTreeMap, HashMap};
 use archive::Name;
 use serde::{Deserialize, Serialize};
 
+use super::attachments::Attachments;
 use super::key_value::{Field, Fields};
+use super::lease::Lease;
 use super::records::{Item, Record};
 use super::tree::Database;
 
 /// Prefixes that are told apart; the keys of others are counted together.
 const PREFIXES_MAX: usize = 2_000;
-/// As many members, users, roles and alarms are listed.
+/// As many members, users, roles, leases and alarms are listed.
 const LISTED_MAX: usize = 10_000;
 
 /// What is in a database, without the value of any key.
@@ -47,6 +49,8 @@ pub struct Report {
     pub roles: Vec<String>,
     /// How many leases there are.
     pub leases: u64,
+    /// The leases, those with the most keys first.
+    pub lease_list: Vec<GrantedLease>,
     /// Alarms that were raised, each with the member in hexadecimal.
     pub alarms: Vec<String>,
     /// What is damaged, if anything is. The numbers are then of what could be reached.
@@ -88,6 +92,17 @@ pub struct User {
     pub roles: Vec<String>,
 }
 
+/// A lease and what goes with it.
+#[derive(Debug, Serialize)]
+pub struct GrantedLease {
+    /// Its number in hexadecimal.
+    pub id: String,
+    /// The seconds for which it was granted.
+    pub ttl: i64,
+    /// The keys that have it at the newest revision; `None`: there are too many keys to know.
+    pub keys: Option<u64>,
+}
+
 /// Makes a [`Report`] of what [`Records`](super::Records) hands out.
 pub struct Reporter<'d> {
     database: &'d Database,
@@ -96,6 +111,8 @@ pub struct Reporter<'d> {
     others: Counts,
     /// A restore that raised the revision writes one record without a key, which etcd's tools count as a key.
     nameless: bool,
+    attachments: Attachments,
+    granted: Vec<Lease>,
     report: Report,
 }
 
@@ -135,6 +152,8 @@ impl<'d> Reporter<'d> {
             counts: HashMap::new(),
             others: Counts::default(),
             nameless: false,
+            attachments: Attachments::default(),
+            granted: Vec::new(),
             report: Report {
                 revision: database.revision(),
                 compacted: compaction.finished,
@@ -152,6 +171,7 @@ impl<'d> Reporter<'d> {
                 users: Vec::new(),
                 roles: Vec::new(),
                 leases: 0,
+                lease_list: Vec::new(),
                 alarms: Vec::new(),
                 damage: damage.chain(more).collect(),
             },
@@ -179,6 +199,7 @@ impl<'d> Reporter<'d> {
             bytes: counts.bytes,
         });
         let mut report = self.report;
+        report.lease_list = leases(&self.granted, &self.attachments);
         report.prefixes = prefixes.collect();
         report.keys = report.prefixes.iter().map(|prefix| prefix.keys).sum();
         report.keys += u64::from(self.nameless);
@@ -194,6 +215,7 @@ impl<'d> Reporter<'d> {
             self.nameless = true;
             return;
         }
+        self.attachments.take(record);
         let left = record.revision.main <= self.compacted;
         let lives = match (record.tombstone, left) {
             (false, true) => 1,
@@ -223,7 +245,12 @@ impl<'d> Reporter<'d> {
             (b"cluster", b"clusterVersion") => report.cluster_version = Some(text(value)),
             (b"meta", b"storageVersion") => report.storage_version = Some(text(value)),
             (b"auth", b"authEnabled") => report.authentication = value == [1],
-            (b"lease", _) => report.leases += 1,
+            (b"lease", _) => {
+                report.leases += 1;
+                if let Some(lease) = Lease::parse(bucket, value) {
+                    list(&mut self.granted, lease);
+                }
+            }
             (b"members", _) => {
                 if let Some(member) = member(value) {
                     list(&mut report.members, member);
@@ -245,6 +272,19 @@ fn list<T>(list: &mut Vec<T>, item: T) {
     if list.len() < LISTED_MAX {
         list.push(item);
     }
+}
+
+fn leases(granted: &[Lease], attachments: &Attachments) -> Vec<GrantedLease> {
+    let counts = attachments.counts();
+    let keys = |id: i64| counts.as_ref().map(|it| it.get(&id).copied().unwrap_or(0));
+    let granted = granted.iter().map(|lease| GrantedLease {
+        id: format!("{:x}", lease.id),
+        ttl: lease.ttl,
+        keys: keys(lease.id),
+    });
+    let mut leases: Vec<GrantedLease> = granted.collect();
+    leases.sort_by(|one, other| other.keys.cmp(&one.keys).then(one.id.cmp(&other.id)));
+    leases
 }
 
 /// The front of a key that it shares with others of its kind.

@@ -7,7 +7,7 @@ use archive::{Body, FieldHeader, Header};
 use async_trait::async_trait;
 use format::{CommitRef, Identities, JobName};
 use repository::{Repository, Select, Snapshot, Trust, Valid};
-use source::etcd::pour_saved;
+use source::etcd::{holds_keys, pour_saved};
 use source::{Capture, Contents, Error, Finding, Incomplete, Sink, Source};
 
 use super::{JobCopied, Row};
@@ -210,7 +210,7 @@ impl Source for Stored {
         let progress = Progress::hidden();
         let mut contents = Whole::new(reader, &progress);
         while let Some(entry) = contents.next().await? {
-            if self.kind == "etcd" {
+            if self.kind == "etcd" && !holds_keys(&source.facts) {
                 // Cut again where the pages of its database begin.
                 pour_saved(&mut contents, sink).await?;
                 continue;

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, HashSet};
 use anyhow::Context as _;
 use archive::Name;
 use repository::Snapshot;
+use source::etcd::{ApiServer, LiveKeys};
 use source::kubernetes::Kubernetes;
 use source::{Incomplete, Sink};
 
@@ -13,6 +14,7 @@ use crate::config::resolve::{Kind, SourceSettings};
 use crate::live::{Live, Present, build_present, read_while};
 use crate::progress::Progress;
 use crate::session::Session;
+use crate::sources::{etcd_of, etcd_options};
 use crate::wanted::Wanted;
 
 /// Facts that say how far apart two captures are. Others are an entry's attributes too, or follow from its content.
@@ -41,7 +43,7 @@ pub(super) async fn compare(
 ) -> anyhow::Result<()> {
     let mut wanted = Wanted::new(session, snapshot)?;
     if diff.inside.wanted {
-        wanted.objects_into(diff.into.as_ref())?;
+        wanted.look_inside(diff.into.as_ref(), &[])?;
     }
     let undo = snapshot.job().is_undo();
     for (index, source) in snapshot.manifest().sources.iter().enumerate() {
@@ -55,6 +57,11 @@ pub(super) async fn compare(
         };
         let before = snapshot.entries(index).into();
         let mut compared = match &settings.kind {
+            Kind::Etcd(_) if wanted.has_keys(index) => {
+                let names = names(snapshot, index).await?;
+                let present = Present::of(keys(settings, diff, &source.name, names, undo)?);
+                read(session, before, settings, present).await?
+            }
             Kind::Kubernetes(cluster) if diff.inside.wanted => {
                 let names = names(snapshot, index).await?;
                 let present = Present::of(Kubernetes::holding(cluster.options(), &names));
@@ -87,6 +94,39 @@ pub(super) async fn compare(
         session.output.note(note);
     }
     Ok(())
+}
+
+/// What there is to be compared with the keys `names`: of what a restore replaced, these; otherwise all that is looked for, and nothing of
+/// an API server.
+fn keys(
+    settings: &SourceSettings,
+    diff: &Diff,
+    source: &str,
+    names: Vec<Name>,
+    undo: bool,
+) -> anyhow::Result<LiveKeys> {
+    let api_server = ApiServer::new(&diff.inside.etcd_prefix);
+    let options = etcd_options(etcd_of(settings)?);
+    if undo {
+        return Ok(LiveKeys::holding(options, api_server, names));
+    }
+    let mut fronts = Vec::new();
+    let said = diff.only.iter();
+    let said: Option<Vec<&str>> = said.map(|it| it.front(source)).collect();
+    match said.filter(|said| !said.is_empty()) {
+        None => fronts.push(Vec::new()),
+        Some(said) => {
+            for front in said.iter().map(|front| front.as_bytes()) {
+                fronts.push(front.to_vec());
+                // A name may be given with a slash that it does not have.
+                let bare = front.strip_prefix(b"/").unwrap_or(front);
+                if bare != front && names.iter().any(|it| it.as_bytes().starts_with(bare)) {
+                    fronts.push(bare.to_vec());
+                }
+            }
+        }
+    }
+    Ok(LiveKeys::beginning_with(options, api_server, fronts))
 }
 
 /// What a source of `snapshot` holds: of a cluster, only these kinds and namespaces can be compared with what lay inside an etcd.

@@ -17,7 +17,7 @@ use source::kubernetes::{self, Kubernetes};
 use super::Part;
 use crate::config::resolve::Kind;
 use crate::session::Session;
-use crate::sources::{cluster, compresses, describe, files_options, texts};
+use crate::sources::{cluster, compresses, describe, files_options, live_keys, texts};
 use crate::take::{Shot, Task, take_snapshot};
 
 /// So many paths are looked for one by one.
@@ -75,8 +75,9 @@ fn replaced<'a>(part: &'a Part<'_>) -> impl Iterator<Item = &'a Name> {
 
 /// What reads the entries that will be replaced, and how that is written into the snapshot's configuration.
 fn task(part: &Part<'_>, replaced: &[&Name]) -> anyhow::Result<(Task, Value)> {
-    let (source, only, description): (Box<dyn source::Source>, _, _) = match &part.settings.kind {
-        Kind::Files(files) => {
+    type Parts = (Box<dyn source::Source>, Option<HashSet<Name>>, Value);
+    let (source, only, description): Parts = match (&part.settings.kind, &part.keys) {
+        (Kind::Files(files), _) => {
             let root = part.options.target.as_deref();
             let root = root
                 .map(std::fs::canonicalize)
@@ -95,7 +96,7 @@ fn task(part: &Part<'_>, replaced: &[&Name]) -> anyhow::Result<(Task, Value)> {
             let description = json!({"name": part.name, "files": {"paths": texts(&configured)}});
             (Box::new(Files::new(&options)?), Some(names), description)
         }
-        Kind::Kubernetes(settings) => {
+        (Kind::Kubernetes(settings), _) => {
             let names: HashSet<Name> = replaced
                 .iter()
                 .map(|name| kubernetes::placed(name, &part.options))
@@ -104,8 +105,13 @@ fn task(part: &Part<'_>, replaced: &[&Name]) -> anyhow::Result<(Task, Value)> {
             let description = json!({"name": part.name, "kubernetes": cluster(settings)});
             (Box::new(source), Some(names), description)
         }
+        (Kind::Etcd(_), Some(api_server)) => {
+            let source = live_keys(part.settings, api_server, replaced)?;
+            let names = replaced.iter().map(|name| (*name).clone()).collect();
+            (source, Some(names), describe(part.settings))
+        }
         // A program or a server that takes the whole, and can give the whole.
-        Kind::Command(_) | Kind::Etcd(_) => {
+        (Kind::Command(_) | Kind::Etcd(_), _) => {
             let source = crate::sources::build(part.settings, crate::sources::Secrets::Read)?;
             (source, None, describe(part.settings))
         }

@@ -5,7 +5,8 @@ use std::fmt;
 use anyhow::Context as _;
 use repository::Snapshot;
 use serde::Serialize;
-use source::etcd::database::{Damage, Records, Report, Reporter, Skeleton};
+use source::etcd::database::{Damage, GrantedLease, Records, Report, Reporter, Skeleton};
+use source::etcd::holds_keys;
 
 use crate::etcd_file::EtcdFile;
 use crate::exit::Exit;
@@ -13,6 +14,9 @@ use crate::failure::Failure;
 use crate::names::counted;
 use crate::session::Session;
 use crate::units::Size;
+
+/// So many leases are printed for people.
+const LEASES_SHOWN: usize = 20;
 
 /// The databases of all sources that are etcds.
 #[derive(Serialize)]
@@ -44,7 +48,7 @@ impl Databases {
 pub(super) async fn databases(session: &Session, snapshot: &Snapshot) -> anyhow::Result<Databases> {
     let mut databases = Vec::new();
     for (index, source) in snapshot.manifest().sources.iter().enumerate() {
-        if source.kind == "etcd" {
+        if source.kind == "etcd" && !holds_keys(&source.facts) {
             let report = report(session, snapshot, index).await;
             let report = report.with_context(|| format!("source `{}`", source.name))?;
             databases.push(Database {
@@ -137,6 +141,20 @@ impl fmt::Display for Database {
     }
 }
 
+/// A lease in one line.
+struct Granted<'a>(&'a GrantedLease);
+
+impl fmt::Display for Granted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let GrantedLease { id, ttl, keys } = self.0;
+        write!(f, "    {id}: {ttl} s")?;
+        match keys {
+            Some(keys) => write!(f, ", {}", counted(*keys, "key", "keys")),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Database {
     /// What is not keys.
     fn cluster(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -166,6 +184,14 @@ impl Database {
         }
         if report.leases > 0 {
             writeln!(f, "  {}", counted(report.leases, "lease", "leases"))?;
+            let shown = report.lease_list.iter().take(LEASES_SHOWN);
+            shown
+                .clone()
+                .try_for_each(|lease| writeln!(f, "{}", Granted(lease)))?;
+            let more = report.leases - shown.len() as u64;
+            if more > 0 {
+                writeln!(f, "    and {more} more; --json lists them")?;
+            }
         }
         let mut alarms = report.alarms.iter();
         alarms.try_for_each(|alarm| writeln!(f, "  ALARM: {alarm}"))

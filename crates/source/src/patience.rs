@@ -9,7 +9,7 @@ const LONGEST: u32 = 16;
 
 /// How long a server is asked again that does not answer, or says "not now". It may be starting; and if it hangs, an answer that is waited
 /// for takes its time too, and is part of it.
-pub(super) struct Patience {
+pub(crate) struct Patience {
     limit: Duration,
     /// When the first question was asked that has no answer yet.
     since: Option<Instant>,
@@ -17,7 +17,7 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    pub(super) fn new(limit: Duration) -> Self {
+    pub(crate) fn new(limit: Duration) -> Self {
         Self {
             limit,
             since: None,
@@ -26,7 +26,7 @@ impl Patience {
     }
 
     /// Waits a moment; false if it is of no use any more. The question that got no answer was asked at `asked`.
-    pub(super) async fn go_on(&mut self, asked: Instant) -> bool {
+    pub(crate) async fn go_on(&mut self, asked: Instant) -> bool {
         let since = *self.since.get_or_insert(asked);
         let pause = PAUSE * 2_u32.saturating_pow(self.pauses).min(LONGEST);
         if since.elapsed() + pause >= self.limit {
@@ -38,12 +38,12 @@ impl Patience {
     }
 
     /// It has answered.
-    pub(super) fn renew(&mut self) {
+    pub(crate) fn renew(&mut self) {
         *self = Self::new(self.limit);
     }
 
     /// Whether something has failed since it last answered.
-    pub(super) fn is_tried(&self) -> bool {
+    pub(crate) fn is_tried(&self) -> bool {
         self.since.is_some()
     }
 }

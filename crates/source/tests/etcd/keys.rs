@@ -1,0 +1,526 @@
+//! Single keys into an etcd that runs: compared by etcdctl, with others at work on the same keys, and with a server that goes.
+
+use std::collections::BTreeMap;
+
+use archive::{Content, Entry, Name};
+use async_trait::async_trait;
+use etcd_client::{Client, DeleteOptions, LeaseGrantOptions, PutOptions};
+use serde_json::Value;
+use strongroom_source::etcd::{ApiServer, LiveKeys, Login, Options};
+use strongroom_source::suite::{Archive, Fixture, action, conforms, plan};
+use strongroom_source::{
+    Action, Conflict, Contents, Error, ErrorKind, Plan, Report, RestoreOptions, Source,
+};
+use testkit::{EtcdOptions, require};
+
+use crate::cluster::{client, value};
+use crate::{login, options};
+
+const LEASE: i64 = 0x7f00_0000_0000_0042;
+
+fn live(options: Options, front: &str) -> LiveKeys {
+    let fronts = vec![front.as_bytes().to_vec()];
+    LiveKeys::beginning_with(options, ApiServer::new("/registry"), fronts)
+}
+
+fn all(server: &testkit::Etcd) -> LiveKeys {
+    live(options(&[&server.endpoint()]), "")
+}
+
+fn overwriting() -> RestoreOptions {
+    RestoreOptions {
+        conflict: Conflict::Overwrite,
+        ..RestoreOptions::default()
+    }
+}
+
+fn dropping() -> RestoreOptions {
+    RestoreOptions {
+        settings: [("leases".to_owned(), "drop".to_owned())].into(),
+        ..overwriting()
+    }
+}
+
+async fn capture(source: &LiveKeys) -> Archive {
+    Archive::collect(source).await.expect("a capture").0
+}
+
+async fn write(
+    source: &LiveKeys,
+    archive: &Archive,
+    plan: &Plan,
+    options: &RestoreOptions,
+) -> Result<Report, Error> {
+    let mut contents = archive.written_by(plan);
+    source.write(plan, &mut contents, options).await
+}
+
+async fn restore(source: &LiveKeys, archive: &Archive, options: &RestoreOptions) -> Report {
+    let plan = plan(source, archive, options).await;
+    let report = write(source, archive, &plan, options).await;
+    report.expect("a restore")
+}
+
+/// By key in base64: the value, and the lease.
+fn held(server: &testkit::Etcd) -> BTreeMap<String, (String, i64)> {
+    let json: Value = serde_json::from_str(&server.everything()).expect("JSON");
+    let kvs = json["kvs"].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let held = kvs.iter().map(|kv| {
+        let lease = kv["lease"].as_i64().unwrap_or_default();
+        (text(&kv["key"]), (text(&kv["value"]), lease))
+    });
+    held.collect()
+}
+
+fn leases(server: &testkit::Etcd) -> usize {
+    let listed = server.ctl(&["lease", "list"]);
+    listed.lines().count() - 1
+}
+
+async fn seed(client: &mut Client, many: u32) {
+    let granted = LeaseGrantOptions::new().with_id(LEASE);
+    client
+        .lease_grant(3_600, Some(granted))
+        .await
+        .expect("granted");
+    let leased = PutOptions::new().with_lease(LEASE);
+    for key in ["service/a", "service/b"] {
+        client
+            .put(key, "here", Some(leased.clone()))
+            .await
+            .expect("put");
+    }
+    for key in [
+        &b"\x00"[..],
+        b"\x00\x00",
+        b"bin/\xff\x00\xfe",
+        b"\xff\xff",
+        b"bin/\x1b[2J",
+    ] {
+        client
+            .put(key, b"\x00\xff\n".to_vec(), None)
+            .await
+            .expect("put");
+    }
+    client.put("empty", "", None).await.expect("put");
+    client
+        .put("large/1", value(1, 1 << 20), None)
+        .await
+        .expect("put");
+    client
+        .put("large/2", value(2, 1_500_000), None)
+        .await
+        .expect("put");
+    for number in 0..many {
+        let key = format!("many/{number:05}");
+        client.put(key, value(number, 40), None).await.expect("put");
+    }
+}
+
+struct Keys(testkit::Etcd);
+
+#[async_trait]
+impl Fixture for Keys {
+    fn source(&self) -> Box<dyn Source> {
+        Box::new(all(&self.0))
+    }
+
+    async fn empty(&mut self) {
+        let mut client = client(&self.0.endpoint()).await;
+        let all = DeleteOptions::new().with_all_keys();
+        client.delete("", Some(all)).await.expect("deleted");
+    }
+
+    async fn change(&mut self) -> Name {
+        self.0.ctl(&["put", "many/00007", "changed"]);
+        Name::from("many/00007")
+    }
+}
+
+async fn keys_conform(name: &str) {
+    let Some(release) = require(name) else { return };
+    let server = testkit::Etcd::start(&release, EtcdOptions::default());
+    let mut client = client(&server.endpoint()).await;
+    seed(&mut client, 300).await;
+    let before = held(&server);
+    let mut keys = Keys(server);
+    conforms(&mut keys).await;
+    assert_eq!(held(&keys.0), before, "etcdctl sees what it saw");
+
+    // An API server's keys are read by their names only.
+    for key in ["/registry/secrets/shop/db", "compact_rev_key", "/registry0"] {
+        keys.0.ctl(&["put", key, "x"]);
+    }
+    let archive = capture(&all(&keys.0)).await;
+    let names: Vec<String> = archive.names().map(Name::to_string).collect();
+    assert_eq!(names.len(), before.len() + 1);
+    assert!(names.contains(&"/registry0".to_owned()));
+    let named = live(options(&[&keys.0.endpoint()]), "/registry/secrets/");
+    let archive = capture(&named).await;
+    assert_eq!(archive.len(), 1);
+    keys.0.ctl(&["put", "/registry/secrets/shop/db", "y"]);
+    let refused = plan(&named, &archive, &overwriting()).await;
+    assert!(
+        matches!(&refused.steps[0].action, Action::Unmanageable { reason } if reason.contains("--api-server-keys")),
+        "{refused:?}"
+    );
+    let agreed = RestoreOptions {
+        settings: [("api-server-keys".to_owned(), "true".to_owned())].into(),
+        ..overwriting()
+    };
+    let report = restore(&named, &archive, &agreed).await;
+    assert_eq!(report.written, 1);
+    let got = keys
+        .0
+        .ctl(&["get", "--print-value-only", "/registry/secrets/shop/db"]);
+    assert_eq!(got, "x\n");
+}
+
+#[tokio::test]
+async fn keys_of_an_etcd_that_runs_conform() {
+    keys_conform("etcd").await;
+}
+
+#[tokio::test]
+async fn keys_of_debians_etcd_conform() {
+    keys_conform("etcd-debian").await;
+}
+
+#[tokio::test]
+async fn thousands_are_written_in_few_transactions_and_in_smaller_ones_where_etcd_takes_no_more() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let server = testkit::Etcd::start(&release, EtcdOptions::default());
+    seed(&mut client(&server.endpoint()).await, 5_000).await;
+    let archive = capture(&all(&server)).await;
+    for (flags, most) in [(&[][..], 45), (&["--max-txn-ops=7"], 1_300)] {
+        let flags = EtcdOptions {
+            flags,
+            ..EtcdOptions::default()
+        };
+        let other = testkit::Etcd::start(&release, flags);
+        let report = restore(&all(&other), &archive, &RestoreOptions::default()).await;
+        assert_eq!(
+            (report.written, &report.failed[..]),
+            (archive.len() as u64, &[][..])
+        );
+        assert_eq!(held(&other), held(&server));
+        let status: Value =
+            serde_json::from_str(&other.ctl(&["endpoint", "status", "-w", "json"])).expect("JSON");
+        let revision = status[0]["Status"]["header"]["revision"].as_u64();
+        assert!(revision.is_some_and(|it| it <= most), "{revision:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_others_do_between_plan_and_write_is_reported_and_left_alone() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let server = testkit::Etcd::start(&release, EtcdOptions::default());
+    let mut client = client(&server.endpoint()).await;
+    seed(&mut client, 300).await;
+    let source = all(&server);
+    let archive = capture(&source).await;
+    let wanted = held(&server);
+    client
+        .delete("many/00010", Some(DeleteOptions::new().with_prefix()))
+        .await
+        .expect("deleted");
+    for key in [
+        "many/00100",
+        "many/00101",
+        "many/00102",
+        "many/00103",
+        "many/00104",
+    ] {
+        client.put(key, "lost", None).await.expect("put");
+    }
+    client.delete("service/a", None).await.expect("deleted");
+    client.delete("service/b", None).await.expect("deleted");
+    client.lease_revoke(LEASE).await.expect("revoked");
+    let planned = plan(&source, &archive, &overwriting()).await;
+
+    client.put("many/00010", "theirs", None).await.expect("put");
+    client.put("many/00101", "theirs", None).await.expect("put");
+    client.delete("many/00102", None).await.expect("deleted");
+    // The same value again is another revision, and what is wanted is what is wanted.
+    client
+        .put("many/00103", value(103, 40), None)
+        .await
+        .expect("put");
+    for key in ["service/a", "service/b"] {
+        client.put(key, "theirs", None).await.expect("put");
+    }
+    let report = write(&source, &archive, &planned, &overwriting())
+        .await
+        .expect("a restore");
+    let failed: Vec<(String, &str)> = report
+        .failed
+        .iter()
+        .map(|(name, reason)| (name.to_string(), reason.as_str()))
+        .collect();
+    let because = |what| format!("somebody has {what} it since it was planned");
+    for ((name, reason), (key, what)) in failed.iter().zip([
+        ("many/00010", "created"),
+        ("many/00101", "changed"),
+        ("many/00102", "deleted"),
+        ("service/a", "created"),
+        ("service/b", "created"),
+    ]) {
+        assert!(
+            name == key && reason.starts_with(&because(what)),
+            "{failed:?}"
+        );
+    }
+    assert_eq!(failed.len(), 5, "{failed:?}");
+    let writing = planned.steps.iter().filter(|step| step.action.writes());
+    assert_eq!(report.written + 5, writing.count() as u64);
+    let now = held(&server);
+    for key in ["many/00010", "many/00101", "service/a", "service/b"] {
+        let got = server.ctl(&["get", "--print-value-only", key]);
+        assert_eq!(got, "theirs\n");
+    }
+    let differs = wanted
+        .iter()
+        .filter(|(key, held)| now.get(*key) != Some(held));
+    assert_eq!(differs.count(), 5, "all others are as they were captured");
+    assert_eq!(leases(&server), 0, "the lease that nobody got is revoked");
+}
+
+/// Contents during which something happens.
+struct Interrupted<'a, C> {
+    contents: C,
+    /// After so many entries.
+    after: usize,
+    happens: &'a mut (dyn FnMut() + Send),
+}
+
+#[async_trait]
+impl<C: Contents> Contents for Interrupted<'_, C> {
+    async fn next(&mut self) -> Result<Option<Entry>, Error> {
+        self.after = self.after.wrapping_sub(1);
+        if self.after == 0 {
+            (self.happens)();
+        }
+        self.contents.next().await
+    }
+
+    async fn data(&mut self) -> Result<Option<Content>, Error> {
+        self.contents.data().await
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_goes_in_the_middle_has_what_it_has_and_the_next_restore_the_rest() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let mut server = testkit::Etcd::start(&release, EtcdOptions::default());
+    let mut first = client(&server.endpoint()).await;
+    seed(&mut first, 2_000).await;
+    let archive = capture(&all(&server)).await;
+    let wanted = held(&server);
+    let all_keys = DeleteOptions::new().with_all_keys();
+    first.delete("", Some(all_keys)).await.expect("deleted");
+    let source = all(&server);
+    let planned = plan(&source, &archive, &RestoreOptions::default()).await;
+    let contents = archive.written_by(&planned);
+    let mut kill = || server.kill();
+    let mut contents = Interrupted {
+        contents,
+        after: 1_000,
+        happens: &mut kill,
+    };
+    let cut = source
+        .write(&planned, &mut contents, &RestoreOptions::default())
+        .await;
+    let error = cut.expect_err("it is gone");
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    let text = error.to_string();
+    assert!(
+        text.contains("of 2010 keys were written before it ended"),
+        "{text}"
+    );
+    assert!(
+        text.ends_with("the same command does what is left"),
+        "{text}"
+    );
+
+    server.restart();
+    let some = held(&server).len();
+    assert!(some > 500 && some < 1_100, "{some} keys are there");
+    let source = all(&server);
+    let again = plan(&source, &archive, &RestoreOptions::default()).await;
+    let same = again
+        .steps
+        .iter()
+        .filter(|step| step.action == Action::Same);
+    assert_eq!(same.count(), some);
+    let report = write(&source, &archive, &again, &RestoreOptions::default()).await;
+    assert_eq!(report.expect("a restore").written, 2_010 - some as u64);
+    assert_eq!(held(&server), wanted);
+}
+
+#[tokio::test]
+async fn leases_are_granted_again_or_dropped_and_those_that_live_are_used() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let server = testkit::Etcd::start(&release, EtcdOptions::default());
+    let mut client = client(&server.endpoint()).await;
+    seed(&mut client, 1).await;
+    let source = live(options(&[&server.endpoint()]), "service/");
+    let archive = capture(&source).await;
+    let ttl = async |client: &mut Client, id| {
+        let answer = client
+            .lease_time_to_live(id, None)
+            .await
+            .expect("an answer");
+        answer.granted_ttl()
+    };
+    let lease_of = |server: &testkit::Etcd| -> Vec<i64> {
+        let held = held(server);
+        let service = held.iter().filter(|(_, (value, _))| value == "aGVyZQ==");
+        service.map(|(_, (_, lease))| *lease).collect()
+    };
+
+    // It has ended: the keys went with it, and come back with one of the same number and time.
+    client.lease_revoke(LEASE).await.expect("revoked");
+    let planned = plan(&source, &archive, &RestoreOptions::default()).await;
+    assert!(
+        planned
+            .notes
+            .iter()
+            .any(|note| note.contains("2 of the keys") && note.contains("--leases drop")),
+        "{planned:?}"
+    );
+    restore(&source, &archive, &RestoreOptions::default()).await;
+    assert_eq!(lease_of(&server), [LEASE, LEASE]);
+    assert_eq!(ttl(&mut client, LEASE).await, 3_600);
+
+    // One key was lost and its lease lives on.
+    client.delete("service/a", None).await.expect("deleted");
+    assert_eq!(
+        restore(&source, &archive, &RestoreOptions::default())
+            .await
+            .written,
+        1
+    );
+    assert_eq!(
+        (lease_of(&server), leases(&server)),
+        (vec![LEASE, LEASE], 1)
+    );
+
+    // The owner came back with another lease: that is no difference. None at all is one.
+    let other = client.lease_grant(60, None).await.expect("granted").id();
+    let with = PutOptions::new().with_lease(other);
+    client
+        .put("service/a", "here", Some(with))
+        .await
+        .expect("put");
+    client.put("service/b", "here", None).await.expect("put");
+    let planned = plan(&source, &archive, &overwriting()).await;
+    assert_eq!(*action(&planned, &"service/a".into()), Action::Same);
+    let what = vec!["lease".to_owned()];
+    assert_eq!(
+        *action(&planned, &"service/b".into()),
+        Action::Update { what: what.clone() }
+    );
+
+    // Dropped: the keys stay, whatever becomes of leases.
+    let planned = plan(&source, &archive, &dropping()).await;
+    assert_eq!(
+        *action(&planned, &"service/a".into()),
+        Action::Update { what }
+    );
+    assert_eq!(*action(&planned, &"service/b".into()), Action::Same);
+    restore(&source, &archive, &dropping()).await;
+    assert_eq!(lease_of(&server), [0, 0]);
+
+    // The number stands for another lease now.
+    client.lease_revoke(LEASE).await.expect("revoked");
+    let grant = LeaseGrantOptions::new().with_id(LEASE);
+    client.lease_grant(7, Some(grant)).await.expect("granted");
+    restore(&source, &archive, &overwriting()).await;
+    let found = lease_of(&server);
+    assert!(
+        found[0] == found[1] && ![0, LEASE].contains(&found[0]),
+        "{found:?}"
+    );
+    assert_eq!(ttl(&mut client, found[0]).await, 3_600);
+    let planned = plan(&source, &archive, &RestoreOptions::default()).await;
+    assert!(planned.steps.iter().all(|step| step.action == Action::Same));
+}
+
+#[tokio::test]
+async fn who_may_not_is_told_which_keys_and_which_right() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let server = testkit::Etcd::start(
+        &release,
+        EtcdOptions {
+            root_password: Some("correct horse".to_owned()),
+            ..EtcdOptions::default()
+        },
+    );
+    for key in ["app/a", "app/b", "read/a", "other/a"] {
+        server.ctl(&["put", key, "x"]);
+    }
+    server.ctl(&["user", "add", "app:staple"]);
+    server.ctl(&["role", "add", "app"]);
+    for (right, prefix) in [("readwrite", "app/"), ("read", "read/")] {
+        server.ctl(&[
+            "role",
+            "grant-permission",
+            "--prefix=true",
+            "app",
+            right,
+            prefix,
+        ]);
+    }
+    server.ctl(&["user", "grant-role", "app", "app"]);
+    let as_user = |login: Login, front: &str| {
+        let options = Options {
+            login: Some(login),
+            ..options(&[&server.endpoint()])
+        };
+        live(options, front)
+    };
+    let archive = capture(&as_user(login("root", "correct horse"), "")).await;
+    for key in ["app/a", "read/a", "other/a"] {
+        server.ctl(&["put", key, "changed"]);
+    }
+
+    let app = as_user(login("app", "staple"), "app/");
+    let error = app
+        .plan(&mut archive.entries(), &overwriting())
+        .await
+        .expect_err("denied");
+    let text = error.to_string();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    for part in ["the user app", "other/a", "app/a to read/a", "readwrite"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let error = Archive::collect(&as_user(login("app", "staple"), "")).await;
+    let error = error.err().expect("denied").to_string();
+    assert!(error.contains("from \\x00 up to /registry/"), "{error}");
+
+    let both = archive.only(|entry| !entry.name.as_bytes().starts_with(b"other"));
+    let report = restore(&app, &both, &overwriting()).await;
+    assert_eq!(report.written, 1);
+    assert_eq!(report.failed.len(), 1);
+    let (name, reason) = &report.failed[0];
+    assert!(
+        *name == Name::from("read/a") && reason.contains("readwrite"),
+        "{reason}"
+    );
+    assert_eq!(server.ctl(&["get", "--print-value-only", "app/a"]), "x\n");
+    assert_eq!(
+        server.ctl(&["get", "--print-value-only", "read/a"]),
+        "changed\n"
+    );
+}
