@@ -3,16 +3,20 @@
 import argparse
 import os
 import pathlib
+import signal
+import sys
 import tempfile
 
 import alternatives
 import compare
 import kubernetes
+import live
 import sets
 import simulate
 import stores
 
-COMMANDS = {module.__name__: module for module in (compare, sets, stores, kubernetes, alternatives, simulate)}
+COMMANDS = {"compare": compare, "sets": sets, "stores": stores, "etcd": live, "kubernetes": kubernetes,
+            "alternatives": alternatives, "simulate": simulate}
 
 
 def main():
@@ -22,6 +26,9 @@ def main():
         module.arguments(commands.add_parser(name, help=module.__doc__.splitlines()[0], description=module.__doc__))
     commands.add_parser("all", help="All of them, at full size.")
     options = parser.parse_args()
+    # So that servers and folders go on every way out.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(f"bench: ended by {signal.Signals(number).name}"))
     for name in COMMANDS if options.command == "all" else [options.command]:
         chosen = parser.parse_args([name]) if options.command == "all" else options
         with tempfile.TemporaryDirectory(prefix="strongroom-bench.") as folder:

@@ -7,7 +7,6 @@ Run as a program, it lists or creates Secrets and prints nothing, so that ./benc
 """
 
 import base64
-import concurrent.futures
 import contextlib
 import http.client
 import json
@@ -17,10 +16,13 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
+
+from pool import at_once
+from wait import wait
 
 PAGE, IN_FLIGHT = 500, 16
 TOKEN = "bench"
+STARTS_WITHIN = 180  # seconds
 
 
 class Cluster:
@@ -32,14 +34,29 @@ class Cluster:
         self.trust = ssl.create_default_context(cafile=self.folder / "server.crt")
         self.local = threading.local()
 
+    def send(self, requests):
+        """Each a method, a path and a body, 16 at a time. All must succeed."""
+        def one(request):
+            status, said = self.call(*request)
+            assert status in (200, 201), f"{request[0]} {request[1]}: {status}: {said}"
+        at_once(IN_FLIGHT, one, requests)
+
     def call(self, method, path, body=None):
         """The status and the bytes of an answer. Each thread has a connection of its own, and keeps it."""
         if not hasattr(self.local, "connection"):
             self.local.connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=self.trust, timeout=120)
-        headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json", "Content-Type": "application/json"}
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json", "Content-Type": kind}
         self.local.connection.request(method, path, body, headers)
         answer = self.local.connection.getresponse()
         return answer.status, answer.read()
+
+    def is_ready(self):
+        try:
+            return self.call("GET", "/readyz")[0] == 200
+        except (OSError, http.client.HTTPException):
+            del self.local.connection
+            return False
 
     def list(self):
         """The bytes of all pages of Secrets."""
@@ -55,21 +72,12 @@ class Cluster:
                 return total
 
     def create(self, objects):
-        def one(text):
-            namespace = json.loads(text)["metadata"]["namespace"]
-            status, said = self.call("POST", f"/api/v1/namespaces/{namespace}/secrets", text)
-            assert status == 201, said
-        with concurrent.futures.ThreadPoolExecutor(IN_FLIGHT) as pool:
-            for _ in pool.map(one, objects):
-                pass
+        """Secrets, as texts."""
+        self.send(("POST", f"/api/v1/namespaces/{json.loads(text)['metadata']['namespace']}/secrets", text) for text in objects)
 
     def delete(self, names):
-        def one(name):
-            status, said = self.call("DELETE", f"/api/v1/namespaces/{name[0]}/secrets/{name[1]}")
-            assert status == 200, said
-        with concurrent.futures.ThreadPoolExecutor(IN_FLIGHT) as pool:
-            for _ in pool.map(one, names):
-                pass
+        """Secrets, each by namespace and name."""
+        self.send(("DELETE", f"/api/v1/namespaces/{namespace}/secrets/{name}") for namespace, name in names)
 
     def kubeconfig(self):
         path = self.folder / "kubeconfig"
@@ -81,7 +89,7 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def running(folder, etcd, port):
+def running(folder, etcd, port, *flags):
     """A server with its data in `etcd`."""
     folder = pathlib.Path(folder)
     folder.mkdir()
@@ -96,16 +104,11 @@ def running(folder, etcd, port):
          "--advertise-address=127.0.0.1", f"--tls-cert-file={folder}/server.crt", f"--tls-private-key-file={folder}/server.key",
          f"--token-auth-file={folder}/tokens.csv", "--authorization-mode=RBAC", "--service-cluster-ip-range=10.96.0.0/24",
          "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={folder}/server.crt",
-         f"--service-account-signing-key-file={folder}/server.key", "--disable-admission-plugins=ServiceAccount"],
+         f"--service-account-signing-key-file={folder}/server.key", "--disable-admission-plugins=ServiceAccount", *flags],
         stdout=log, stderr=log)
     try:
         cluster = Cluster(folder)
-        for _ in range(600):
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                cluster.local.__dict__.clear()
-                if cluster.call("GET", "/readyz")[0] == 200:
-                    break
-            time.sleep(0.1)
+        wait(cluster.is_ready, STARTS_WITHIN, "kube-apiserver does not start", server)
         yield cluster
     finally:
         server.kill()
@@ -116,13 +119,16 @@ def secrets(count, namespaces, seed):
     """Secrets of some 4 kB of JSON, as texts: passwords, certificates' sizes, now and then a release of 40 kB."""
     chance = random.Random(seed)
     for number in range(count):
-        sizes = [24, 1200, 1700] if number % 100 else [30_000]
-        data = {f"key-{at}": base64.b64encode(chance.randbytes(size)).decode() for at, size in enumerate(sizes)}
         yield json.dumps({
-            "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": data,
+            "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": secret_data(number, chance),
             "metadata": {"name": f"secret-{number:06}", "namespace": f"team-{number % namespaces}",
                          "labels": {"app.kubernetes.io/name": f"app-{number % 50}"}},
         })
+
+
+def secret_data(number, chance):
+    sizes = [24, 1200, 1700] if number % 100 else [30_000]
+    return {f"key-{at}": base64.b64encode(chance.randbytes(size)).decode() for at, size in enumerate(sizes)}
 
 
 if __name__ == "__main__":

@@ -20,11 +20,8 @@ class Captured(Strongroom):
         self.kubeconfig = kubeconfig
         super().__init__(folder, kubeconfig)
 
-    def prepare(self):
-        super().prepare()
-        text = self.config.read_text().split("jobs:")[0]
-        self.config.write_text(f"{text}jobs:\n  bench:\n    sources:\n      - kubernetes: "
-                               f"{{kubeconfig: {self.kubeconfig}, exclude_namespaces: ['kube-*'], namespace_objects: false}}\n")
+    def source(self):
+        return f"kubernetes: {{kubeconfig: {self.kubeconfig}, exclude_namespaces: ['kube-*'], namespace_objects: false}}"
 
     def restore_command(self):
         return self.command(f"--identity {self.folder / 'identity.txt'} restore bench --yes")

@@ -1,13 +1,18 @@
 """Running programs: for what they say, and for what they use."""
 
+import contextlib
 import dataclasses
 import json
+import os
 import pathlib
+import signal
 import statistics
 import subprocess
 import sys
 
 METER = pathlib.Path(__file__).with_name("meter.py")
+# Seconds, for any one program. What hangs ends the run.
+LIMIT = 3600
 
 
 @dataclasses.dataclass
@@ -32,9 +37,18 @@ def median(usages):
 def run(*command, **keywords):
     """The output of a program that must succeed."""
     command = [str(word) for word in command]
-    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **keywords)
-    check(done.returncode == 0, f"failed: {' '.join(command)}\n{done.stderr}")
-    return done.stdout
+    # A group of its own: whatever it started ends with it.
+    program = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, **keywords)
+    try:
+        output, said = program.communicate(timeout=LIMIT)
+    except BaseException as error:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)
+        program.wait()
+        check(not isinstance(error, subprocess.TimeoutExpired), f"still running after {LIMIT} s: {' '.join(command)}")
+        raise
+    check(program.returncode == 0, f"failed: {' '.join(command)}\n{said}")
+    return output
 
 
 def check(holds, otherwise):
@@ -48,5 +62,3 @@ def say(what):
 
 def bytes_below(folder):
     return sum(path.stat().st_size for path in pathlib.Path(folder).rglob("*") if path.is_file())
-
-

@@ -10,7 +10,7 @@ import sys
 from measure import run
 
 REPORT = pathlib.Path(__file__).parents[2] / "docs" / "benchmarks.md"
-ORDER = ["compare", "sets", "stores", "kubernetes", "alternatives", "simulate"]
+ORDER = ["compare", "sets", "stores", "etcd", "kubernetes", "alternatives", "simulate"]
 INTRODUCTION = """# Benchmarks
 
 What strongroom costs beside other tools, and what its constants were chosen by. Every section is written by the command that stands

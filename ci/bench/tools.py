@@ -65,12 +65,16 @@ class Strongroom(Tool):
         recipient = run("age-keygen", "-y", self.folder / "identity.txt").strip()
         self.config = self.folder / "strongroom.yaml"
         self.config.write_text(f"repository: {self.place()}\ncache: cache\nrecipients: [{recipient}]\nwriter_key: writer.key\n"
-                               f"jobs:\n  bench:\n    sources:\n      - files: {{paths: [{self.path}]}}\n")
+                               f"jobs:\n  bench:\n    sources:\n      - {self.source()}\n")
         run(*self.program.split(), "--config", self.config, "init")
 
     def place(self):
         """What the configuration says of the repository."""
         return "repository"
+
+    def source(self):
+        """What it says of the job's source."""
+        return f"files: {{paths: [{self.path}]}}"
 
     def command(self, rest):
         return f"{self.program} --quiet --config {self.config} {rest}"
