@@ -9,13 +9,14 @@ import tempfile
 
 import alternatives
 import compare
+import hours
 import kubernetes
 import live
 import sets
 import simulate
 import stores
 
-COMMANDS = {"compare": compare, "sets": sets, "stores": stores, "etcd": live, "kubernetes": kubernetes,
+COMMANDS = {"compare": compare, "sets": sets, "cluster-hours": hours, "stores": stores, "etcd": live, "kubernetes": kubernetes,
             "alternatives": alternatives, "simulate": simulate}
 
 

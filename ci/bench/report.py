@@ -10,7 +10,7 @@ import sys
 from measure import run
 
 REPORT = pathlib.Path(__file__).parents[2] / "docs" / "benchmarks.md"
-ORDER = ["compare", "sets", "stores", "etcd", "kubernetes", "alternatives", "simulate"]
+ORDER = ["compare", "sets", "cluster-hours", "stores", "etcd", "kubernetes", "alternatives", "simulate"]
 INTRODUCTION = """# Benchmarks
 
 What strongroom costs beside other tools, and what its constants were chosen by. Every section is written by the command that stands
@@ -33,7 +33,7 @@ def write(section, lines):
 
 def read():
     text = REPORT.read_text() if REPORT.exists() else ""
-    return dict(re.findall(r"<!-- (\w+) -->\n(.*?)\n<!-- /\1 -->", text, re.DOTALL))
+    return dict(re.findall(r"<!-- ([\w-]+) -->\n(.*?)\n<!-- /\1 -->", text, re.DOTALL))
 
 
 def heading(title, versions):

@@ -4,11 +4,12 @@ Each is a real etcd, captured every hour. Everything that a backup adds to the r
 """
 
 import filecmp
+import hashlib
 
 import etcd
 import report
 from churn import SETS, STEPS, Churn
-from measure import check, median, say
+from measure import check, median, run, say
 from tools import Restic, Strongroom
 from values import Values
 
@@ -40,31 +41,47 @@ def measure_all(folder, options):
 
 
 def measure_set(folder, kind, hours):
-    (folder / "data").mkdir(parents=True)
-    path = folder / "data" / "snapshot.db"
+    folder.mkdir()
     with etcd.running(folder / "etcd") as server:
-        churn = Churn(server, kind, Values())
-        for _ in range(2):  # until compaction has left room in the file, as it has in any that is not new
-            churn.hour()
-        sizes, changed = [server.snapshot(path)], []
-        tools = [Strongroom(folder / "strongroom", path), Restic(folder / "restic", path, "restic-sid")]
-        first = [tool.back_up()[1] for tool in tools]
-        later = [[] for _ in tools]
-        for hour in range(hours):
-            changed.append(churn.hour())
-            sizes.append(server.snapshot(path))
-            for tool, measured in zip(tools, later):
-                measured.append(tool.back_up())
-            say(f"{kind.title}: hour {hour + 1}, {sizes[-1]:,} bytes: added " + ", ".join(f"{measured[-1][1]:,}" for measured in later))
+        return live_through(folder, kind.title, server, Churn(server, kind, Values()), hours)
+
+
+def live_through(folder, title, server, life, hours):
+    """What strongroom and restic store of an etcd in which this goes on: `life.hour()`, which says how much that was."""
+    (folder / "data").mkdir()
+    path = folder / "data" / "snapshot.db"
+    for _ in range(2):  # until compaction has left room in the file, as it has in any that is not new
+        life.hour()
+    sizes, changed = [server.snapshot(path)], []
+    tools = [Strongroom(folder / "strongroom", path), Restic(folder / "restic", path, "restic-sid")]
+    first = [tool.back_up()[1] for tool in tools]
+    digests = [sha256(path)]
+    later = [[] for _ in tools]
+    for hour in range(hours):
+        changed.append(life.hour())
+        sizes.append(server.snapshot(path))
+        digests.append(sha256(path))
+        for tool, measured in zip(tools, later):
+            measured.append(tool.back_up())
+        say(f"{title}: hour {hour + 1}, {sizes[-1]:,} bytes: added " + ", ".join(f"{measured[-1][1]:,}" for measured in later))
     for tool in tools:
         tool.restore()
         check(filecmp.cmp(path, tool.restored(), shallow=False), f"{tool.title} gave back something else")
+    for number, digest in enumerate(digests, 1):
+        read = run("bash", "-o", "pipefail", "-c", f"{tools[0].read_command(path, f'bench/{number}')} | sha256sum").split()[0]
+        check(read == digest, f"strongroom gave back something else of hour {number - 1}")
     result = {"sizes": sizes, "changed": sum(changed) / hours, "first": first, "versions": [tool.version() for tool in tools],
               "added": [sum(added for _, added in measured) / hours for measured in later],
+              "most": [max(added for _, added in measured) for measured in later],
               "cpu": [median([usage for usage, _ in measured]).cpu for measured in later]}
     for tool in tools:
         tool.remove()
     return result
+
+
+def sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def added_row(name, result):

@@ -85,8 +85,8 @@ class Strongroom(Tool):
     def restore_command(self):
         return self.command(f"--identity {self.folder / 'identity.txt'} restore bench --to {self.target} --yes")
 
-    def read_command(self, path):
-        return self.command(f"--identity {self.folder / 'identity.txt'} cat bench {path}")
+    def read_command(self, path, snapshot="bench"):
+        return self.command(f"--identity {self.folder / 'identity.txt'} cat {snapshot} {path}")
 
     def verify_command(self):
         return self.command("verify --level data")
