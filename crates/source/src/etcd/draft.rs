@@ -73,7 +73,8 @@ impl Draft {
         &self.path
     }
 
-    /// Takes the current entry of `contents`. When this returns, it is a whole snapshot and on the disk.
+    /// Takes the current entry of `contents`. When this returns, it is a whole snapshot; not on the disk yet, where a file that is only read
+    /// and then gone need not be.
     pub(super) async fn fill(&mut self, contents: &mut dyn Contents) -> Result<(), Error> {
         let mut verifier = Verifier::default();
         while let Some(content) = contents.data().await? {
@@ -88,15 +89,15 @@ impl Draft {
         self.file
             .flush()
             .await
-            .map_err(|cause| cannot("write", &self.shown, cause))?;
-        self.file
-            .sync_all()
-            .await
             .map_err(|cause| cannot("write", &self.shown, cause))
     }
 
-    /// Gives it its name, unless something has that name; then it is gone, and what was there is as it was.
+    /// Puts it on the disk and gives it its name, unless something has that name; then it is gone, and what was there is as it was.
     pub(super) async fn publish(self, place: &Path) -> Result<(), Error> {
+        self.file
+            .sync_all()
+            .await
+            .map_err(|cause| cannot("write", &self.shown, cause))?;
         let given = if self.named {
             rename_onto_nothing(&self.path, place)
         } else {
