@@ -51,15 +51,22 @@ pub(crate) async fn rotate(config: &Config, previous: &Path) -> anyhow::Result<O
             "the previous master key is the one of the configuration: put the new one there first"
         ));
     }
-    let bucket = Bucket::open(config, None)?;
-    let (old, already) = open_all(&bucket, &previous, &new).await?;
+    rotate_in(&Bucket::open(config, None)?, &previous, &new).await
+}
+
+async fn rotate_in(
+    bucket: &Bucket,
+    previous: &MasterKey,
+    new: &MasterKey,
+) -> anyhow::Result<Outcome> {
+    let (old, already) = open_all(bucket, previous, new).await?;
     let mut rotated = Outcome {
         rotated: Vec::new(),
         already,
         failure: None,
     };
     for old in old {
-        if let Err(error) = replace(&bucket, &old, &new).await {
+        if let Err(error) = replace(bucket, &old, new).await {
             rotated.failure = Some(error);
             break;
         }
@@ -139,7 +146,10 @@ async fn replace(bucket: &Bucket, old: &Old, new: &MasterKey) -> anyhow::Result<
         Ok(()) => "was put back as it was".to_owned(),
         Err(error) => format!("could not be put back ({error}): keep the previous master key"),
     };
-    read?;
+    if let Err(error) = read {
+        let message = format!("{object} could not be read back, and {what}");
+        return Err(anyhow::Error::new(error).context(message));
+    }
     let message = format!("{object} is not what was stored when it is read back, and {what}");
     bail!(Failure::new(Exit::Damage, message))
 }
@@ -156,5 +166,189 @@ impl fmt::Display for Outcome {
             count(self.rotated.len() as u64),
             count(self.already)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use foreign::etcd_backup::Names;
+    use repository::{
+        Account, Address, Objects, Patience, Remote, S3Account, S3Key, S3Keys, Timing,
+    };
+    use testkit::{Message, Proxy, S3, Treatment, Versitygw, VersitygwOptions, require};
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    const KEY: &str = "backup-2024-12-06T21:22:25Z.key";
+    /// In a URL.
+    const PATH: &str = "backup-2024-12-06T21%3A22%3A25Z.key";
+
+    /// What becomes of a request: by its method, and as which of its kind it comes, the first being 1.
+    type Lie = fn(&str, usize) -> Treatment;
+
+    fn answered(start: &str, body: &[u8]) -> Treatment {
+        let headers = [
+            ("etag", "\"1\""),
+            ("last-modified", "Fri, 06 Dec 2024 21:22:25 GMT"),
+        ];
+        Treatment::Answered(Message::new(start, &headers, body))
+    }
+
+    fn behind(server: &Versitygw, lie: Lie) -> Proxy {
+        let (puts, gets) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let upstream = server.s3().address;
+        Proxy::start(&upstream, move |request| {
+            if !request.target().contains(".key") {
+                return Treatment::Passes;
+            }
+            let seen = match request.method() {
+                "PUT" => &puts,
+                _ => &gets,
+            };
+            lie(request.method(), seen.fetch_add(1, Ordering::SeqCst) + 1)
+        })
+    }
+
+    fn bucket(endpoint: String, s3: &S3) -> Bucket {
+        let Ok(Address::Bucket(bucket)) = "s3://bucket".parse() else {
+            panic!("it is an address of a bucket");
+        };
+        let keys = S3Keys::Given(S3Key {
+            id: s3.access_key.clone(),
+            secret: Zeroizing::new(s3.secret_key.clone()),
+            token: None,
+        });
+        let account = Account::S3(S3Account {
+            region: None,
+            path_style: None,
+            keys,
+            encryption: None,
+        });
+        let objects = Objects::remote(Remote {
+            bucket,
+            account,
+            endpoint: Some(endpoint),
+            allow_http: true,
+            authorities: None,
+            patience: Patience {
+                timeout: Duration::from_secs(20),
+                retries: 2,
+                deadline: Duration::from_secs(20),
+            },
+            storage_class: None,
+            lock: None,
+            single_writer: false,
+            timing: Timing {
+                sleep: Arc::new(|period| Box::pin(tokio::time::sleep(period))),
+                now: Arc::new(Timestamp::now),
+                pace: None,
+            },
+        });
+        Bucket {
+            objects: objects.expect("a bucket"),
+            names: Names::new("").expect("the usual ones"),
+        }
+    }
+
+    fn master(digits: &str) -> MasterKey {
+        MasterKey::parse(digits.repeat(32).as_bytes()).expect("a master key")
+    }
+
+    /// The error of a rotation with that lie, and what is in the bucket then.
+    async fn lied_to(server: &Versitygw, lie: Lie) -> (anyhow::Error, Vec<u8>) {
+        let s3 = server.s3();
+        let proxy = behind(server, lie);
+        let bucket = bucket(proxy.endpoint(), &s3);
+        let outcome = rotate_in(&bucket, &master("22"), &master("33")).await;
+        let outcome = outcome.expect("all keys are opened");
+        assert_eq!((outcome.rotated.len(), outcome.already), (0, 0));
+        let stored = s3.get("bucket", PATH).expect("it is there");
+        (outcome.failure.expect("it failed"), stored)
+    }
+
+    #[tokio::test]
+    async fn a_key_that_cannot_be_read_back_is_put_back() {
+        let Some(release) = require("versitygw") else {
+            return;
+        };
+        let server = Versitygw::start(&release, VersitygwOptions::default());
+        let s3 = server.s3();
+        s3.make_bucket("bucket");
+        let key = DumpKey::random();
+        let old = key.seal(&master("22"), 1);
+        assert_eq!(s3.put("bucket", PATH, &old), 200);
+        let lies: [(Lie, Exit, &str); 4] = [
+            // It says that it has stored it, and has not.
+            (
+                |method, time| match (method, time) {
+                    ("PUT", 1) => answered("HTTP/1.1 200 OK", b""),
+                    _ => Treatment::Passes,
+                },
+                Exit::Damage,
+                "is not what was stored when it is read back, and was put back as it was",
+            ),
+            // It gives back something else, as long as a key object.
+            (
+                |method, time| match (method, time) {
+                    ("GET", 2) => answered("HTTP/1.1 200 OK", &[7; KEY_OBJECT_BYTES]),
+                    _ => Treatment::Passes,
+                },
+                Exit::Damage,
+                "is not what was stored when it is read back, and was put back as it was",
+            ),
+            // It has lost it.
+            (
+                |method, time| match (method, time) {
+                    ("GET", 2) => answered("HTTP/1.1 404 Not Found", b""),
+                    _ => Treatment::Passes,
+                },
+                Exit::Damage,
+                "is not what was stored when it is read back, and was put back as it was",
+            ),
+            // It does not let it be read any more.
+            (
+                |method, time| match (method, time) {
+                    ("GET", 2) => answered("HTTP/1.1 403 Forbidden", b""),
+                    _ => Treatment::Passes,
+                },
+                Exit::Denied,
+                "was put back as it was",
+            ),
+        ];
+        for (lie, exit, words) in lies {
+            let (error, stored) = lied_to(&server, lie).await;
+            let said = format!("{error:#}");
+            assert!(stored == old, "it is not the old one: {said}");
+            assert!(said.contains(words) && said.contains(KEY), "{said}");
+            assert_eq!(crate::exit::of(&error), exit, "{said}");
+        }
+
+        // Neither does it take the old one any more.
+        let lie: Lie = |method, time| match (method, time) {
+            ("GET", 2) => answered("HTTP/1.1 200 OK", &[7; KEY_OBJECT_BYTES]),
+            ("PUT", 2) => answered("HTTP/1.1 403 Forbidden", b""),
+            _ => Treatment::Passes,
+        };
+        let (error, stored) = lied_to(&server, lie).await;
+        let said = format!("{error:#}");
+        let words = ["could not be put back (", "keep the previous master key"];
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+        let opened = DumpKey::open(&stored, &master("33"));
+        assert!(opened.is_ok_and(|opened| opened.is_same(&key)), "{said}");
+
+        // Once the store is honest again, so is the rotation.
+        assert_eq!(s3.put("bucket", PATH, &old), 200);
+        let bucket = bucket(server.endpoint(), &s3);
+        let outcome = rotate_in(&bucket, &master("22"), &master("33")).await;
+        let outcome = outcome.expect("all keys are opened");
+        assert!(outcome.failure.is_none() && outcome.rotated.len() == 1);
+        let stored = s3.get("bucket", PATH).expect("it is there");
+        let opened = DumpKey::open(&stored, &master("33"));
+        assert!(opened.is_ok_and(|opened| opened.is_same(&key)));
     }
 }
