@@ -13,8 +13,8 @@ MASTER, KEY, OTHER = b"\x22" * 32, b"\x11" * 32, b"\x33" * 32
 TIME = bytes(range(8))
 
 
-def seal(key, nonce, plain):
-    return nonce + aead(plain, b"", nonce, key)
+def seal(key, nonce, plain, about=b""):
+    return nonce + aead(plain, about, nonce, key)
 
 
 def chunks(plain, key=KEY, base=TIME + b"\xbb" * 8, size=5, start=0):
@@ -44,6 +44,8 @@ def keys():
         ("flipped-tag", "the last bit", flip(good, 71)),
         ("zeros", "as a disk may leave it", bytes(72)),
         ("another-cluster", "sealed to another master key", seal(OTHER, TIME + b"\xaa" * 16, KEY)),
+        ("about-something", "sealed with associated data, of which there is none", seal(MASTER, TIME + b"\xaa" * 16, KEY, b"backup")),
+        ("tag-first", "the tag stands before the sealed key", good[:24] + good[56:] + good[24:56]),
     ]:
         write(f"key-{name}", about, data, refused=closed, **at)
     for name, about, data in [
@@ -74,11 +76,16 @@ def dumps():
         ("moved", "has two chunks in each other's place: the original restores it", [three[0], three[2], three[1]], 2, 1),
         ("counts-from-one", "the counter does not begin at 0", chunks(b"This is so", start=1), 1, 0),
         ("counter-wraps", "the counter is the greatest", chunks(b"This", start=2**64 - 1), 2**64 - 1, 0),
+        ("whole-doubled", "the whole dump stands there twice: the original restores it", three * 2, 0, 3),
+        ("backwards", "its chunks stand in the opposite order: the original restores it", three[::-1], 2, 0),
+        ("counter-little-endian", "the counter's bytes stand the other way round", [three[0], *chunks(b"is so", start=1 << 56)], 1 << 56, 1),
     ]:
         write(f"dump-{name}", about, b"".join(parts), refused=order.format(found, expected), **at)
     other = chunks(b"This is so", base=TIME + b"\xcc" * 8)
     foreign = "its chunk 1 belongs to another dump"
     write("dump-of-two", "its second chunk is of another dump under the same key: the original restores it", first + other[1], refused=foreign, **at)
+    later = chunks(b"This is so", base=TIME[::-1] + b"\xbb" * 8)
+    write("dump-of-two-moments", "its second chunk has another time: the original restores it", first + later[1], refused=foreign, **at)
     closed = "its chunk {} is damaged, or sealed with another key"
     stranger = chunks(b"This is so", key=OTHER)
     for name, about, data, chunk in [
@@ -87,6 +94,10 @@ def dumps():
         ("flipped-tag", "the last bit", first + flip(second, len(second) - 1), 1),
         ("cut", "the last byte is missing", first + second[:-1], 1),
         ("cut-in-nonce", "cut in a nonce", first + second[:10], 1),
+        ("cut-to-nonce", "of the second chunk there is the nonce", first + second[:24], 1),
+        ("cut-in-tag", "of the second chunk there is less than nonce and tag", first + second[:39], 1),
+        ("about-something", "sealed with associated data, of which there is none", seal(KEY, first[:24], b"This ", b"backup"), 0),
+        ("chunk-too-long", "its only chunk is longer than chunks are", chunks(b"This is so", size=10)[0], 0),
         ("appended", "a line end behind it", first + second + b"\n", 2),
         ("empty-chunk", "an authentic chunk with nothing in it", first + seal(KEY, TIME + b"\xbb" * 8 + (1).to_bytes(8, "big"), b""), 1),
         ("other-key", "sealed with another key", b"".join(stranger), 0),
