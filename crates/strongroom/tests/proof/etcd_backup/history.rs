@@ -7,7 +7,7 @@ use crate::scene::Seen;
 
 impl World {
     /// A repository of strongroom with the job `etcd`, made by what `config convert` prints.
-    fn converted(&mut self) {
+    pub(super) fn converted(&mut self) {
         self.scene.keys();
         let recipient = self.scene.recipient.clone();
         let words = [
@@ -43,7 +43,7 @@ impl World {
     }
 
     /// The finished times of all snapshots, in their order.
-    fn times(&self) -> Vec<String> {
+    pub(super) fn times(&self) -> Vec<String> {
         let listed = self.scene.run(&["snapshots", "--json"]).done().json();
         let rows = listed["snapshots"].as_array().expect("a list").iter();
         rows.map(|row| row["finished"].as_str().expect("a time").to_owned())
@@ -51,7 +51,7 @@ impl World {
     }
 
     /// The same backup under other names, as if it had been taken then.
-    fn past(&self, name: &str, times: &[&str]) {
+    pub(super) fn past(&self, name: &str, times: &[&str]) {
         for time in times {
             for ending in ["dump", "key"] {
                 let from = self.object(&format!("{name}.{ending}"));
