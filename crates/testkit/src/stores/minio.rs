@@ -1,11 +1,13 @@
+use std::fs;
 use std::net::TcpStream;
 use std::process::Command;
 
 use tempfile::TempDir;
 
 use super::s3::S3;
-use crate::Release;
+use crate::http::{Message, ask};
 use crate::process::Process;
+use crate::{Certificates, Release};
 
 const ACCESS_KEY: &str = "root-access";
 const SECRET_KEY: &str = "root-secret";
@@ -13,6 +15,7 @@ const SECRET_KEY: &str = "root-secret";
 /// MinIO on one folder, with one root user. Killed when dropped, and its folder removed.
 pub struct Minio {
     process: Process,
+    certificates: Option<Certificates>,
     // Dropped last: the process is gone then.
     _folder: TempDir,
 }
@@ -21,6 +24,24 @@ impl Minio {
     /// Starts an empty one and waits until it answers.
     pub fn start(release: &Release) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
+        Self::start_in(folder, release, None)
+    }
+
+    /// One that speaks TLS. It may not serve yet when this returns, and says so to whoever asks.
+    pub fn start_with_tls(release: &Release) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let certificates = Certificates::make(folder.path());
+        Self::start_in(folder, release, Some(certificates))
+    }
+
+    fn start_in(folder: TempDir, release: &Release, certificates: Option<Certificates>) -> Self {
+        let pairs = folder.path().join("certificates");
+        fs::create_dir(&pairs).expect("the folder is ours");
+        if let Some(made) = &certificates {
+            // By these names it looks for them.
+            fs::copy(&made.server.certificate, pairs.join("public.crt")).expect("copied");
+            fs::copy(&made.server.key, pairs.join("private.key")).expect("copied");
+        }
         let (program, root) = (release.program("minio"), folder.path().to_owned());
         let command = move |port| {
             let mut command = Command::new(&program);
@@ -30,22 +51,39 @@ impl Minio {
             command.env("MINIO_UPDATE", "off");
             command.env("HOME", &root);
             command.arg("server").arg(root.join("data"));
+            command.arg("--certs-dir").arg(&pairs);
             command.args(["--quiet", "--address", &format!("127.0.0.1:{port}")]);
             command
         };
         let log = folder.path().join("log");
+        let ready = if certificates.is_some() {
+            speaks
+        } else {
+            answers
+        };
         Self {
-            process: Process::start("minio", log, command, answers),
+            process: Process::start("minio", log, command, ready),
+            certificates,
             _folder: folder,
         }
     }
 
     /// Where clients connect.
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.process.port())
+        let scheme = if self.certificates.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://127.0.0.1:{}", self.process.port())
     }
 
-    /// Asks it as root.
+    /// The certificates, if it was started with TLS.
+    pub fn certificates(&self) -> &Certificates {
+        self.certificates.as_ref().expect("started with TLS")
+    }
+
+    /// Asks it as root; not over TLS.
     pub fn s3(&self) -> S3 {
         root(format!("127.0.0.1:{}", self.process.port()))
     }
@@ -66,6 +104,12 @@ fn answers(port: u16) -> bool {
     let address = format!("127.0.0.1:{port}");
     TcpStream::connect(&address).is_ok()
         && root(address).request("GET", "/", "", &[], b"").status() == 200
+}
+
+/// It tells whoever speaks plain HTTP that this was no handshake.
+fn speaks(port: u16) -> bool {
+    let request = Message::new("GET / HTTP/1.1", &[], b"");
+    ask(&format!("127.0.0.1:{port}"), &request).is_ok_and(|it| it.status() == 400)
 }
 
 fn root(address: String) -> S3 {

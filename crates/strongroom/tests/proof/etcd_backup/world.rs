@@ -1,5 +1,5 @@
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use testkit::{Etcd, EtcdOptions, Release, Versitygw, VersitygwOptions, require};
@@ -87,7 +87,7 @@ impl World {
         self.configure(&config.replace(from, to));
     }
 
-    fn s3_address(&self) -> String {
+    pub(super) fn s3_address(&self) -> String {
         self.server.endpoint().replace("https://", "")
     }
 
@@ -176,17 +176,30 @@ impl World {
 
     /// The other reader and writer.
     pub(super) fn peer(&self, arguments: &[&str], master: &str, stdin: &[u8]) -> Vec<u8> {
+        let authority = &self.server.certificates().authority;
+        self.peer_at(&self.s3_address(), authority, arguments, master, stdin)
+    }
+
+    /// The same on another server, which has the same root user.
+    pub(super) fn peer_at(
+        &self,
+        address: &str,
+        authority: &Path,
+        arguments: &[&str],
+        master: &str,
+        stdin: &[u8],
+    ) -> Vec<u8> {
         let (key, secret) = self.server.key();
         let mut command = Command::new(self.peer.program("etcd-backup-peer"));
         command.args(arguments).envs([
-            ("ENDPOINT", &*self.s3_address()),
+            ("ENDPOINT", address),
             ("ACCESS_KEY", key),
             ("SECRET_KEY", secret),
             ("REGION", "us-east-1"),
             ("BUCKET", BUCKET),
             ("MASTER", master),
         ]);
-        command.env("CA", &self.server.certificates().authority);
+        command.env("CA", authority);
         command.stdin(Stdio::piped());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it runs");

@@ -1,0 +1,96 @@
+//! The same on MinIO, over TLS, with an authority of its own.
+
+use std::fs;
+
+use testkit::{Minio, require};
+
+use super::world::{MASTER, OTHER_MASTER, World};
+
+/// A world whose objects lie on a MinIO.
+struct OnMinio {
+    world: World,
+    minio: Minio,
+}
+
+impl OnMinio {
+    fn new() -> Option<Self> {
+        let minio = Minio::start_with_tls(&require("minio")?);
+        let world = World::sealed()?;
+        world.reconfigure(&world.s3_address(), &address(&minio));
+        let authority = world.server.certificates().authority.display().to_string();
+        let minios = minio.certificates().authority.display().to_string();
+        world.reconfigure(&authority, &minios);
+        let on = Self { world, minio };
+        on.peer(&["bucket"], MASTER, b"");
+        Some(on)
+    }
+
+    fn peer(&self, arguments: &[&str], master: &str, stdin: &[u8]) -> Vec<u8> {
+        let authority = &self.minio.certificates().authority;
+        self.world
+            .peer_at(&address(&self.minio), authority, arguments, master, stdin)
+    }
+}
+
+fn address(minio: &Minio) -> String {
+    minio.endpoint().replace("https://", "")
+}
+
+#[test]
+fn it_is_backed_up_to_restored_from_rotated_and_pruned() {
+    let Some(on) = OnMinio::new() else { return };
+    let world = &on.world;
+    world.fill("minio");
+    let keys = world.keys();
+    let name = world.back_up();
+    assert_eq!(world.restored(&[]), keys);
+    // The other implementation reads it, and what that one writes is read by ours.
+    let snapshot = on.peer(&["read", &name], MASTER, b"");
+    assert!(snapshot.windows(8).any(|it| it == b"minio29-"));
+    let old = "2024-12-06T21:22:25Z";
+    on.peer(&["write", &format!("backup-{old}")], MASTER, &snapshot);
+    assert_eq!(world.restored(&["-t", old]), keys);
+
+    world.reconfigure(
+        "encryption_key_path: master.key",
+        "encryption_key_path: other.key",
+    );
+    let rotated = world.run(&["rotate-key", "-p", "master.key", "--json"]);
+    let rotated = rotated.done().json();
+    let count = rotated["rotated"].as_array().map(Vec::len);
+    assert_eq!(count, Some(2), "{rotated}");
+    assert_eq!(world.restored(&[]), keys);
+    assert!(on.peer(&["read", &name], OTHER_MASTER, b"") == snapshot);
+
+    let pruned = world.run(&["prune", "-i", "1", "-a", "1d", "--json"]);
+    let pruned = pruned.done().json();
+    let deleted = [
+        format!("s3://bucket/backup-{old}.dump"),
+        format!("s3://bucket/backup-{old}.key"),
+    ];
+    assert_eq!(pruned["deleted"], serde_json::json!(deleted), "{pruned}");
+    world
+        .run(&["restore", "-d", "gone", "-t", old])
+        .refused(1, &["there is no backup"]);
+    assert_eq!(world.restored(&[]), keys);
+}
+
+/// Its certificate is signed by an authority that nobody knows, but for `ca_cert`.
+#[test]
+fn only_its_own_authority_is_believed() {
+    let Some(on) = OnMinio::new() else { return };
+    let world = &on.world;
+    world.etcd.ctl(&["put", "a", "b"]);
+    world.back_up();
+    let config = fs::read_to_string(world.scene.path("config.yml")).expect("it was written");
+    let certificates = on.minio.certificates();
+    let line = format!("    ca_cert: {}\n", certificates.authority.display());
+    assert!(config.contains(&line), "{config}");
+    let strange = certificates.strange_authority.display();
+    world.configure(&config.replace(&line, &format!("    ca_cert: {strange}\n")));
+    let words = ["restore", "-d", "data"];
+    world.run(&words).refused(15, &["hint: "]);
+    assert_eq!(world.leftovers(), [] as [&str; 0]);
+    world.configure(&config);
+    assert_eq!(world.restored(&[]), world.keys());
+}
