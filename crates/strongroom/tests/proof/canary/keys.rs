@@ -68,13 +68,15 @@ fn what_is_said_to_a_plugin_is_found_nowhere() {
     let mut scene = Scene::new();
     scene.write("secrets/token", "t");
     let plugin = age.program("age-plugin-pq");
-    let traffic = scene.path("traffic");
+    // A file for each direction: neither is written to in whole lines.
+    let [said, answered] = ["said", "answered"].map(|name| scene.path(name));
     scene.write(
         "bin/age-plugin-pq",
         format!(
-            "#!/bin/sh\ntee -a {0} /dev/stderr | {1} \"$@\" | tee -a {0} /dev/stderr\n",
-            traffic.display(),
-            plugin.display()
+            "#!/bin/sh\ntee -a {} /dev/stderr | {} \"$@\" | tee -a {} /dev/stderr\n",
+            said.display(),
+            plugin.display(),
+            answered.display(),
         ),
     );
     let script = scene.path("bin/age-plugin-pq");
@@ -99,11 +101,11 @@ fn what_is_said_to_a_plugin_is_found_nowhere() {
         )
         .done()
     };
-    let said = [
+    let shown = [
         run(&["backup"]),
         run(&["show", "prod", "--identity", "pq.txt"]),
     ];
-    let said: Vec<u8> = said
+    let shown: Vec<u8> = shown
         .iter()
         .flat_map(|seen| [&seen.stdout[..], seen.stderr.as_bytes()].concat())
         .collect();
@@ -115,7 +117,8 @@ fn what_is_said_to_a_plugin_is_found_nowhere() {
     };
     let traffic = (0..1000).map(|_| {
         sleep(Duration::from_millis(10));
-        fs::read_to_string(&traffic).expect("it was said")
+        let read = |path| fs::read_to_string(path).expect("it was said");
+        read(&said) + &read(&answered)
     });
     let mut traffic = traffic;
     let traffic = traffic.find(whole).expect("all of it was said");
@@ -131,10 +134,10 @@ fn what_is_said_to_a_plugin_is_found_nowhere() {
         ("the identity", seed),
     ]);
     assert_eq!(
-        search.finds(&said),
+        search.finds(&shown),
         None,
         "{}",
-        String::from_utf8_lossy(&said)
+        String::from_utf8_lossy(&shown)
     );
     assert!(
         search.finds(traffic.as_bytes()).is_some(),
