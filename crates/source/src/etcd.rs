@@ -35,6 +35,8 @@ mod keyspace;
 mod lease;
 mod live_keys;
 
+use std::collections::BTreeMap;
+
 use archive::{Entry, Name};
 use async_trait::async_trait;
 
@@ -61,6 +63,11 @@ const VERSION: &str = "etcd.version";
 
 /// Whether it holds keys of Kubernetes: `yes` or `no`. The same is a fact of the capture.
 const KUBERNETES: &str = "etcd.kubernetes";
+
+/// Whether a capture with these facts is known to hold no keys of Kubernetes.
+pub fn is_without_kubernetes(facts: &BTreeMap<String, String>) -> bool {
+    facts.get(KUBERNETES).is_some_and(|said| said == "no")
+}
 
 /// An etcd cluster.
 pub struct Etcd {

@@ -12,7 +12,9 @@ use archive::Name;
 use format::{Identities, Recipients, WriterKey};
 use repository::{BackupOptions, Repository, Snapshot, Store, Trust};
 use source::etcd::database::{Damage, Database, Records};
-use source::etcd::{ApiServer, ENTRY, Held, Keyspace, StoredKeys, holds_keys};
+use source::etcd::{
+    ApiServer, ENTRY, Held, Keyspace, StoredKeys, holds_keys, is_without_kubernetes,
+};
 use source::kubernetes::{EncryptionConfiguration, EncryptionKeys, StoredObjects};
 use zeroize::Zeroizing;
 
@@ -148,10 +150,12 @@ async fn look(
     }
     let mut tasks = Vec::new();
     // An etcd without Kubernetes has no source of that name.
-    if opened + closed > 0 || keys.is_empty() {
+    let facts = &snapshot.manifest().sources[index].facts;
+    let only_keys = is_without_kubernetes(facts) || !keys.is_empty();
+    if opened + closed > 0 || !only_keys {
         tasks.push(Task::reading(OBJECTS, Box::new(objects)));
     }
-    if !keys.is_empty() {
+    if only_keys {
         tasks.push(Task::reading(etcd, Box::new(keys)));
     }
     capture(session, snapshot, &tasks).await

@@ -11,9 +11,10 @@ use strongroom_source::suite::{Archive, Fixture, action, conforms, plan};
 use strongroom_source::{
     Action, Conflict, Contents, Error, ErrorKind, Plan, Report, RestoreOptions, Source,
 };
-use testkit::{EtcdOptions, require};
+use testkit::{EtcdCluster, EtcdOptions, require};
 
 use crate::cluster::{client, value};
+use crate::members::who;
 use crate::{login, options};
 
 const LEASE: i64 = 0x7f00_0000_0000_0042;
@@ -63,7 +64,11 @@ async fn restore(source: &LiveKeys, archive: &Archive, options: &RestoreOptions)
 
 /// By key in base64: the value, and the lease.
 fn held(server: &testkit::Etcd) -> BTreeMap<String, (String, i64)> {
-    let json: Value = serde_json::from_str(&server.everything()).expect("JSON");
+    held_in(&server.everything())
+}
+
+fn held_in(json: &str) -> BTreeMap<String, (String, i64)> {
+    let json: Value = serde_json::from_str(json).expect("JSON");
     let kvs = json["kvs"].as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let held = kvs.iter().map(|kv| {
@@ -221,36 +226,27 @@ async fn what_others_do_between_plan_and_write_is_reported_and_left_alone() {
     };
     let server = testkit::Etcd::start(&release, EtcdOptions::default());
     let mut client = client(&server.endpoint()).await;
-    seed(&mut client, 300).await;
+    seed(&mut client, 600).await;
     let source = all(&server);
     let archive = capture(&source).await;
     let wanted = held(&server);
-    client
-        .delete("many/00010", Some(DeleteOptions::new().with_prefix()))
-        .await
-        .expect("deleted");
-    for key in [
-        "many/00100",
-        "many/00101",
-        "many/00102",
-        "many/00103",
-        "many/00104",
-    ] {
+    for number in 0..600 {
+        let key = format!("many/{number:05}");
         client.put(key, "lost", None).await.expect("put");
     }
+    client.delete("many/00010", None).await.expect("deleted");
     client.delete("service/a", None).await.expect("deleted");
     client.delete("service/b", None).await.expect("deleted");
     client.lease_revoke(LEASE).await.expect("revoked");
     let planned = plan(&source, &archive, &overwriting()).await;
 
+    // Each in a transaction of its own.
     client.put("many/00010", "theirs", None).await.expect("put");
-    client.put("many/00101", "theirs", None).await.expect("put");
-    client.delete("many/00102", None).await.expect("deleted");
-    // The same value again is another revision, and what is wanted is what is wanted.
-    client
-        .put("many/00103", value(103, 40), None)
-        .await
-        .expect("put");
+    client.put("many/00200", "theirs", None).await.expect("put");
+    client.delete("many/00300", None).await.expect("deleted");
+    // What is wanted is what is wanted, whoever wrote it.
+    let same = client.put("many/00400", value(400, 40), None).await;
+    same.expect("put");
     for key in ["service/a", "service/b"] {
         client.put(key, "theirs", None).await.expect("put");
     }
@@ -265,8 +261,8 @@ async fn what_others_do_between_plan_and_write_is_reported_and_left_alone() {
     let because = |what| format!("somebody has {what} it since it was planned");
     for ((name, reason), (key, what)) in failed.iter().zip([
         ("many/00010", "created"),
-        ("many/00101", "changed"),
-        ("many/00102", "deleted"),
+        ("many/00200", "changed"),
+        ("many/00300", "deleted"),
         ("service/a", "created"),
         ("service/b", "created"),
     ]) {
@@ -279,7 +275,7 @@ async fn what_others_do_between_plan_and_write_is_reported_and_left_alone() {
     let writing = planned.steps.iter().filter(|step| step.action.writes());
     assert_eq!(report.written + 5, writing.count() as u64);
     let now = held(&server);
-    for key in ["many/00010", "many/00101", "service/a", "service/b"] {
+    for key in ["many/00010", "many/00200", "service/a", "service/b"] {
         let got = server.ctl(&["get", "--print-value-only", key]);
         assert_eq!(got, "theirs\n");
     }
@@ -362,6 +358,130 @@ async fn a_server_that_goes_in_the_middle_has_what_it_has_and_the_next_restore_t
     let report = write(&source, &archive, &again, &RestoreOptions::default()).await;
     assert_eq!(report.expect("a restore").written, 2_010 - some as u64);
     assert_eq!(held(&server), wanted);
+}
+
+#[tokio::test]
+async fn a_leader_that_goes_in_the_middle_is_replaced_and_the_restore_goes_on() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let server = testkit::Etcd::start(&release, EtcdOptions::default());
+    seed(&mut client(&server.endpoint()).await, 2_000).await;
+    let archive = capture(&all(&server)).await;
+    let mut cluster = EtcdCluster::start(&release, 3);
+    let (_, leader) = who(&cluster).await;
+    let endpoints = cluster.endpoints();
+    let endpoints: Vec<&str> = endpoints.iter().map(String::as_str).collect();
+    let source = live(options(&endpoints), "");
+    let planned = plan(&source, &archive, &RestoreOptions::default()).await;
+    let contents = archive.written_by(&planned);
+    let mut kill = || cluster.kill(leader);
+    let mut contents = Interrupted {
+        contents,
+        after: 1_000,
+        happens: &mut kill,
+    };
+    let asked = RestoreOptions::default();
+    let written = source.write(&planned, &mut contents, &asked);
+    let report = written.await.expect("two are enough");
+    assert_eq!((report.written, &report.failed[..]), (2_010, &[][..]));
+    let left = (leader + 1) % 3;
+    let now = capture(&live(options(&[&cluster.endpoint(left)]), "")).await;
+    archive.assert_equals(&now);
+    let json = cluster.ctl(left, &["get", "--prefix", "", "--write-out=json"]);
+    // What etcdctl says of members that do not answer stands behind it.
+    let json = json.lines().next().expect("a line");
+    assert_eq!(held_in(json), held(&server));
+}
+
+#[tokio::test]
+async fn what_is_too_large_stands_in_nobodys_way_and_what_has_no_room_ends_it() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let server = testkit::Etcd::start(&release, EtcdOptions::default());
+    seed(&mut client(&server.endpoint()).await, 500).await;
+    let archive = capture(&all(&server)).await;
+    let start = |flags| {
+        let flags = EtcdOptions {
+            flags,
+            ..EtcdOptions::default()
+        };
+        testkit::Etcd::start(&release, flags)
+    };
+    let small = start(&["--max-request-bytes=4096"]);
+    let report = restore(&all(&small), &archive, &RestoreOptions::default()).await;
+    let failed: Vec<String> = report.failed.iter().map(|it| it.0.to_string()).collect();
+    assert_eq!(failed, ["large/1", "large/2"]);
+    assert!(
+        report.failed[0].1.contains("--max-request-bytes"),
+        "{report:?}"
+    );
+    assert_eq!(report.written, 508);
+    let mut wanted = held(&server);
+    wanted.retain(|_, (value, _)| value.len() < 1 << 20);
+    assert_eq!(held(&small), wanted);
+
+    let full = start(&["--quota-backend-bytes=1000000"]);
+    let source = all(&full);
+    let planned = plan(&source, &archive, &RestoreOptions::default()).await;
+    let ended = write(&source, &archive, &planned, &RestoreOptions::default()).await;
+    let error = ended.expect_err("there is no room");
+    let cause = std::error::Error::source(&error)
+        .expect("a cause")
+        .to_string();
+    assert!(
+        error
+            .to_string()
+            .contains("keys were written before it ended"),
+        "{error}"
+    );
+    assert!(
+        cause.contains("has no room") && cause.contains("alarm"),
+        "{cause}"
+    );
+}
+
+#[tokio::test]
+async fn a_lease_that_ends_in_the_middle_is_granted_again_for_the_rest() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let server = testkit::Etcd::start(&release, EtcdOptions::default());
+    let mut client = client(&server.endpoint()).await;
+    let granted = LeaseGrantOptions::new().with_id(LEASE);
+    let granted = client.lease_grant(3_600, Some(granted)).await;
+    granted.expect("granted");
+    for number in 0..300 {
+        let with = PutOptions::new().with_lease(LEASE);
+        let key = format!("service/{number:03}");
+        client.put(key, "here", Some(with)).await.expect("put");
+    }
+    let source = all(&server);
+    let archive = capture(&source).await;
+    let revoke = || server.ctl(&["lease", "revoke", &format!("{LEASE:x}")]);
+    revoke();
+    let planned = plan(&source, &archive, &RestoreOptions::default()).await;
+    let mut happens = || {
+        revoke();
+    };
+    // The first 128 are written then, and the next are on their way.
+    let mut contents = Interrupted {
+        contents: archive.written_by(&planned),
+        after: 200,
+        happens: &mut happens,
+    };
+    let asked = RestoreOptions::default();
+    let written = source.write(&planned, &mut contents, &asked);
+    let report = written.await.expect("a restore");
+    assert_eq!((report.written, &report.failed[..]), (300, &[][..]));
+    let now = held(&server);
+    assert_eq!(
+        now.len(),
+        300 - 128,
+        "those that had the lease went with it"
+    );
+    assert!(now.values().all(|(_, lease)| *lease == LEASE));
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ async fn capture(source: &Etcd) -> Capture {
 }
 
 /// Each member's ID, and who leads.
-async fn who(cluster: &EtcdCluster) -> (Vec<u64>, usize) {
+pub(crate) async fn who(cluster: &EtcdCluster) -> (Vec<u64>, usize) {
     let (mut ids, mut leader) = (Vec::new(), 0);
     for endpoint in cluster.endpoints() {
         let status = client(&endpoint).await.status().await.expect("it answers");

@@ -138,6 +138,24 @@ fn what_lies_in_an_etcd_snapshot_is_what_the_api_server_says() {
     script(&["same", &file("before"), &file("after")]);
     cluster.ctl(&["get", "widget", "w", "-n", "shop"]);
 
+    // Past the API server, as etcd has it, encrypted: it serves what it finds.
+    cluster.ctl(&["delete", "secret", "gcm", "-n", "shop"]);
+    let key = [
+        "restore",
+        "etcd",
+        "--only",
+        "/registry/secrets/shop/gcm",
+        "--inside",
+        "--yes",
+    ];
+    let refused = scene.read(&key).ended(3).text();
+    assert!(refused.contains("--api-server-keys"), "{refused}");
+    let past = scene.read(&[&key[..], &["--api-server-keys"]].concat());
+    assert!(past.done().text().contains("1 entry written"));
+    let path = "jsonpath={.data.password}";
+    let found = ["get", "secret", "gcm", "-n", "shop", "-o", path];
+    assert_eq!(cluster.ctl(&found), "c2VhbGVkIGJ5IGcx");
+
     // Over what was changed since, with what was there kept, and brought back from there.
     cluster.ctl(&[
         "patch",

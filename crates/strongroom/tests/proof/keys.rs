@@ -114,6 +114,9 @@ impl Lost {
         let part = [&diff[..], &["--only", "/other/"]].concat();
         let part = self.scene.read(&part).ended(4).stderr;
         assert!(part.contains("1 added, 0 removed, 0 changed"), "{part}");
+        let new = [&diff[..], &["--only", "/other/new"]].concat();
+        let new = self.scene.read(&new).ended(4).text();
+        assert_eq!(new, "+ etcd:/other/new\n");
     }
 
     /// What differs is in the way, until somebody says what to do with it.
