@@ -96,7 +96,7 @@ pub async fn verify_job(
     verify_view(repository, &view, job, trust, level, compute, progress).await
 }
 
-/// The same for whoever has read the log from the store before: no commit is read again that was good.
+/// The same for whoever has just read the log, and from the store: it is not read again.
 pub async fn verify_from(
     repository: &Repository,
     job: &JobName,
@@ -107,7 +107,7 @@ pub async fn verify_from(
     before: View,
 ) -> Result<Report, Error> {
     let repository = &repository.without_cache();
-    let view = repository.view_again(job, trust, before).await?;
+    let view = View::of(job, before.into_objects(), trust)?;
     verify_view(repository, &view, job, trust, level, compute, progress).await
 }
 

@@ -9,7 +9,9 @@ use common::maintenance::{Maintained, last};
 use common::{NOW, Secrets, job, noise, take};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use repository::{Backup, Cache, Compute, Error, Outcome, Prune, Pruned, Repository, View};
+use repository::{
+    Backup, Cache, Compute, Error, Level, Outcome, Prune, Pruned, Repository, View, verify_from,
+};
 use tempfile::TempDir;
 
 /// A job with a log, and a host that keeps what it reads.
@@ -167,6 +169,29 @@ async fn a_prune_takes_five_operations_and_its_deletes() {
     assert_eq!(at.map(|at| at.number), Some(21));
     assert_eq!(counting.counted() as u64, 5 + deleted);
     scene.look().await;
+}
+
+/// Of what is stored, the runs are listed once the log is known, and that is all.
+#[tokio::test]
+async fn who_has_read_the_log_verifies_with_one_operation() {
+    let scene = Scene::new(20).await;
+    let (repository, counting) = scene.host().await;
+    let trust = scene.job.trust();
+    let view = repository.view(&job(), &trust).await;
+    let view = view.expect("the store is sound");
+    let (name, before, compute) = (job(), counting.counted(), Compute::inline());
+    let report = verify_from(
+        &repository,
+        &name,
+        &trust,
+        Level::Log,
+        &compute,
+        &|_| (),
+        view,
+    );
+    let report = report.await.expect("the store is sound");
+    assert!(report.snapshots == 20 && report.damage.is_empty());
+    assert_eq!(counting.counted() - before, 1);
 }
 
 #[tokio::test]
