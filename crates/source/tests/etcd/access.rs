@@ -2,13 +2,45 @@
 
 use std::path::Path;
 
-use strongroom_source::ErrorKind;
-use strongroom_source::etcd::{ClientCertificate, Etcd, Options, Tls};
-use strongroom_source::suite::Archive;
+use strongroom_source::etcd::{ApiServer, ClientCertificate, Etcd, LiveKeys, Options, Tls};
+use strongroom_source::suite::{Archive, plan, write};
+use strongroom_source::{ErrorKind, RestoreOptions};
 use testkit::{EtcdOptions, require};
 
 use crate::proxy::Proxy;
 use crate::{login, options, refusal};
+
+#[tokio::test]
+async fn single_keys_take_the_same_way() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let tls = EtcdOptions {
+        tls: true,
+        ..EtcdOptions::default()
+    };
+    let server = testkit::Etcd::start(&release, tls);
+    server.ctl(&["put", "key", "value"]);
+    let certificates = server.certificates();
+    let options = Options {
+        tls: Some(Tls {
+            ca: certificates.authority.clone(),
+            client: Some(ClientCertificate {
+                certificate: certificates.client.certificate.clone(),
+                key: certificates.client.key.clone(),
+            }),
+            server_name: None,
+        }),
+        ..options(&[&server.endpoint()])
+    };
+    let keys = LiveKeys::holding(options, ApiServer::new("/registry"), ["key".into()]);
+    let (archive, _) = Archive::collect(&keys).await.expect("a capture");
+    server.ctl(&["del", "key"]);
+    let asked = RestoreOptions::default();
+    let planned = plan(&keys, &archive, &asked).await;
+    write(&keys, &archive, &planned, &asked).await;
+    assert_eq!(server.ctl(&["get", "--print-value-only", "key"]), "value\n");
+}
 
 #[tokio::test]
 async fn a_client_certificate_opens_and_a_wrong_one_does_not() {

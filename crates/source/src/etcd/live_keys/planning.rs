@@ -121,6 +121,9 @@ impl Planning<'_, '_> {
         plan.notes.extend(self.server.notes.iter().cloned());
         match self.leased {
             0 => {}
+            1 => plan.notes.push(
+                "one key goes when the lease ends that it gets again, unless its owner renews it: --leases drop lets it stay".to_owned(),
+            ),
             leased => plan.notes.push(format!(
                 "{leased} of the keys go when the lease ends that they get again, unless their owner renews it: --leases drop lets them stay"
             )),
@@ -129,6 +132,9 @@ impl Planning<'_, '_> {
         let past = steps.filter(|step| self.api_server.owns(step.name.as_bytes()));
         match past.count() {
             0 => {}
+            1 => plan.notes.push(
+                "one key is a Kubernetes API server's: it does not check what is written past it".to_owned(),
+            ),
             past => plan.notes.push(format!(
                 "{past} of the keys are a Kubernetes API server's: it does not check what is written past it"
             )),
