@@ -148,6 +148,12 @@ impl OpenRun {
         u64::from(frame.sealed) + frame.length() as u64
     }
 
+    /// The object that a frame lies in.
+    fn pack(&self, stream: u32, frame: u64) -> Name {
+        let pack = pack_name(self.frame(stream, frame).pack);
+        Name::in_run(&self.place.job, self.lies, &pack)
+    }
+
     fn frame(&self, stream: u32, frame: u64) -> &Frame {
         &self.tables[stream as usize].frames[frame as usize]
     }
@@ -238,17 +244,32 @@ impl Frames {
             .lock()
             .expect("no reader panics")
             .get(id(frame), || {
-                let fetch = fetch(
-                    self.repository.clone(),
-                    self.compute.clone(),
-                    self.buffers.clone(),
-                    Arc::clone(&frame.run),
-                    frame.stream,
-                    frame.number,
-                );
+                let fetch = self.fetch(frame);
                 fetch.map_ok(Arc::new).map_err(Arc::new).boxed().shared()
             });
         shared.map_err(Error::Shared).boxed()
+    }
+
+    fn fetch(&self, frame: &FrameOf) -> BoxFuture<'static, Result<Buffer, Error>> {
+        let fetch = fetch(
+            self.repository.clone(),
+            self.compute.clone(),
+            self.buffers.clone(),
+            Arc::clone(&frame.run),
+            frame.stream,
+            frame.number,
+        );
+        let Some(beside) = self.repository.store.beside() else {
+            return fetch.boxed();
+        };
+        let (store, name) = (
+            self.repository.store.clone(),
+            frame.run.pack(frame.stream, frame.number),
+        );
+        let fetched = beside.run(fetch);
+        fetched
+            .map(move |fetched| fetched.unwrap_or_else(|| Err(store.ends(&name))))
+            .boxed()
     }
 
     /// Says that the last chunk of a frame was read: whoever reads in order does not need it again.
@@ -319,7 +340,7 @@ async fn fetch(
     frame: u64,
 ) -> Result<Buffer, Error> {
     let row = run.frame(stream, frame);
-    let name = Name::in_run(&run.place.job, run.lies, &pack_name(row.pack));
+    let name = run.pack(stream, frame);
     let pack = run.packs.iter().find(|pack| pack.number == row.pack);
     let end = u64::from(row.offset) + u64::from(row.sealed);
     if pack.is_none_or(|pack| end > pack.object.size) {

@@ -66,10 +66,10 @@ pub use rotate::{Change, Rekeyed, Rotate};
 pub use rules::Rule;
 pub use snapshot::Snapshot;
 pub use store::{
-    Account, Address, AddressError, AzAccount, AzProof, AzSecret, Bucket, Conditions, Download,
-    GsAccount, Lock, LockMode, Locks, Objects, Patience, Probe, Probed, Remote, S3Account,
-    S3Encryption, S3Key, S3Keys, SecretText, Service, Store, StoreFailure, StoreFailureKind,
-    Timing, Upload, Wait, create_root,
+    Account, Address, AddressError, AzAccount, AzProof, AzSecret, Beside, Bucket, Conditions,
+    Download, GsAccount, Lock, LockMode, Locks, Objects, Patience, Probe, Probed, Remote,
+    S3Account, S3Encryption, S3Key, S3Keys, SecretText, Service, Store, StoreFailure,
+    StoreFailureKind, Timing, Upload, Wait, create_root,
 };
 pub use verify::{Damage, Level, Report, Slice, verify_from, verify_job};
 pub use view::{Garbage, Remembered, Trust, Valid, View};

@@ -1,10 +1,12 @@
 use std::collections::VecDeque;
+use std::task::Poll;
 
 use archive::{Body, CatalogReader, Content, Digest, Entry};
 use bytes::Bytes;
 use format::Stream;
+use futures::future::{BoxFuture, ready};
 use futures::stream::FuturesOrdered;
-use futures::{StreamExt, future::BoxFuture};
+use futures::{FutureExt as _, StreamExt as _, poll};
 
 use crate::buffers::Buffer;
 use crate::snapshot::ChunkAt;
@@ -293,15 +295,9 @@ impl<'a> StreamReader<'a> {
         } else {
             READ_AHEAD
         };
-        while self.ahead.len() < ahead {
-            let next = self.first_ahead + self.ahead.len();
-            if next >= self.stream.groups.len() || self.starts[next].byte >= wanted {
-                break;
-            }
-            let (snapshot, stream) = (self.snapshot, self.stream);
-            let (group, first) = (&stream.groups[next], self.starts[next].chunk);
-            self.ahead
-                .push_back(Box::pin(snapshot.read_group(stream, group, first)));
+        // Several at once: what is asked for at the same moment is read together.
+        if self.ahead.len() <= ahead / 2 {
+            self.ask(ahead, wanted).await;
         }
         let bytes = self
             .ahead
@@ -312,5 +308,24 @@ impl<'a> StreamReader<'a> {
         let bytes = Bytes::from_owner(bytes);
         self.current = Some((number, bytes.clone()));
         Ok(bytes)
+    }
+
+    /// Sees to it that `ahead` groups are asked for, or all that start before `wanted`.
+    async fn ask(&mut self, ahead: usize, wanted: u64) {
+        while self.ahead.len() < ahead {
+            let next = self.first_ahead + self.ahead.len();
+            if next >= self.stream.groups.len() || self.starts[next].byte >= wanted {
+                break;
+            }
+            let (snapshot, stream) = (self.snapshot, self.stream);
+            let (group, first) = (&stream.groups[next], self.starts[next].chunk);
+            let mut read = snapshot.read_group(stream, group, first).boxed();
+            // Once, so that what it reads is asked for now and not when the groups before it are there.
+            let read = match poll!(&mut read) {
+                Poll::Ready(done) => ready(done).boxed(),
+                Poll::Pending => read,
+            };
+            self.ahead.push_back(read);
+        }
     }
 }

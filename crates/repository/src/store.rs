@@ -2,6 +2,7 @@
 
 mod address;
 mod answer;
+mod beside;
 mod digest;
 mod failure;
 mod generations;
@@ -15,6 +16,7 @@ mod part;
 mod probe;
 mod remote;
 mod s3;
+mod together;
 mod upload;
 
 use std::ops::Range;
@@ -38,6 +40,7 @@ use self::s3::{Locked, Requests};
 use crate::{Compute, Error};
 
 pub use address::{Address, AddressError, Bucket, Service};
+pub use beside::Beside;
 pub use failure::{StoreFailure, StoreFailureKind};
 pub(crate) use history::History;
 pub use http::{Timing, Wait};
@@ -47,9 +50,11 @@ pub use lock::{Lock, LockMode, Locks};
 pub(crate) use name::Name;
 pub use objects::{Download, Objects};
 pub(crate) use part::Part;
+use part::Pieces;
 pub use probe::{Conditions, Probe, Probed};
 pub use remote::{Account, AzAccount, AzProof, AzSecret, GsAccount, Patience, Remote, SecretText};
 pub use s3::{S3Account, S3Encryption, S3Key, S3Keys};
+use together::Together;
 pub use upload::Upload;
 
 /// How often an object of ours is put that is neither taken nor there afterwards.
@@ -67,6 +72,8 @@ pub struct Store {
     pack_class: Option<AttributeValue>,
     /// What a server told beside its answers.
     seen: Option<Arc<Seen>>,
+    /// Of a bucket: where parts of objects are read.
+    together: Option<Arc<Together>>,
     /// Whether it gives old versions names, if it keeps them.
     names_versions: bool,
     /// What else a server that speaks S3 can be asked for.
@@ -115,6 +122,7 @@ impl Store {
             folders: None,
             pack_class: None,
             seen: None,
+            together: None,
             names_versions: false,
             s3: None,
             generations: None,
@@ -258,7 +266,7 @@ impl Store {
     /// A part of an object that must exist and be that long.
     pub(crate) async fn part(&self, name: &Name, range: Range<u64>) -> Result<Part, Error> {
         match &self.folders {
-            None => self.read_range(name, range).await.map(Part::Fetched),
+            None => self.fetch(name, range).await.map(Part::Fetched),
             Some(folders) => Ok(Part::InFile {
                 name: name.clone(),
                 place: self.place.clone(),
@@ -268,7 +276,31 @@ impl Store {
         }
     }
 
-    async fn read_range(&self, name: &Name, range: Range<u64>) -> Result<Bytes, Error> {
+    async fn fetch(&self, name: &Name, range: Range<u64>) -> Result<Pieces, Error> {
+        match &self.together {
+            None => self.read_range(name, range).await,
+            Some(together) => {
+                let read = together.read(self, name, range).await;
+                read.unwrap_or_else(|| Err(self.ends(name)))
+            }
+        }
+    }
+
+    /// Where what is read goes on while nobody asks for it, if it does.
+    pub(crate) fn beside(&self) -> Option<&Beside> {
+        self.together.as_ref().map(|together| together.beside())
+    }
+
+    /// What a read says that was given up because the program ends.
+    pub(crate) fn ends(&self, name: &Name) -> Error {
+        Error::Store {
+            operation: "read",
+            object: format!("{}/{name}", self.place),
+            source: StoreFailure::new(StoreFailureKind::Other, "the program ends"),
+        }
+    }
+
+    async fn read_range(&self, name: &Name, range: Range<u64>) -> Result<Pieces, Error> {
         let (wanted, end) = (range.end - range.start, range.end);
         let options = GetOptions {
             range: Some(GetRange::Bounded(range)),
@@ -276,11 +308,12 @@ impl Store {
         };
         let read = async {
             let got = self.inner.get_opts(&name.0, options).await?;
-            whole(got, wanted).await
+            let pieces = enough(got, wanted).into_stream().try_collect();
+            pieces.await.map(Pieces::new)
         };
         match read.await {
-            Ok(bytes) if bytes.len() as u64 == wanted => Ok(bytes),
-            Ok(bytes) if bytes.len() as u64 > wanted => Err(self.told_otherwise(name, wanted)),
+            Ok(pieces) if pieces.length() == wanted => Ok(pieces),
+            Ok(pieces) if pieces.length() > wanted => Err(self.told_otherwise(name, wanted)),
             Ok(_) => Err(Error::damaged(name.to_string(), "it was cut")),
             Err(error) if is_absent(&error) => Err(Error::Missing {
                 object: name.to_string(),
@@ -454,7 +487,11 @@ impl Store {
 }
 
 /// All bytes of an answer that should have `size`; of one with more not many more.
-async fn whole(mut got: GetResult, size: u64) -> Result<Bytes, StoreError> {
+async fn whole(got: GetResult, size: u64) -> Result<Bytes, StoreError> {
+    enough(got, size).bytes().await
+}
+
+fn enough(mut got: GetResult, size: u64) -> GetResult {
     if let GetResultPayload::Stream(pieces) = got.payload {
         let mut before = 0;
         let enough = pieces.take_while(move |piece| {
@@ -464,7 +501,7 @@ async fn whole(mut got: GetResult, size: u64) -> Result<Bytes, StoreError> {
         });
         got.payload = GetResultPayload::Stream(enough.boxed());
     }
-    got.bytes().await
+    got
 }
 
 fn too_long(name: &Name, size: u64) -> Error {

@@ -10,8 +10,8 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use repository::{
-    Account, Address, AzAccount, AzProof, AzSecret, Bucket, GsAccount, Patience, Remote, S3Account,
-    S3Encryption, S3Key, S3Keys, SecretText, Service, Store, Timing, Wait,
+    Account, Address, AzAccount, AzProof, AzSecret, Beside, Bucket, GsAccount, Patience, Remote,
+    S3Account, S3Encryption, S3Key, S3Keys, SecretText, Service, Store, Timing, Wait,
 };
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -86,6 +86,7 @@ fn remote(bucket: &Bucket, options: &Options, single_writer: bool) -> anyhow::Re
         lock: said(options.lock.as_ref()).copied(),
         single_writer,
         timing: timing(said(options.limit_upload.as_ref()).copied()),
+        beside: beside(),
     })
 }
 
@@ -276,6 +277,11 @@ fn azure(options: &Options) -> anyhow::Result<AzAccount> {
 
 pub(crate) fn secret(reference: &Reference) -> anyhow::Result<SecretText> {
     Ok(Zeroizing::new(reference.read_text()?))
+}
+
+/// The runtime that the repository does not know.
+pub(crate) fn beside() -> Beside {
+    Beside::new(|request| drop(tokio::spawn(request)))
 }
 
 /// The clock that the repository does not have.

@@ -10,13 +10,55 @@ use object_store::Error as StoreError;
 use super::Name;
 use crate::Error;
 
+/// Bytes as they came over a network, one piece behind the other.
+pub(crate) struct Pieces {
+    pieces: Vec<Bytes>,
+    length: u64,
+}
+
+impl Pieces {
+    pub(super) fn new(pieces: Vec<Bytes>) -> Self {
+        let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+        Self { pieces, length }
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// These of them, which must be there.
+    pub(super) fn slice(&self, range: Range<u64>) -> Self {
+        let mut start = 0;
+        let inside = self.pieces.iter().filter_map(|piece| {
+            let end = start + piece.len() as u64;
+            let (from, to) = (range.start.max(start), range.end.min(end));
+            let slice =
+                (from < to).then(|| piece.slice((from - start) as usize..(to - start) as usize));
+            start = end;
+            slice
+        });
+        Self::new(inside.collect())
+    }
+
+    fn copy(self, memory: &mut Vec<u8>) -> &mut [u8] {
+        let bytes = room(memory, self.length as usize);
+        let mut left = &mut *bytes;
+        for piece in self.pieces {
+            let (now, later) = left.split_at_mut(piece.len());
+            now.copy_from_slice(&piece);
+            left = later;
+        }
+        bytes
+    }
+}
+
 /// A part of an object that is about to be used.
 ///
 /// Where the object is a file it is not read yet: whoever uses it reads it, into memory that he uses again. To have it read by
 /// another thread and to be woken when it is there takes longer than to read it.
 pub(crate) enum Part {
     /// It came over a network.
-    Fetched(Bytes),
+    Fetched(Pieces),
     /// It lies in a file.
     InFile {
         /// The object.
@@ -34,10 +76,7 @@ impl Part {
     /// Its bytes, in `memory`, which may be longer. Waits for a disk at most.
     pub(crate) fn read(self, memory: &mut Vec<u8>) -> Result<&mut [u8], Error> {
         match self {
-            Self::Fetched(bytes) => {
-                *memory = bytes.into();
-                Ok(memory)
-            }
+            Self::Fetched(pieces) => Ok(pieces.copy(memory)),
             Self::InFile {
                 name,
                 place,
@@ -53,14 +92,17 @@ fn read_file<'a>(
     range: &Range<u64>,
     memory: &'a mut Vec<u8>,
 ) -> IoResult<&'a mut [u8]> {
-    let length = (range.end - range.start) as usize;
+    let bytes = room(memory, (range.end - range.start) as usize);
+    File::open(path)?.read_exact_at(bytes, range.start)?;
+    Ok(bytes)
+}
+
+fn room(memory: &mut Vec<u8>, length: usize) -> &mut [u8] {
     // It never becomes shorter, or it would be cleared each time that it became longer again.
     if memory.len() < length {
         memory.resize(length, 0);
     }
-    let bytes = &mut memory[..length];
-    File::open(path)?.read_exact_at(bytes, range.start)?;
-    Ok(bytes)
+    &mut memory[..length]
 }
 
 fn refused(error: IoError, name: &Name, place: &str) -> Error {

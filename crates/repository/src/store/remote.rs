@@ -9,11 +9,13 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use zeroize::Zeroizing;
 
 use super::address::Bucket;
+use super::beside::Beside;
 use super::failure::{StoreFailure, StoreFailureKind};
 use super::generations::Generations;
 use super::http::{Http, Seen, Timing, tls};
 use super::lock::Lock;
 use super::s3::{Requests, S3Account};
+use super::together::Together;
 use super::{Creation, Store};
 use crate::Error;
 
@@ -42,6 +44,8 @@ pub struct Remote {
     pub single_writer: bool,
     /// Sleep, and the pace of uploads.
     pub timing: Timing,
+    /// Where requests go on while their answers are not asked for.
+    pub beside: Beside,
 }
 
 /// Who we are to a service.
@@ -142,7 +146,7 @@ const GOOGLE: &str = "https://storage.googleapis.com";
 
 /// What a service can be asked for beside what object_store asks.
 #[derive(Default)]
-struct Beside {
+struct Also {
     s3: Option<Requests>,
     generations: Option<Generations>,
 }
@@ -195,7 +199,7 @@ fn build(remote: Remote) -> Result<Store, StoreFailure> {
     };
     // Google gives every object a generation, whether old ones are kept or not.
     let names_versions = !matches!(account, Account::Gs(_));
-    let (store, beside) = common.store(
+    let (store, also) = common.store(
         &bucket,
         endpoint,
         account,
@@ -215,9 +219,10 @@ fn build(remote: Remote) -> Result<Store, StoreFailure> {
         creation: Creation::of(remote.single_writer),
         pack_class: remote.storage_class.map(Into::into),
         seen: Some(seen),
+        together: Some(Arc::new(Together::new(remote.beside))),
         names_versions,
-        s3: beside.s3.map(Arc::new),
-        generations: beside.generations.map(Arc::new),
+        s3: also.s3.map(Arc::new),
+        generations: also.generations.map(Arc::new),
     })
 }
 
@@ -229,23 +234,23 @@ impl Common {
         account: Account,
         single_writer: bool,
         lock: Option<Lock>,
-    ) -> Result<(Arc<dyn ObjectStore>, Beside), StoreFailure> {
-        let mut beside = Beside::default();
+    ) -> Result<(Arc<dyn ObjectStore>, Also), StoreFailure> {
+        let mut also = Also::default();
         let store: Arc<dyn ObjectStore> = match account {
             Account::S3(account) => {
                 let (store, requests) =
                     account.build(self, bucket, endpoint, single_writer, lock)?;
-                beside.s3 = Some(requests);
+                also.s3 = Some(requests);
                 Arc::new(store)
             }
             Account::Gs(account) => {
                 let (store, generations) = self.google(bucket, endpoint, account)?;
-                beside.generations = Some(generations);
+                also.generations = Some(generations);
                 store
             }
             Account::Az(account) => self.azure(bucket, endpoint, account)?,
         };
-        Ok((store, beside))
+        Ok((store, also))
     }
 
     fn google(

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use repository::{
-    Account, Address, AzAccount, AzProof, Bucket, GsAccount, Patience, Remote, S3Account, S3Key,
-    S3Keys, Timing,
+    Account, Address, AzAccount, AzProof, Beside, Bucket, GsAccount, Patience, Remote, S3Account,
+    S3Key, S3Keys, Timing,
 };
 use testkit::Server;
 use zeroize::Zeroizing;
@@ -67,6 +67,7 @@ pub(crate) fn remote(address: &str, endpoint: String, account: Account) -> Remot
         lock: None,
         single_writer: false,
         timing: timing(),
+        beside: Beside::new(|request| drop(tokio::spawn(request))),
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Config, Dump};
 use crate::config::reference::Reference;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::stores::{authorities, secret, timing};
+use crate::stores::{authorities, beside, secret, timing};
 use crate::units::Rate;
 
 /// The objects of one cluster.
@@ -60,6 +60,7 @@ impl Bucket {
             lock: None,
             single_writer: false,
             timing: timing(limit),
+            beside: beside(),
         })?;
         let names = s3.names.clone();
         Ok(Self { objects, names })

@@ -176,13 +176,12 @@ mod tests {
     use std::time::Duration;
 
     use foreign::etcd_backup::Names;
-    use repository::{
-        Account, Address, Objects, Patience, Remote, S3Account, S3Key, S3Keys, Timing,
-    };
+    use repository::{Account, Address, Objects, Patience, Remote, S3Account, S3Key, S3Keys};
     use testkit::{Message, Proxy, S3, Treatment, Versitygw, VersitygwOptions, require};
     use zeroize::Zeroizing;
 
     use super::*;
+    use crate::stores::{beside, timing};
 
     const KEY: &str = "backup-2024-12-06T21:22:25Z.key";
     /// In a URL.
@@ -243,11 +242,8 @@ mod tests {
             storage_class: None,
             lock: None,
             single_writer: false,
-            timing: Timing {
-                sleep: Arc::new(|period| Box::pin(tokio::time::sleep(period))),
-                now: Arc::new(Timestamp::now),
-                pace: None,
-            },
+            timing: timing(None),
+            beside: beside(),
         });
         Bucket {
             objects: objects.expect("a bucket"),
