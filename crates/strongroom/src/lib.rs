@@ -40,6 +40,7 @@ mod locks;
 mod log;
 mod moments;
 mod names;
+mod outcomes;
 mod output;
 mod progress;
 mod recipients;
@@ -351,7 +352,7 @@ async fn maintain(command: Command, session: &Session) -> anyhow::Result<Exit> {
             let pruned = commands::prune::prune(session, &prune, Timestamp::now()).await?;
             output.answer(&pruned)?;
             pruned.notes().iter().for_each(|note| output.note(note));
-            return Ok(said(*output, &pruned.failures).unwrap_or(Exit::Ok));
+            return Ok(said(*output, &pruned.outcomes.failures).unwrap_or(Exit::Ok));
         }
         Command::Copy(copy) => {
             let copied = commands::copy::copy(session, &copy).await?;
@@ -374,7 +375,7 @@ async fn maintain(command: Command, session: &Session) -> anyhow::Result<Exit> {
             let rotated = commands::rotate::rotate(session, &rotate).await?;
             output.answer(&rotated)?;
             rotated.notes().iter().for_each(|note| output.note(note));
-            return Ok(said(*output, &rotated.failures).unwrap_or(Exit::Ok));
+            return Ok(said(*output, &rotated.outcomes.failures).unwrap_or(Exit::Ok));
         }
         Command::Writer(writer) => match writer.what {
             WriterCommand::Revoke(revoke) => {

@@ -10,9 +10,9 @@ use repository::{Plan, Prune, PruneOptions, Pruned, Repository};
 use serde::Serialize;
 
 use crate::cli;
-use crate::exit;
 use crate::locks::LockedGone;
 use crate::names::counted;
+use crate::outcomes::Outcomes;
 use crate::session::{PROGRAM, Session, with_hint};
 use crate::units::{Size, now};
 
@@ -21,28 +21,16 @@ const JOBS_AT_ONCE: usize = 4;
 /// A log that moves on under a prune makes it plan again; this often.
 const ATTEMPTS: usize = 5;
 
-/// What `prune` did, or would do, job by job. A job that failed does not keep the others from being pruned.
+/// What `prune` did, or would do, job by job.
 #[derive(Serialize)]
 pub(crate) struct Prunes {
     dry_run: bool,
-    jobs: Vec<Job>,
-    #[serde(skip)]
-    pub(crate) failures: Vec<anyhow::Error>,
+    #[serde(flatten)]
+    pub(crate) outcomes: Outcomes<JobPruned>,
 }
 
 #[derive(Serialize)]
-#[serde(untagged)]
-enum Job {
-    Pruned(Box<JobPruned>),
-    Failed {
-        job: String,
-        error: String,
-        exit_code: u8,
-    },
-}
-
-#[derive(Serialize)]
-struct JobPruned {
+pub(crate) struct JobPruned {
     job: String,
     /// The prune's own commit; none if there was nothing to do, or it is a dry run.
     commit: Option<String>,
@@ -88,8 +76,7 @@ pub(crate) async fn prune(
     let repository = session.open_remembered().await?;
     let mut prunes = Prunes {
         dry_run: asked.dry_run,
-        jobs: Vec::new(),
-        failures: Vec::new(),
+        outcomes: Outcomes::new(),
     };
     let jobs = session.jobs_with_undo(&repository, &asked.jobs).await?;
     let pruning = stream::iter(jobs).map(async |job| {
@@ -98,18 +85,7 @@ pub(crate) async fn prune(
     });
     let mut pruning = pruning.buffered(JOBS_AT_ONCE);
     while let Some((job, pruned)) = pruning.next().await {
-        match pruned {
-            Ok(pruned) => prunes.jobs.push(Job::Pruned(Box::new(pruned))),
-            Err(error) => {
-                let error = error.context(format!("prune {job}"));
-                prunes.jobs.push(Job::Failed {
-                    job: job.to_string(),
-                    exit_code: exit::of(&error).code(),
-                    error: crate::output::chain(&error),
-                });
-                prunes.failures.push(error);
-            }
-        }
+        prunes.outcomes.push("prune", &job, pruned);
     }
     Ok(prunes)
 }
@@ -190,11 +166,7 @@ fn planned(job: &JobName, prune: &Prune, retention: bool) -> JobPruned {
 impl Prunes {
     /// What a person should know beside the list.
     pub(crate) fn notes(&self) -> Vec<String> {
-        let pruned = self.jobs.iter().filter_map(|job| match job {
-            Job::Pruned(pruned) => Some(pruned),
-            Job::Failed { .. } => None,
-        });
-        pruned.flat_map(|job| job.notes()).collect()
+        self.outcomes.done().flat_map(JobPruned::notes).collect()
     }
 }
 
@@ -232,12 +204,9 @@ impl JobPruned {
 
 impl fmt::Display for Prunes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for job in &self.jobs {
-            if let Job::Pruned(job) = job {
-                job.write(f, self.dry_run)?;
-            }
-        }
-        Ok(())
+        self.outcomes
+            .done()
+            .try_for_each(|job| job.write(f, self.dry_run))
     }
 }
 

@@ -8,34 +8,22 @@ use repository::{Change, Rekeyed, Repository, Rotate};
 use serde::Serialize;
 
 use crate::cli;
-use crate::exit;
 use crate::names::counted;
+use crate::outcomes::Outcomes;
 use crate::plugins::Programs;
 use crate::session::{Session, with_hint};
 use crate::units::now;
 
-/// What `rotate` did, or would do, job by job. A job that failed does not keep the others from being rotated.
+/// What `rotate` did, or would do, job by job.
 #[derive(Serialize)]
 pub(crate) struct Rotations {
     dry_run: bool,
-    jobs: Vec<Job>,
-    #[serde(skip)]
-    pub(crate) failures: Vec<anyhow::Error>,
+    #[serde(flatten)]
+    pub(crate) outcomes: Outcomes<JobRotated>,
 }
 
 #[derive(Serialize)]
-#[serde(untagged)]
-enum Job {
-    Rotated(JobRotated),
-    Failed {
-        job: String,
-        error: String,
-        exit_code: u8,
-    },
-}
-
-#[derive(Serialize)]
-struct JobRotated {
+pub(crate) struct JobRotated {
     job: String,
     /// Runs that were sealed anew, or would be.
     runs: u64,
@@ -56,26 +44,14 @@ pub(crate) async fn rotate(session: &Session, asked: &cli::Rotate) -> anyhow::Re
     let identities = session.identities().await?;
     let mut rotations = Rotations {
         dry_run: asked.dry_run,
-        jobs: Vec::new(),
-        failures: Vec::new(),
+        outcomes: Outcomes::new(),
     };
     for job in jobs {
         let change = change(session, &job, asked);
         let rotate = job_rotation(session, &job, &maintainer, change, &identities)?;
-        match rotate_job(&repository, &rotate, asked.dry_run).await {
-            Ok(rekeyed) => rotations
-                .jobs
-                .push(Job::Rotated(JobRotated::of(&job, &rekeyed))),
-            Err(error) => {
-                let error = error.context(format!("rotate {job}"));
-                rotations.jobs.push(Job::Failed {
-                    job: job.to_string(),
-                    exit_code: exit::of(&error).code(),
-                    error: crate::output::chain(&error),
-                });
-                rotations.failures.push(error);
-            }
-        }
+        let rekeyed = rotate_job(&repository, &rotate, asked.dry_run).await;
+        let rotated = rekeyed.map(|rekeyed| JobRotated::of(&job, &rekeyed));
+        rotations.outcomes.push("rotate", &job, rotated);
     }
     Ok(rotations)
 }
@@ -139,10 +115,7 @@ impl Rotations {
     /// What a person should know beside it.
     pub(crate) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        let done = self.jobs.iter().filter_map(|job| match job {
-            Job::Rotated(job) => Some(job),
-            Job::Failed { .. } => None,
-        });
+        let done = self.outcomes.done();
         for job in done.clone().filter(|job| job.untrusted > 0) {
             notes.push(format!(
                 "{}: {} only in snapshots of writers that are not trusted, and left as they were",
@@ -153,7 +126,8 @@ impl Rotations {
         if done.map(|job| job.runs).sum::<u64>() > 0 {
             notes.push(
                 "whoever kept an old key object, and has an identity that opens it, can still read what it belongs to: to shut them \
-                 out for good, take a new snapshot (one to other recipients gets a new key), then forget and prune the old ones"
+                 out for good, take a new snapshot (one to other recipients gets a new key), then forget and prune the old ones, or \
+                 keep what `copy --reseal` makes of them"
                     .to_owned(),
             );
         }
@@ -163,12 +137,9 @@ impl Rotations {
 
 impl fmt::Display for Rotations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for job in &self.jobs {
-            if let Job::Rotated(job) = job {
-                job.write(f, self.dry_run)?;
-            }
-        }
-        Ok(())
+        self.outcomes
+            .done()
+            .try_for_each(|job| job.write(f, self.dry_run))
     }
 }
 
