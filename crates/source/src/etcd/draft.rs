@@ -1,14 +1,18 @@
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use archive::Content;
 use rustix::fs::{AtFlags, CWD, RenameFlags, linkat, renameat_with};
 #[cfg(target_os = "linux")]
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
-use tokio::fs::{File, OpenOptions};
-use tokio::io::AsyncWriteExt;
+use tokio::fs::OpenOptions;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 
 use super::shown;
 use super::snapshot::Verifier;
@@ -24,7 +28,7 @@ pub(super) struct Draft {
     /// For messages: what it is or where.
     shown: PathBuf,
     named: bool,
-    file: File,
+    file: Arc<File>,
 }
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -45,7 +49,7 @@ impl Draft {
             path: path.into(),
             shown: folder.to_path_buf(),
             named: false,
-            file: std::fs::File::from(file).into(),
+            file: Arc::new(file.into()),
         }
     }
 
@@ -64,7 +68,7 @@ impl Draft {
             shown: path.clone(),
             path,
             named: true,
-            file,
+            file: Arc::new(file.into_std().await),
         })
     }
 
@@ -76,28 +80,27 @@ impl Draft {
     /// Takes the current entry of `contents`. When this returns, it is a whole snapshot; not on the disk yet, where a file that is only read
     /// and then gone need not be.
     pub(super) async fn fill(&mut self, contents: &mut dyn Contents) -> Result<(), Error> {
-        let mut verifier = Verifier::default();
-        while let Some(content) = contents.data().await? {
-            verifier.feed(content.as_bytes());
-            let written = self.file.write_all(content.as_bytes()).await;
-            written.map_err(|cause| cannot("write", &self.shown, cause))?;
-        }
+        let (sender, pieces) = mpsc::channel(2);
+        let file = Arc::clone(&self.file);
+        // Hashing and writing take about as long as opening, and go on beside it.
+        let writing = spawn_blocking(move || write(&file, pieces));
+        let fed = feed(contents, sender).await;
+        let written = writing.await.expect("writing does not panic");
+        fed?;
+        let verifier = written.map_err(|cause| cannot("write", &self.shown, cause))?;
         verifier.finish().map_err(|fault| {
             let message = format!("the captured etcd snapshot was not restored: {fault}");
             Error::new(ErrorKind::Invalid, message)
         })?;
-        self.file
-            .flush()
-            .await
-            .map_err(|cause| cannot("write", &self.shown, cause))
+        Ok(())
     }
 
     /// Puts it on the disk and gives it its name, unless something has that name; then it is gone, and what was there is as it was.
     pub(super) async fn publish(self, place: &Path) -> Result<(), Error> {
-        self.file
-            .sync_all()
-            .await
-            .map_err(|cause| cannot("write", &self.shown, cause))?;
+        let file = Arc::clone(&self.file);
+        let synced = spawn_blocking(move || file.sync_all()).await;
+        let synced = synced.expect("syncing does not panic");
+        synced.map_err(|cause| cannot("write", &self.shown, cause))?;
         let given = if self.named {
             rename_onto_nothing(&self.path, place)
         } else {
@@ -126,6 +129,26 @@ impl Drop for Draft {
     }
 }
 
+/// Hands over the current entry, until all of it is or the other end has stopped.
+async fn feed(contents: &mut dyn Contents, sender: mpsc::Sender<Content>) -> Result<(), Error> {
+    while let Some(content) = contents.data().await? {
+        if sender.send(content).await.is_err() {
+            // It could not write, and says why itself.
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn write(mut file: &File, mut pieces: mpsc::Receiver<Content>) -> io::Result<Verifier> {
+    let mut verifier = Verifier::default();
+    while let Some(content) = pieces.blocking_recv() {
+        verifier.feed(content.as_bytes());
+        file.write_all(content.as_bytes())?;
+    }
+    Ok(verifier)
+}
+
 /// A file in `folder` that has no name. `None`: the filesystem has no such files, or the system no way to reach them; or no file can be
 /// made there at all, which the attempt to make one with a name will say.
 #[cfg(target_os = "linux")]
@@ -152,7 +175,7 @@ fn rename_onto_nothing(from: &Path, to: &Path) -> io::Result<()> {
 
 async fn sync_folder(place: &Path) -> Result<(), Error> {
     let folder = folder(place);
-    let opened = File::open(folder).await;
+    let opened = tokio::fs::File::open(folder).await;
     let opened = opened.map_err(|cause| cannot("open", folder, cause))?;
     opened
         .sync_all()
@@ -218,6 +241,36 @@ mod tests {
             let make = async |place: &Path| Draft::beside(place).await.expect("created");
             is_private_and_never_replaces(make, false).await;
         }
+    }
+
+    /// An entry that has no end.
+    struct Endless;
+
+    #[async_trait::async_trait]
+    impl Contents for Endless {
+        async fn next(&mut self) -> Result<Option<archive::Entry>, Error> {
+            Ok(None)
+        }
+
+        async fn data(&mut self) -> Result<Option<Content>, Error> {
+            Ok(Some(Content::new(vec![0; 1 << 16])))
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_full_disk_ends_it() {
+        let full = Path::new("/dev/full");
+        let file = File::options().write(true).open(full);
+        let mut draft = Draft {
+            path: full.to_path_buf(),
+            shown: full.to_path_buf(),
+            named: false,
+            file: Arc::new(file.expect("Linux has it")),
+        };
+        let error = draft.fill(&mut Endless).await.expect_err("no room");
+        assert_eq!(error.kind(), ErrorKind::Local);
+        assert_eq!(error.to_string(), "cannot write /dev/full");
     }
 
     #[tokio::test]
