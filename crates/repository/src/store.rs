@@ -74,8 +74,6 @@ pub struct Store {
     seen: Option<Arc<Seen>>,
     /// Of a bucket: where parts of objects are read.
     together: Option<Arc<Together>>,
-    /// Whether it gives old versions names, if it keeps them.
-    names_versions: bool,
     /// What else a server that speaks S3 can be asked for.
     s3: Option<Arc<Requests>>,
     /// The same of Google's service.
@@ -123,7 +121,6 @@ impl Store {
             pack_class: None,
             seen: None,
             together: None,
-            names_versions: false,
             s3: None,
             generations: None,
         }

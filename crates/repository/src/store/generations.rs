@@ -69,6 +69,14 @@ impl Generations {
             .collect())
     }
 
+    /// How many generations of one object there are.
+    pub(super) async fn of(&self, object: &Path) -> Result<usize, StoreFailure> {
+        let full: Path = self.prefix.parts().chain(object.parts()).collect();
+        let page = self.page(full.as_ref(), None).await?;
+        let own = page.items.iter().filter(|it| it.name == full.as_ref());
+        Ok(own.count())
+    }
+
     async fn page(&self, prefix: &str, after: Option<&str>) -> Result<Page, StoreFailure> {
         let mut address = format!(
             "{}/storage/v1/b/{}/o?versions=true&maxResults={PAGE}&fields=items(name,generation),nextPageToken&prefix={}",

@@ -266,8 +266,21 @@ impl Trial<'_> {
         let put = self.put(name, b"strongroom was here, and overwrote it\n");
         Ok(match put.await? {
             None => (false, None),
-            Some(version) => (true, self.store.names_versions.then_some(version)),
+            Some(named) => (true, self.keeps(name, named).await),
         })
+    }
+
+    /// Whether what was just overwritten is still there; the store may have given the new version a name.
+    async fn keeps(&self, name: &Name, named: bool) -> Option<bool> {
+        // Google names every version, kept or not.
+        let Some(generations) = &self.store.generations else {
+            return Some(named);
+        };
+        let count = generations.of(&name.0).await;
+        let count = count.inspect_err(
+            |failure| tracing::debug!(%failure, "the store does not say whether it keeps versions"),
+        );
+        Some(count.ok()? > 1)
     }
 
     /// Puts it, whatever is there. `None`: we may not. Otherwise whether the store gave the version a name.

@@ -197,8 +197,6 @@ fn build(remote: Remote) -> Result<Store, StoreFailure> {
         options: ClientOptions::new().with_allow_http(remote.allow_http),
         retry: remote.patience.retry(),
     };
-    // Google gives every object a generation, whether old ones are kept or not.
-    let names_versions = !matches!(account, Account::Gs(_));
     let (store, also) = common.store(
         &bucket,
         endpoint,
@@ -220,7 +218,6 @@ fn build(remote: Remote) -> Result<Store, StoreFailure> {
         pack_class: remote.storage_class.map(Into::into),
         seen: Some(seen),
         together: Some(Arc::new(Together::new(remote.beside))),
-        names_versions,
         s3: also.s3.map(Arc::new),
         generations: also.generations.map(Arc::new),
     })

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use repository::{AzProof, Conditions, Lock, LockMode, Probe, Probed, Remote, Store};
 use testkit::{
-    Azurite, Message, Minio, Proxy, S3, Server, Treatment, Versitygw, VersitygwOptions, require,
+    Azurite, Gcs, GcsOptions, Message, Minio, Proxy, S3, Server, Treatment, Versitygw,
+    VersitygwOptions, require,
 };
 use zeroize::Zeroizing;
 
@@ -35,8 +36,7 @@ async fn is_honest(name: &str) {
     assert!(probed.reads_own_writes && probed.may_overwrite && probed.may_delete);
     assert_eq!(probed.lists_own_writes, Some(true));
     let is_s3 = matches!(server, Server::Versitygw(_) | Server::Minio(_));
-    let says = !matches!(server, Server::Gcs(_));
-    assert_eq!(probed.keeps_versions, says.then_some(false));
+    assert_eq!(probed.keeps_versions, Some(false));
     assert_eq!(probed.locks, is_s3.then_some(false));
     let store = Store::remote(within(&server, "")).expect("a store");
     assert!(store.is_empty().await.expect("it lists"));
@@ -92,6 +92,15 @@ async fn keeps(endpoint: String, server: &S3) {
     let probed = found(probe(at("locks")).await);
     let mode = LockMode::Governance;
     assert_eq!(probed.usual_lock, Some(Lock { mode, days: 3 }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn generations_that_are_kept_are_seen() {
+    if let Some(release) = require("gcs") {
+        let server = Server::Gcs(Gcs::start(&release, GcsOptions { versioned: true }));
+        let probed = found(probe(within(&server, "a/b")).await);
+        assert_eq!(probed.keeps_versions, Some(true));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -216,6 +216,8 @@ impl<'a> Objects<'a> {
         let mut seen = vec![
             format!("resource.name == \"{}\"", object("strongroom.json")),
             within("strongroom.probe-"),
+            // Of which a trial lists the generations.
+            listed("strongroom.probe-"),
         ];
         for job in self.seen(role) {
             seen.push(within(&format!("{job}/")));
