@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use archive::Entry;
 use foreign::datarobot::{Certificate, Gathering, Installation};
 use repository::Snapshot;
+use source::etcd::holds_keys;
 use zeroize::Zeroizing;
 
 use crate::cli::{Chosen, Only};
@@ -74,15 +75,24 @@ pub(crate) async fn each_object(
         }
     }
     match chosen.unused() {
-        Some(unused) if taken > 0 => Err(nothing_matches(snapshot, unused).into()),
+        Some(unused) if taken > 0 => Err(nothing_matches(snapshot, unused, false).into()),
         _ => Ok(taken),
     }
 }
 
-/// One of several names or patterns has chosen nothing.
-pub(crate) fn nothing_matches(snapshot: &Snapshot, only: &Only) -> Failure {
-    let message = format!("nothing in {} matches {only}", snapshot.name());
-    Failure::new(Exit::Failure, message).hint(format!("strongroom show {}", snapshot.name()))
+/// One of several names or patterns has chosen nothing, of what the snapshot has or, `inside`, of what lies in its etcd snapshot.
+pub(crate) fn nothing_matches(snapshot: &Snapshot, only: &Only, inside: bool) -> Failure {
+    let name = snapshot.name();
+    let mut sources = snapshot.manifest().sources.iter();
+    let hint = if inside {
+        format!("strongroom show {name} --inside")
+    } else if sources.any(|it| it.kind == "etcd" && !holds_keys(&it.facts)) {
+        format!("strongroom show {name}; what lies in its etcd snapshot is named with --inside")
+    } else {
+        format!("strongroom show {name}")
+    };
+    let message = format!("nothing in {name} matches {only}");
+    Failure::new(Exit::Failure, message).hint(hint)
 }
 
 pub(crate) fn refuse_none(snapshot: &Snapshot, taken: u64) -> Result<(), Failure> {

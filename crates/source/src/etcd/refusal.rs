@@ -81,7 +81,8 @@ fn answered(endpoint: &Name, code: i32, message: &str) -> Error {
     } else if said("user name is empty") {
         (
             ErrorKind::Denied,
-            "asks for a user and a password: give those of a user with the role root".to_owned(),
+            "asks for a user and a password: for snapshots of a user with the role root, for single keys of one who may write them"
+                .to_owned(),
         )
     } else if said("permission denied") {
         let what = "does not let this user take snapshots: grant it the role root \

@@ -104,7 +104,7 @@ fn refuse_nothing(snapshot: &Snapshot, only: &[Only]) -> Result<(), Failure> {
     let mut sources = snapshot.manifest().sources.iter();
     match only {
         [first, ..] if sources.all(|it| it.entries == 0 && it.incomplete.is_empty()) => {
-            Err(nothing_matches(snapshot, first))
+            Err(nothing_matches(snapshot, first, true))
         }
         _ => Ok(()),
     }
@@ -241,7 +241,7 @@ async fn plan<'a>(
         });
     }
     match meant.unused() {
-        Some(unused) => Err(nothing_matches(snapshot, unused).into()),
+        Some(unused) => Err(nothing_matches(snapshot, unused, restore.inside.wanted).into()),
         None => Ok(parts),
     }
 }

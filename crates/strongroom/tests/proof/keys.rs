@@ -147,7 +147,8 @@ impl Lost {
         assert!(leases.contains(note), "{leases}");
         let ttl = ["lease", "timetolive", &self.lease(), "--keys"];
         let ttl = self.etcd.ctl(&ttl);
-        for part in ["granted with TTL(1000s)", "lock/a lock/b"] {
+        // etcd gives the keys of a lease in any order.
+        for part in ["granted with TTL(1000s)", "lock/a", "lock/b"] {
             assert!(ttl.contains(part), "{ttl}");
         }
         let again = self.restore(&["--only", "lock/"]).done().text();
@@ -221,7 +222,11 @@ fn keys_go_where_it_was_said_and_an_api_servers_only_when_it_was_agreed() {
     let restore = ["restore", "app", "--inside", "--yes", "--source", "etcd"];
     let with = |more: &[&str]| scene.read(&[&restore[..], more].concat());
     with(&["--into", "othr"]).refused(2, &["no job othr", "`other`"]);
-    with(&["--only", "nothing/"]).refused(1, &["nothing in app/1 matches nothing/"]);
+    let nothing = "nothing in app/1 matches nothing/";
+    with(&["--only", "nothing/"]).refused(1, &[nothing, "strongroom show app/1 --inside\n"]);
+    scene
+        .read(&["restore", "app", "--only", "app/a"])
+        .refused(1, &["nothing in app/1 matches app/a", "with --inside\n"]);
     with(&["--leases", "keep", "--only", "app/"]).refused(2, &["recreate or drop"]);
     with(&["--to", "folder", "--only", "app/"]).refused(2, &["--to cannot be used"]);
     with(&["--data-dir", "folder", "--only", "app/"]).refused(2, &["leave out --inside"]);
@@ -239,7 +244,7 @@ fn keys_go_where_it_was_said_and_an_api_servers_only_when_it_was_agreed() {
 
     // Into another etcd, and undone there, not in the one that was captured.
     other.ctl(&["put", "app/a", "theirs"]);
-    with(&[
+    let there = with(&[
         "--into",
         "other",
         "--only",
@@ -247,7 +252,10 @@ fn keys_go_where_it_was_said_and_an_api_servers_only_when_it_was_agreed() {
         "--conflict",
         "overwrite",
     ])
-    .done();
+    .done()
+    .text();
+    let place = format!("written into the etcd at {}, cluster ", other.endpoint());
+    assert!(there.contains(&place), "{there}");
     assert_eq!(get(&other, "app/a") + &get(&other, "app/b"), "1\n2\n");
     scene
         .read(&["restore", "app.undo", "--conflict", "overwrite", "--yes"])

@@ -193,7 +193,7 @@ impl Pages {
         };
         let message = format!(
             "etcd at {endpoint} does not let {user} read the keys {range}: a role of theirs needs the right read on all of them, \
-             or --only PREFIX asks for fewer"
+             or --only 'FOLDER/**' asks for fewer"
         );
         Error::new(ErrorKind::Denied, message)
     }

@@ -119,6 +119,13 @@ impl Planning<'_, '_> {
     fn finish(self) -> Plan {
         let mut plan = self.plan;
         plan.notes.extend(self.server.notes.iter().cloned());
+        if plan.steps.iter().any(|step| step.action.writes()) {
+            // Who agrees to the plan may have another one in mind.
+            let (endpoint, cluster) = (self.server.endpoint(), self.server.cluster());
+            plan.notes.push(format!(
+                "written into the etcd at {endpoint}, cluster {cluster:x}"
+            ));
+        }
         match self.leased {
             0 => {}
             1 => plan.notes.push(

@@ -59,7 +59,10 @@ fn cut_short(plan: &Plan, report: &Report, error: Error) -> Error {
     let writes = plan.steps.iter().filter(|step| step.action.writes());
     let done = format!("{} of {} keys were written", report.written, writes.count());
     let message = match error.kind() {
-        ErrorKind::Unreachable | ErrorKind::Denied => {
+        ErrorKind::Unreachable => {
+            format!("at least {done} before it ended, and the same command does what is left")
+        }
+        ErrorKind::Denied => {
             format!("{done} before it ended, and the same command does what is left")
         }
         _ => format!("{done} before it ended"),
