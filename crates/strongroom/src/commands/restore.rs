@@ -68,10 +68,12 @@ pub(crate) async fn restore(session: &Session, restore: &Restore) -> anyhow::Res
         restore.dry_run,
         parts.iter().map(PlannedSource::new).collect(),
     );
-    if !session.output.json() {
+    let refused = refuse_conflicts(&parts);
+    // A script reads all of it at the end, unless this is the end.
+    if refused.is_err() || !session.output.json() {
         session.output.answer(&restored)?;
     }
-    refuse_conflicts(&parts)?;
+    refused?;
     let (writes, replaces) = (count(&parts, Action::writes), count(&parts, replaces));
     let deletes = parts.iter().map(|part| part.plan.extra.len()).sum();
     if restore.dry_run || writes + deletes == 0 {
