@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use archive::Content;
 
@@ -9,7 +9,7 @@ use super::object::Object;
 use super::options::{Objects, Options};
 use super::refusal::Failure;
 use super::resource::Resource;
-use super::selection::{Chosen, Wanted, kinds, namespace};
+use super::selection::{Chosen, Wanted, is_there, kinds, namespace};
 use crate::{Capture, Error, Incomplete, Sink};
 
 /// Pours all that `options` select into `sink`.
@@ -31,10 +31,12 @@ pub(super) async fn read(options: &Options, sink: &mut Sink) -> Result<Capture, 
         sink,
         capture,
         objects: BTreeMap::new(),
+        seen: BTreeSet::new(),
     };
     for kind in kinds(&client, options).await? {
         reading.kind(&kind).await?;
     }
+    reading.look_at_empty().await?;
     Ok(reading.finish())
 }
 
@@ -48,6 +50,8 @@ struct Reading<'a> {
     capture: Capture,
     /// How many of each kind.
     objects: BTreeMap<String, u64>,
+    /// The namespaces that any of them is in, or of which it was said what is missing.
+    seen: BTreeSet<String>,
 }
 
 impl Reading<'_> {
@@ -115,6 +119,31 @@ impl Reading<'_> {
         self.sink.data(Content::new(object.content())).await?;
         self.sink.end().await?;
         *self.objects.entry(object.id.kind.clone()).or_default() += 1;
+        if let Some(namespace) = &object.id.namespace
+            && !self.seen.contains(namespace)
+        {
+            self.seen.insert(namespace.clone());
+        }
+        Ok(())
+    }
+
+    /// A namespace that is not there lists as one that is empty: where its object is not captured, whoever mistyped its name must be told.
+    async fn look_at_empty(&mut self) -> Result<(), Error> {
+        let Chosen::These(names) = &self.chosen else {
+            return Ok(());
+        };
+        if self.options.namespace_objects {
+            return Ok(());
+        }
+        for name in names.iter().filter(|name| !self.seen.contains(*name)) {
+            if is_there(self.client, name).await? {
+                continue;
+            }
+            self.capture.notes.push(format!(
+                "nothing was found in the namespace {}, and there is no right to see whether it exists",
+                archive::Name::from(name.as_str())
+            ));
+        }
         Ok(())
     }
 
@@ -124,6 +153,7 @@ impl Reading<'_> {
             namespace: query.namespace.clone(),
             name: "*".to_owned(),
         };
+        self.seen.extend(query.namespace.clone());
         self.capture.incomplete.push(Incomplete {
             name: id.entry(),
             reason,

@@ -141,17 +141,40 @@ fn unknown(key: &str) -> Error {
 
 /// The Namespace object; an error if there is none, or no right to see it.
 pub(super) async fn namespace(client: &Client, name: &str) -> Result<Object, Error> {
+    let (ask, answer) = look(client, name).await;
+    match answer {
+        Ok(object) => object,
+        Err(failure) => Err(explained(failure, &ask, name)),
+    }
+}
+
+/// Whether there is a namespace of that name: an error if there is none, false if there is no right to see it.
+pub(super) async fn is_there(client: &Client, name: &str) -> Result<bool, Error> {
+    let (ask, answer) = look(client, name).await;
+    match answer {
+        Ok(_) => Ok(true),
+        Err(Failure::Refused(refusal)) if refusal.is_about_rights() => Ok(false),
+        Err(failure) => Err(explained(failure, &ask, name)),
+    }
+}
+
+async fn look(client: &Client, name: &str) -> (Ask, Result<Result<Object, Error>, Failure>) {
     let resource = Resource::namespaces();
     let ask = Ask::object(Verb::Get, &resource, None, name);
-    match client.insist(&ask).await {
-        Ok(json) => Object::parse(&resource, &json).map_err(|_| client.nonsense()),
-        Err(Failure::Refused(refusal)) if refusal.code == http::StatusCode::NOT_FOUND => {
+    let answer = client.insist(&ask).await;
+    let object = answer.map(|json| Object::parse(&resource, &json).map_err(|_| client.nonsense()));
+    (ask, object)
+}
+
+fn explained(failure: Failure, ask: &Ask, name: &str) -> Error {
+    match failure {
+        Failure::Refused(refusal) if refusal.code == http::StatusCode::NOT_FOUND => {
             let message = format!(
                 "the namespace {} does not exist: remove it from the configuration if that is as it should be",
                 archive::Name::from(name)
             );
-            Err(Error::new(ErrorKind::Incomplete, message))
+            Error::new(ErrorKind::Incomplete, message)
         }
-        Err(failure) => Err(failure.explain(&ask)),
+        failure => failure.explain(ask),
     }
 }

@@ -49,6 +49,20 @@ async fn what_a_user_lacks_is_named() {
     };
     let (kind, text) = refused(&[]).await;
     assert_eq!(kind, ErrorKind::Denied);
+    // A namespace that is not there lists as an empty one.
+    create(&cluster, &["empty"], Vec::new());
+    let named = |namespaces: &[&str]| {
+        let mut options = options(&cluster, namespaces);
+        options.namespace_objects = false;
+        Kubernetes::new(options)
+    };
+    let both = Archive::collect(&named(&["a", "empty"])).await;
+    assert_eq!(both.expect("both are there").1.notes, [""; 0]);
+    let mistyped = Archive::collect(&named(&["a", "mistyped"])).await;
+    let mistyped = mistyped.err().expect("refused");
+    assert_eq!(mistyped.kind(), ErrorKind::Incomplete);
+    let expected = "the namespace mistyped does not exist";
+    assert!(said(&mistyped).contains(expected), "{}", said(&mistyped));
     let expected = "this user may not list secrets in all namespaces; a ClusterRole with \
         {apiGroups: [\"\"], resources: [secrets], verbs: [list]} would allow it";
     assert_eq!(text, expected);
@@ -63,26 +77,20 @@ async fn what_a_user_lacks_is_named() {
     );
 
     // With exactly that in one of two namespaces, the other is what is missing.
-    cluster.ctl(&[
-        "create",
-        "role",
-        "r",
-        "-n",
-        "a",
-        "--verb=list",
-        "--resource=secrets",
-    ]);
-    cluster.ctl(&[
-        "create",
-        "rolebinding",
-        "r",
-        "-n",
-        "a",
-        "--role=r",
-        "--user=nobody",
-    ]);
+    for namespace in ["a", "empty"] {
+        let role = ["create", "role", "r", "-n", namespace];
+        cluster.ctl(&[&role[..], &["--verb=list", "--resource=secrets"]].concat());
+        let binding = ["create", "rolebinding", "r", "-n", namespace];
+        cluster.ctl(&[&binding[..], &["--role=r", "--user=nobody"]].concat());
+    }
     let (archive, _) = Archive::collect(&source(&["a"])).await.expect("a capture");
     assert_eq!(archive.len(), 1);
+    let (_, capture) = Archive::collect(&source(&["a", "empty"]))
+        .await
+        .expect("a capture");
+    let note =
+        "nothing was found in the namespace empty, and there is no right to see whether it exists";
+    assert_eq!(capture.notes, [note]);
     let (archive, capture) = Archive::collect(&source(&["a", "b"]))
         .await
         .expect("a part");
