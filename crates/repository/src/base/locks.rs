@@ -25,11 +25,7 @@ impl BaseLocks {
         runs: &[Run],
     ) -> Result<Self, Error> {
         let mut locks = Self::default();
-        let objects = runs.iter().flat_map(|run| {
-            let objects = run.objects(view.keys_of(run));
-            objects.map(|(name, _)| (Name::in_run(job, run.run, &name), run.run))
-        });
-        let runs: HashMap<Name, RunId> = objects.collect();
+        let runs: HashMap<Name, RunId> = objects(view, job, runs.iter()).collect();
         let names = runs.keys().cloned().chain([Name::description()]);
         let kept = repository.store.keep_locked(names.collect()).await?;
         for KeptLock { name, held } in kept.into_iter().flatten() {
@@ -56,12 +52,21 @@ impl BaseLocks {
         job: &JobName,
         runs: impl Iterator<Item = &Run>,
     ) -> Result<(), Error> {
-        let objects = runs.flat_map(|run| {
-            let objects = run.objects(view.keys_of(run));
-            objects.map(|(name, _)| Name::in_run(job, run.run, &name))
-        });
-        let names = objects.chain([Name::description()]);
+        let objects = objects(view, job, runs);
+        let names = objects.map(|(name, _)| name).chain([Name::description()]);
         let kept = names.filter_map(|name| Some((name.clone(), *self.held.get(&name)?)));
         repository.store.keep_on(kept.collect()).await
     }
+}
+
+/// What these runs consist of, each object with its run.
+fn objects<'r>(
+    view: &View,
+    job: &JobName,
+    runs: impl Iterator<Item = &'r Run>,
+) -> impl Iterator<Item = (Name, RunId)> {
+    runs.flat_map(|run| {
+        let objects = run.objects(view.keys_of(run));
+        objects.map(|(name, _)| (Name::in_run(job, run.run, &name), run.run))
+    })
 }
