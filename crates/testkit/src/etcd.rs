@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
@@ -6,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{Certificates, Release};
@@ -22,6 +24,21 @@ pub struct Etcd {
     certificates: Option<Certificates>,
     ports: [u16; 2],
     child: Option<Child>,
+}
+
+/// What an etcd holds: by key, its value and the number of its lease, 0 for none. Keys and values are in base64, as `etcdctl` prints them.
+pub type Held = BTreeMap<String, (String, i64)>;
+
+/// What `etcdctl get --write-out=json` printed.
+pub fn held_in(json: &str) -> Held {
+    let json: Value = serde_json::from_str(json).expect("JSON");
+    let kvs = json["kvs"].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let held = kvs.iter().map(|kv| {
+        let lease = kv["lease"].as_i64().unwrap_or_default();
+        (text(&kv["key"]), (text(&kv["value"]), lease))
+    });
+    held.collect()
 }
 
 /// How an etcd is started.
@@ -142,6 +159,11 @@ impl Etcd {
     /// All keys with their values, as `etcdctl` prints them.
     pub fn everything(&self) -> String {
         self.ctl(&["get", "--prefix", "", "--write-out=json"])
+    }
+
+    /// The same, to be compared.
+    pub fn held(&self) -> Held {
+        held_in(&self.everything())
     }
 
     /// Kills it as a power cut would.

@@ -25,7 +25,7 @@ mod trace;
 
 pub use certificates::{Certificates, Pair};
 pub use disk::{Disk, Fate, Survivors};
-pub use etcd::{Etcd, EtcdOptions};
+pub use etcd::{Etcd, EtcdOptions, Held, held_in};
 pub use etcd_cluster::EtcdCluster;
 pub use http::{Message, ask};
 pub use kubernetes::{AES_GCM, Kubernetes, KubernetesOptions};

@@ -1,7 +1,5 @@
 //! Single keys into an etcd that runs: compared by etcdctl, with others at work on the same keys, and with a server that goes.
 
-use std::collections::BTreeMap;
-
 use archive::{Content, Entry, Name};
 use async_trait::async_trait;
 use etcd_client::{Client, DeleteOptions, LeaseGrantOptions, PutOptions};
@@ -11,7 +9,7 @@ use strongroom_source::suite::{Archive, Fixture, action, conforms, plan};
 use strongroom_source::{
     Action, Conflict, Contents, Error, ErrorKind, Plan, Report, RestoreOptions, Source,
 };
-use testkit::{EtcdCluster, EtcdOptions, require};
+use testkit::{EtcdCluster, EtcdOptions, held_in, require};
 
 use crate::cluster::{client, value};
 use crate::members::who;
@@ -60,22 +58,6 @@ async fn restore(source: &LiveKeys, archive: &Archive, options: &RestoreOptions)
     let plan = plan(source, archive, options).await;
     let report = write(source, archive, &plan, options).await;
     report.expect("a restore")
-}
-
-/// By key in base64: the value, and the lease.
-fn held(server: &testkit::Etcd) -> BTreeMap<String, (String, i64)> {
-    held_in(&server.everything())
-}
-
-fn held_in(json: &str) -> BTreeMap<String, (String, i64)> {
-    let json: Value = serde_json::from_str(json).expect("JSON");
-    let kvs = json["kvs"].as_array().cloned().unwrap_or_default();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let held = kvs.iter().map(|kv| {
-        let lease = kv["lease"].as_i64().unwrap_or_default();
-        (text(&kv["key"]), (text(&kv["value"]), lease))
-    });
-    held.collect()
 }
 
 fn leases(server: &testkit::Etcd) -> usize {
@@ -148,10 +130,10 @@ async fn keys_conform(name: &str) {
     let server = testkit::Etcd::start(&release, EtcdOptions::default());
     let mut client = client(&server.endpoint()).await;
     seed(&mut client, 300).await;
-    let before = held(&server);
+    let before = server.held();
     let mut keys = Keys(server);
     conforms(&mut keys).await;
-    assert_eq!(held(&keys.0), before, "etcdctl sees what it saw");
+    assert_eq!(keys.0.held(), before, "etcdctl sees what it saw");
 
     // An API server's keys are read by their names only.
     for key in ["/registry/secrets/shop/db", "compact_rev_key", "/registry0"] {
@@ -211,7 +193,7 @@ async fn thousands_are_written_in_few_transactions_and_in_smaller_ones_where_etc
             (report.written, &report.failed[..]),
             (archive.len() as u64, &[][..])
         );
-        assert_eq!(held(&other), held(&server));
+        assert_eq!(other.held(), server.held());
         let status: Value =
             serde_json::from_str(&other.ctl(&["endpoint", "status", "-w", "json"])).expect("JSON");
         let revision = status[0]["Status"]["header"]["revision"].as_u64();
@@ -229,7 +211,7 @@ async fn what_others_do_between_plan_and_write_is_reported_and_left_alone() {
     seed(&mut client, 600).await;
     let source = all(&server);
     let archive = capture(&source).await;
-    let wanted = held(&server);
+    let wanted = server.held();
     for number in 0..600 {
         let key = format!("many/{number:05}");
         client.put(key, "lost", None).await.expect("put");
@@ -274,7 +256,7 @@ async fn what_others_do_between_plan_and_write_is_reported_and_left_alone() {
     assert_eq!(failed.len(), 5, "{failed:?}");
     let writing = planned.steps.iter().filter(|step| step.action.writes());
     assert_eq!(report.written + 5, writing.count() as u64);
-    let now = held(&server);
+    let now = server.held();
     for key in ["many/00010", "many/00200", "service/a", "service/b"] {
         let got = server.ctl(&["get", "--print-value-only", key]);
         assert_eq!(got, "theirs\n");
@@ -318,7 +300,7 @@ async fn a_server_that_goes_in_the_middle_has_what_it_has_and_the_next_restore_t
     let mut first = client(&server.endpoint()).await;
     seed(&mut first, 2_000).await;
     let archive = capture(&all(&server)).await;
-    let wanted = held(&server);
+    let wanted = server.held();
     let all_keys = DeleteOptions::new().with_all_keys();
     first.delete("", Some(all_keys)).await.expect("deleted");
     let source = all(&server);
@@ -347,7 +329,7 @@ async fn a_server_that_goes_in_the_middle_has_what_it_has_and_the_next_restore_t
     );
 
     server.restart();
-    let some = held(&server).len();
+    let some = server.held().len();
     assert!(some > 500 && some < 1_100, "{some} keys are there");
     let source = all(&server);
     let again = plan(&source, &archive, &RestoreOptions::default()).await;
@@ -358,7 +340,7 @@ async fn a_server_that_goes_in_the_middle_has_what_it_has_and_the_next_restore_t
     assert_eq!(same.count(), some);
     let report = write(&source, &archive, &again, &RestoreOptions::default()).await;
     assert_eq!(report.expect("a restore").written, 2_010 - some as u64);
-    assert_eq!(held(&server), wanted);
+    assert_eq!(server.held(), wanted);
 }
 
 #[tokio::test]
@@ -392,7 +374,7 @@ async fn a_leader_that_goes_in_the_middle_is_replaced_and_the_restore_goes_on() 
     let json = cluster.ctl(left, &["get", "--prefix", "", "--write-out=json"]);
     // What etcdctl says of members that do not answer stands behind it.
     let json = json.lines().next().expect("a line");
-    assert_eq!(held_in(json), held(&server));
+    assert_eq!(held_in(json), server.held());
 }
 
 #[tokio::test]
@@ -419,9 +401,9 @@ async fn what_is_too_large_stands_in_nobodys_way_and_what_has_no_room_ends_it() 
         "{report:?}"
     );
     assert_eq!(report.written, 508);
-    let mut wanted = held(&server);
+    let mut wanted = server.held();
     wanted.retain(|_, (value, _)| value.len() < 1 << 20);
-    assert_eq!(held(&small), wanted);
+    assert_eq!(small.held(), wanted);
 
     let full = start(&["--quota-backend-bytes=1000000"]);
     let source = all(&full);
@@ -476,7 +458,7 @@ async fn a_lease_that_ends_in_the_middle_is_granted_again_for_the_rest() {
     let written = source.write(&planned, &mut contents, &asked);
     let report = written.await.expect("a restore");
     assert_eq!((report.written, &report.failed[..]), (300, &[][..]));
-    let now = held(&server);
+    let now = server.held();
     assert_eq!(
         now.len(),
         300 - 128,
@@ -503,7 +485,7 @@ async fn leases_are_granted_again_or_dropped_and_those_that_live_are_used() {
         answer.granted_ttl()
     };
     let lease_of = |server: &testkit::Etcd| -> Vec<i64> {
-        let held = held(server);
+        let held = server.held();
         let service = held.iter().filter(|(_, (value, _))| value == "aGVyZQ==");
         service.map(|(_, (_, lease))| *lease).collect()
     };

@@ -1,26 +1,10 @@
 //! Keys that were lost in an etcd without Kubernetes, and come back one by one into the one that runs: compared by etcdctl.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde_json::Value;
-use testkit::{Etcd, EtcdOptions, require};
+use testkit::{Etcd, EtcdOptions, Held, require};
 
 use crate::scene::{Scene, Seen};
-
-/// What etcd has: by key in base64, the value and the lease.
-type Held = BTreeMap<String, (String, i64)>;
-
-fn held(etcd: &Etcd) -> Held {
-    let json: Value = serde_json::from_str(&etcd.everything()).expect("JSON");
-    let kvs = json["kvs"].as_array().cloned().unwrap_or_default();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let held = kvs.iter().map(|kv| {
-        let lease = kv["lease"].as_i64().unwrap_or_default();
-        (text(&kv["key"]), (text(&kv["value"]), lease))
-    });
-    held.collect()
-}
 
 fn get(etcd: &Etcd, key: &str) -> String {
     etcd.ctl(&["get", "--print-value-only", key])
@@ -74,7 +58,7 @@ impl Lost {
         seed(&etcd);
         let scene = scene(&etcd);
         scene.run(&["backup"]).done();
-        let before = held(&etcd);
+        let before = etcd.held();
         Some(Self {
             etcd,
             scene,
@@ -179,7 +163,7 @@ fn lost_and_found(name: &str) {
     lost.differs();
     lost.prefix_and_one_key_come_back();
     lost.leases_come_back();
-    let mut now = held(&lost.etcd);
+    let mut now = lost.etcd.held();
     now.retain(|_, (value, _)| value != "aHVudGVyMw==");
     assert_eq!(now, lost.before, "but for what is new, it is as it was");
     lost.undone();
@@ -275,7 +259,7 @@ fn keys_go_where_it_was_said_and_an_api_servers_only_when_it_was_agreed() {
     // All of it is what is nobody's; an API server's keys are refused by name, and written when that is agreed to.
     etcd.ctl(&["del", "--prefix", ""]);
     with(&[]).done();
-    assert_eq!(held(&etcd).len(), 2);
+    assert_eq!(etcd.held().len(), 2);
     let pod = ["--only", "/registry/pods/shop/web"];
     let refused = with(&pod).ended(3);
     assert!(
@@ -283,7 +267,7 @@ fn keys_go_where_it_was_said_and_an_api_servers_only_when_it_was_agreed() {
         "{}",
         refused.text()
     );
-    assert_eq!(held(&etcd).len(), 2);
+    assert_eq!(etcd.held().len(), 2);
     let secret = ["--only", "/registry/secrets/shop/far", "--api-server-keys"];
     let written = with(&secret).done();
     assert!(
