@@ -1,5 +1,6 @@
 //! What a restore prints: the plan, and then what became of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use archive::Name;
@@ -12,6 +13,9 @@ use crate::exit::Exit;
 use crate::names::counted;
 use crate::output::Output;
 use crate::units::Size;
+
+/// For one reason so many entries are named to people.
+const NAMED_MAX: usize = 10;
 
 /// A restore that was planned and, where `reports` says so, carried out.
 #[derive(Serialize)]
@@ -169,16 +173,44 @@ impl PlannedStep {
     }
 }
 
-impl fmt::Display for PlannedStep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = match self.action {
+/// How many entries were named for each reason. Of thousands that are refused alike some are enough, and how many there are.
+#[derive(Default)]
+struct Reasons<'a>(BTreeMap<(char, &'a str), usize>);
+
+impl<'a> Reasons<'a> {
+    /// Whether the next entry is named, that has this sign and reason; without a reason it is.
+    fn names(&mut self, sign: char, reason: Option<&'a str>) -> bool {
+        let Some(reason) = reason else { return true };
+        let count = self.0.entry((sign, reason)).or_default();
+        *count += 1;
+        *count <= NAMED_MAX
+    }
+
+    /// By sign and reason, how many were not named.
+    fn more(&self) -> impl Iterator<Item = (char, &'a str, String)> {
+        let counts = self.0.iter().filter(|(_, count)| **count > NAMED_MAX);
+        counts.map(|((sign, reason), count)| {
+            let more = format!("and {} more, which --json lists", count - NAMED_MAX);
+            (*sign, *reason, more)
+        })
+    }
+}
+
+impl PlannedStep {
+    fn sign(&self) -> char {
+        match self.action {
             "create" => '+',
             "replace" => '~',
             "skip" => '=',
             "conflict" => '!',
             _ => '?',
-        };
-        write!(f, "  {sign} {}", self.name)?;
+        }
+    }
+}
+
+impl fmt::Display for PlannedStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  {} {}", self.sign(), self.name)?;
         if !self.what.is_empty() {
             write!(f, "  ({})", self.what.join(", "))?;
         }
@@ -194,10 +226,15 @@ impl fmt::Display for Restored {
         writeln!(f, "restore {}", self.snapshot)?;
         for source in &self.plan {
             writeln!(f, "{}", source.heading)?;
+            let mut reasons = Reasons::default();
             source
                 .steps
                 .iter()
+                .filter(|step| reasons.names(step.sign(), step.reason.as_deref()))
                 .try_for_each(|step| writeln!(f, "{step}"))?;
+            reasons
+                .more()
+                .try_for_each(|(sign, reason, more)| writeln!(f, "  {sign} {more}  ({reason})"))?;
             source
                 .extra
                 .iter()
@@ -253,9 +290,15 @@ impl fmt::Display for Conclusion<'_> {
                 write!(f, ", {} REFUSED", report.failed.len())?;
             }
             writeln!(f)?;
-            for failed in &report.failed {
-                writeln!(f, "  refused: {} ({})", failed.name, failed.reason)?;
+            let mut reasons = Reasons::default();
+            for FailedEntry { name, reason } in &report.failed {
+                if reasons.names('!', Some(reason)) {
+                    writeln!(f, "  refused: {name} ({reason})")?;
+                }
             }
+            reasons
+                .more()
+                .try_for_each(|(_, reason, more)| writeln!(f, "  refused: {more} ({reason})"))?;
             report
                 .notes
                 .iter()
@@ -275,5 +318,74 @@ impl fmt::Display for Conclusion<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_those_that_are_refused_alike_some_are_named_and_all_counted() {
+        let all = (0..30_000).map(|number| format!("{number:05}"));
+        let steps = all.clone().map(|name| PlannedStep {
+            action: "unmanageable",
+            reason: Some(
+                if name == "29999" {
+                    "another's"
+                } else {
+                    "a server's"
+                }
+                .to_owned(),
+            ),
+            name,
+            what: Vec::new(),
+        });
+        let failed = all.map(|name| FailedEntry {
+            name,
+            reason: "denied".to_owned(),
+        });
+        let restored = Restored {
+            snapshot: "app/1".to_owned(),
+            dry_run: false,
+            plan: vec![PlannedSource {
+                source: "etcd".to_owned(),
+                heading: "etcd (etcd)".to_owned(),
+                kind: "etcd".to_owned(),
+                target: None,
+                create: 0,
+                replace: 0,
+                same: 0,
+                skip: 0,
+                conflict: 0,
+                unmanageable: 30_000,
+                extra: Vec::new(),
+                bytes: 0,
+                steps: steps.collect(),
+                notes: Vec::new(),
+            }],
+            undo: None,
+            reports: vec![SourceReport {
+                source: "etcd".to_owned(),
+                written: 0,
+                deleted: 0,
+                failed: failed.collect(),
+                notes: Vec::new(),
+            }],
+        };
+        let plan = restored.to_string();
+        let end = "  ? 00009  (a server's)\n  ? 29999  (another's)\n  ? and 29989 more, which --json lists  (a server's)\n  \
+                   30000 that cannot be restored here; 0 B to write\n";
+        assert!(plan.ends_with(end), "{plan}");
+        assert_eq!(plan.lines().count(), 2 + 10 + 1 + 1 + 1);
+        let conclusion = Conclusion(&restored).to_string();
+        let end =
+            "  refused: 00009 (denied)\n  refused: and 29990 more, which --json lists (denied)\n";
+        assert!(conclusion.ends_with(end), "{conclusion}");
+        assert_eq!(conclusion.lines().count(), 1 + 10 + 1);
+        let json = serde_json::to_value(&restored).expect("JSON");
+        let listed = |list: &serde_json::Value| list.as_array().map(Vec::len);
+        assert_eq!(listed(&json["plan"][0]["steps"]), Some(30_000));
+        assert_eq!(listed(&json["reports"][0]["failed"]), Some(30_000));
     }
 }
