@@ -50,7 +50,7 @@ use target::Target;
 pub use api_server::ApiServer;
 pub use capture::pour_saved;
 pub use keyspace::{Held, Keyspace, StoredKeys};
-pub use live_keys::{ENDPOINTS, LiveKeys, holds_keys};
+pub use live_keys::{ENDPOINTS, LiveKeys, Reach, holds_keys};
 pub use options::{ClientCertificate, LoadPassword, Login, Options, Password, Timeouts, Tls};
 pub use proxy::{LoadProxy, Proxies, Proxy, ProxyUrl};
 pub use settings::{API_SERVER_KEYS, SETTINGS};

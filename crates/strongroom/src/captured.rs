@@ -6,12 +6,13 @@ use repository::EntryReader;
 use source::{Contents, Entries, Error, ErrorKind, Plan};
 
 use crate::cli::Chosen;
+use crate::entry::Named;
 use crate::progress::Progress;
 
 /// The entries that match, without their bytes.
 pub(crate) struct Selection<'a, 'c> {
     reader: EntryReader<'a>,
-    source: &'a str,
+    source: Named<'a>,
     chosen: &'c mut Chosen<'a>,
     /// The length of each entry that was given out.
     pub(crate) lengths: Vec<u64>,
@@ -20,7 +21,7 @@ pub(crate) struct Selection<'a, 'c> {
 impl<'a, 'c> Selection<'a, 'c> {
     pub(crate) fn new(
         reader: EntryReader<'a>,
-        source: &'a str,
+        source: Named<'a>,
         chosen: &'c mut Chosen<'a>,
     ) -> Self {
         Self {

@@ -1,10 +1,23 @@
 //! Finding the entry that the user means: `SOURCE:NAME` as `show` prints it, or `NAME` if only one source has it.
 
 use archive::{Entry, Name};
+use format::ManifestSource;
 use repository::{EntryReader, Snapshot};
+use source::etcd::holds_keys;
 
+use crate::cli::Inside;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::inside::listing;
+
+/// The name of a source, and how its entries are named.
+#[derive(Clone, Copy)]
+pub(crate) enum Named<'a> {
+    /// As files and objects are, in parts between slashes: whether one stands before the first does not matter.
+    InParts(&'a str),
+    /// As keys of an etcd are, in which a slash is a byte like others.
+    ByKey(&'a str),
+}
 
 /// An entry as the user typed it.
 pub(crate) struct EntryName {
@@ -25,31 +38,32 @@ impl EntryName {
         }
     }
 
-    /// Whether the entry `name` of `source` is meant. A slash in front, as files have it, may stand or not.
-    pub(crate) fn is(&self, source: &str, name: &Name) -> bool {
-        let own = self
-            .typed
-            .strip_prefix(source)
-            .and_then(|rest| rest.strip_prefix(':'));
-        [Some(self.typed.as_str()), own]
-            .into_iter()
-            .flatten()
-            .any(|typed| {
+    /// Whether the entry `name` is meant. A slash in front, as files have it, may stand or not; a key is named exactly.
+    pub(crate) fn is(&self, named: Named<'_>, name: &Name) -> bool {
+        let typed = self.typed.as_str();
+        let own = named.own(typed);
+        let is = |typed: &str| Name::unescape(typed).as_ref() == Some(name);
+        match named {
+            Named::ByKey(_) => is(own.unwrap_or(typed)),
+            Named::InParts(_) => [Some(typed), own].into_iter().flatten().any(|typed| {
                 let slashless = typed.strip_prefix('/').unwrap_or(typed);
-                [typed, slashless]
-                    .into_iter()
-                    .any(|typed| Name::unescape(typed).as_ref() == Some(name))
-            })
+                [typed, slashless].into_iter().any(is)
+            }),
+        }
     }
 
-    /// The one entry of `snapshot` that is meant.
-    pub(crate) async fn find<'a>(&self, snapshot: &'a Snapshot) -> anyhow::Result<Found<'a>> {
+    /// The one entry of `snapshot`, or of what lies `inside`, that is meant.
+    pub(crate) async fn find<'a>(
+        &self,
+        snapshot: &'a Snapshot,
+        inside: &Inside,
+    ) -> anyhow::Result<Found<'a>> {
         let mut found: Option<Found<'a>> = None;
         let mut near = Near::new(&self.typed);
         for (index, source) in snapshot.manifest().sources.iter().enumerate() {
             let mut reader = snapshot.entries(index);
             while let Some(entry) = reader.next().await? {
-                if !self.is(&source.name, &entry.name) {
+                if !self.is(Named::of(source), &entry.name) {
                     near.look_at(&source.name, &entry.name);
                     continue;
                 }
@@ -69,7 +83,7 @@ impl EntryName {
         }
         Err(match self.missing(snapshot) {
             Some(missing) => missing.into(),
-            None => near.failure(&self.typed, &snapshot.name()).into(),
+            None => near.failure(&self.typed, snapshot, inside).into(),
         })
     }
 
@@ -80,9 +94,33 @@ impl EntryName {
             let all = source.incomplete.iter();
             all.map(move |it| (source, it))
         });
-        let (source, missing) = missing.find(|(source, it)| self.is(&source.name, &it.name))?;
+        let (source, missing) =
+            missing.find(|(source, it)| self.is(Named::of(source), &it.name))?;
         let message = format!("{}:{}: {}", source.name, missing.name, missing.reason);
         Some(Failure::new(Exit::Failure, message))
+    }
+}
+
+impl<'a> Named<'a> {
+    pub(crate) fn of(source: &'a ManifestSource) -> Self {
+        if holds_keys(&source.facts) {
+            Self::ByKey(&source.name)
+        } else {
+            Self::InParts(&source.name)
+        }
+    }
+
+    /// The name of the source.
+    pub(crate) fn source(self) -> &'a str {
+        match self {
+            Self::InParts(source) | Self::ByKey(source) => source,
+        }
+    }
+
+    /// What stands behind `SOURCE:` in what was typed, if that is this source.
+    pub(crate) fn own(self, typed: &str) -> Option<&str> {
+        let rest = typed.strip_prefix(self.source())?;
+        rest.strip_prefix(':')
     }
 }
 
@@ -125,12 +163,10 @@ impl Near {
         }
     }
 
-    fn failure(&self, typed: &str, snapshot: &str) -> Failure {
-        let failure = Failure::new(Exit::Failure, format!("{snapshot} has no entry {typed}"));
-        match self.hint() {
-            Some(hint) => failure.hint(hint),
-            None => failure.hint(format!("strongroom show {snapshot}")),
-        }
+    fn failure(&self, typed: &str, snapshot: &Snapshot, inside: &Inside) -> Failure {
+        let message = format!("{} has no entry {typed}", snapshot.name());
+        let hint = self.hint().unwrap_or_else(|| listing(snapshot, inside));
+        Failure::new(Exit::Failure, message).hint(hint)
     }
 
     /// What may have been meant.
@@ -161,7 +197,10 @@ mod tests {
             "config:etc/app/tls.key",
             "config:/etc/app/tls.key",
         ] {
-            assert!(EntryName::new(typed).is("config", &name), "{typed}");
+            assert!(
+                EntryName::new(typed).is(Named::InParts("config"), &name),
+                "{typed}"
+            );
         }
         for typed in [
             "other:etc/app/tls.key",
@@ -170,11 +209,25 @@ mod tests {
             "",
             "config:etc/app/tls.ke",
         ] {
-            assert!(!EntryName::new(typed).is("config", &name), "{typed}");
+            assert!(
+                !EntryName::new(typed).is(Named::InParts("config"), &name),
+                "{typed}"
+            );
         }
         let odd = Name::new(&b"odd:\xff\n\\"[..]);
-        assert!(EntryName::new("odd:\\xff\\x0a\\\\").is("s", &odd));
-        assert!(EntryName::new("s:odd:\\xff\\x0a\\\\").is("s", &odd));
+        for named in [Named::InParts("s"), Named::ByKey("s")] {
+            assert!(EntryName::new("odd:\\xff\\x0a\\\\").is(named, &odd));
+            assert!(EntryName::new("s:odd:\\xff\\x0a\\\\").is(named, &odd));
+        }
+    }
+
+    #[test]
+    fn a_key_is_named_with_the_slash_that_it_has() {
+        let is = |typed: &str, key: &str| {
+            EntryName::new(typed).is(Named::ByKey("etcd"), &Name::from(key))
+        };
+        assert!(is("/a", "/a") && is("etcd:/a", "/a") && is("etcd:etcd:a", "etcd:a"));
+        assert!(!is("/a", "a") && !is("a", "/a") && !is("etcd:/a", "a") && !is("etcd:a", "etcd:a"));
     }
 
     #[test]

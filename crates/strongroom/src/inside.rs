@@ -19,7 +19,7 @@ use source::kubernetes::{EncryptionConfiguration, EncryptionKeys, StoredObjects}
 use zeroize::Zeroizing;
 
 use crate::cli::{Inside, Only};
-use crate::entry::EntryName;
+use crate::entry::{EntryName, Named};
 use crate::etcd_file::EtcdFile;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -52,32 +52,31 @@ pub(crate) enum Wants<'a> {
 }
 
 impl Wants<'_> {
-    fn wants(self, api_server: &ApiServer, source: &str, name: &Name) -> bool {
+    fn wants(self, api_server: &ApiServer, named: Named<'_>, name: &Name) -> bool {
         let matches = |patterns: &[Only]| {
             let text = name.to_string();
-            patterns.is_empty() || patterns.iter().any(|it| it.matches(source, &text))
+            patterns.is_empty() || patterns.iter().any(|it| it.matches(named, &text))
         };
-        match self {
-            Self::Entry(entry) => entry.is(source, name),
-            Self::Objects(patterns) => source == OBJECTS && matches(patterns),
-            Self::Live {
-                only,
-                past_the_server,
-            } => {
-                if source == OBJECTS {
-                    !past_the_server && matches(only)
-                } else if past_the_server || !api_server.owns(name.as_bytes()) {
-                    matches(only)
-                } else {
-                    // Only who names it means it: a pattern for objects may fit its key too.
+        match (self, named) {
+            (Self::Entry(entry), _) => entry.is(named, name),
+            (Self::Objects(_), Named::ByKey(_)) => false,
+            (Self::Objects(patterns) | Self::Matching(patterns), _) => matches(patterns),
+            (
+                Self::Live {
+                    only,
+                    past_the_server,
+                },
+                _,
+            ) => match named {
+                Named::InParts(_) => !past_the_server && matches(only),
+                Named::ByKey(source) if !past_the_server && api_server.owns(name.as_bytes()) => {
+                    // Only who names it means it: a pattern for others may fit its key too.
                     let text = name.to_string();
-                    only.iter().any(|it| {
-                        let front = it.front(source).unwrap_or_default();
-                        api_server.owns(front.as_bytes()) && it.matches(source, &text)
-                    })
+                    let mut fitting = only.iter().filter(|it| it.matches(named, &text));
+                    fitting.any(|it| api_server.owns(it.reach(source).front()))
                 }
-            }
-            Self::Matching(patterns) => matches(patterns),
+                Named::ByKey(_) => matches(only),
+            },
         }
     }
 }
@@ -108,22 +107,23 @@ async fn look(
 ) -> anyhow::Result<Snapshot> {
     let index = etcd_source(snapshot)?;
     let etcd = snapshot.manifest().sources[index].name.as_str();
+    let (as_object, as_key) = (Named::InParts(OBJECTS), Named::ByKey(etcd));
     let where_to_look = match wants {
         Wants::Matching(_) => ", for the reasons that follow",
         _ => "; `strongroom show` says why",
     };
     let api_server = ApiServer::new(&inside.etcd_prefix);
-    let wants = |source: &str, name: &Name| wants.wants(&api_server, source, name);
+    let wants = |named: Named<'_>, name: &Name| wants.wants(&api_server, named, name);
     let wanted = |key: &[u8]| match objects.name(key) {
         // Whether it is an object is known only when it has been opened.
-        Some(name) => wants(OBJECTS, &name) || wants(etcd, &Name::new(key)),
-        None => wants(etcd, &Name::new(key)),
+        Some(name) => wants(as_object, &name) || wants(as_key, &Name::new(key)),
+        None => wants(as_key, &Name::new(key)),
     };
     let (keyspace, revision) = read(session, snapshot, index, inside.revision, &wanted).await?;
     objects.know("etcd.revision", &revision.to_string());
     let mut keys = StoredKeys::at(revision);
     for (key, held) in keyspace.into_held() {
-        let wanted_as_object = objects.name(&key).is_some_and(|it| wants(OBJECTS, &it));
+        let wanted_as_object = objects.name(&key).is_some_and(|it| wants(as_object, &it));
         let Held { value, lease, ttl } = held;
         let value = if wanted_as_object {
             objects.add(&key, value)
@@ -131,7 +131,7 @@ async fn look(
             Some(value)
         };
         if let Some(value) = value
-            && wants(etcd, &Name::new(key.as_slice()))
+            && wants(as_key, &Name::new(key.as_slice()))
         {
             keys.add(key, Held { value, lease, ttl });
         }
@@ -161,6 +161,17 @@ async fn look(
     capture(session, snapshot, &tasks).await
 }
 
+/// The command that lists what can be named: of the snapshot or, where somebody looks into it, of what lies in it.
+pub(crate) fn listing(snapshot: &Snapshot, inside: &Inside) -> String {
+    let show = format!("strongroom show {}{inside}", snapshot.name());
+    let mut sources = snapshot.manifest().sources.iter();
+    if !inside.wanted && sources.any(|it| it.kind == "etcd" && !holds_keys(&it.facts)) {
+        format!("{show}; what lies in its etcd snapshot is named with --inside")
+    } else {
+        show
+    }
+}
+
 /// The one source of the snapshot that is an etcd.
 fn etcd_source(snapshot: &Snapshot) -> Result<usize, Failure> {
     let sources = snapshot.manifest().sources.iter().enumerate();
@@ -170,6 +181,20 @@ fn etcd_source(snapshot: &Snapshot) -> Result<usize, Failure> {
         .collect();
     match found[..] {
         [index] => Ok(index),
+        [] if snapshot
+            .manifest()
+            .sources
+            .iter()
+            .any(|it| holds_keys(&it.facts)) =>
+        {
+            let message = format!(
+                "{} holds keys of an etcd as its entries, and no etcd snapshot to look into",
+                snapshot.name()
+            );
+            let hint =
+                "leave out --inside, and --into: its keys go back into the etcd that they lay in";
+            Err(Failure::usage(message).hint(hint))
+        }
         [] => Err(Failure::usage(format!(
             "{} has no source of the kind etcd to look into",
             snapshot.name()

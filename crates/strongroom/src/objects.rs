@@ -7,9 +7,11 @@ use repository::Snapshot;
 use source::etcd::holds_keys;
 use zeroize::Zeroizing;
 
-use crate::cli::{Chosen, Only};
+use crate::cli::{Chosen, Inside, Only};
+use crate::entry::Named;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::inside::listing;
 
 /// The largest entry that can be an object of Kubernetes.
 const OBJECT_MAX: u64 = 16 << 20;
@@ -17,11 +19,12 @@ const OBJECT_MAX: u64 = 16 << 20;
 /// The fact that names the release.
 const RELEASE: &str = "datarobot.release";
 
-/// The installation of DataRobot in `snapshot`: of the release that is named, or the one that was captured as such, or `dr`.
+/// The installation of DataRobot in `snapshot`, or in what lies `inside`: of the release that is named, or the one that was captured as such, or `dr`.
 pub(crate) async fn installation(
     snapshot: &Snapshot,
     named: Option<&str>,
     only: &[Only],
+    inside: &Inside,
 ) -> anyhow::Result<Installation> {
     let sources = &snapshot.manifest().sources;
     let known = sources.iter().find_map(|source| source.facts.get(RELEASE));
@@ -30,10 +33,10 @@ pub(crate) async fn installation(
     for source in sources {
         gathering.know(Certificate::of_facts(&source.facts));
     }
-    let gathered = each_object(snapshot, only, |entry, content| {
+    let gathered = each_object(snapshot, only, inside, |entry, content| {
         Ok(gathering.add(entry, content)?)
     });
-    refuse_none(snapshot, gathered.await?)?;
+    refuse_none(snapshot, inside, gathered.await?)?;
     let found = gathering.installation().and_then(|installation| {
         // What was captured under a name was looked for then.
         if named.is_some() {
@@ -44,10 +47,12 @@ pub(crate) async fn installation(
     found.with_context(|| format!("look for DataRobot in {}", snapshot.name()))
 }
 
-/// Hands `take` every object of Kubernetes that was chosen, with its content, and says how many there were.
+/// Hands `take` every object of Kubernetes that was chosen of `snapshot`, or of what lies `inside`, with its content, and says how many
+/// there were.
 pub(crate) async fn each_object(
     snapshot: &Snapshot,
     only: &[Only],
+    inside: &Inside,
     mut take: impl FnMut(&Entry, &[u8]) -> anyhow::Result<()>,
 ) -> anyhow::Result<u64> {
     let mut taken = 0;
@@ -59,7 +64,7 @@ pub(crate) async fn each_object(
         let mut reader = snapshot.entries(index);
         while let Some(entry) = reader.next().await? {
             let name = entry.name.to_string();
-            if !chosen.takes(&source.name, &name) {
+            if !chosen.takes(Named::of(source), &name) {
                 continue;
             }
             if entry.length() > OBJECT_MAX {
@@ -75,27 +80,36 @@ pub(crate) async fn each_object(
         }
     }
     match chosen.unused() {
-        Some(unused) if taken > 0 => Err(nothing_matches(snapshot, unused, false).into()),
+        Some(unused) if taken > 0 => Err(nothing_matches(snapshot, unused, inside).into()),
         _ => Ok(taken),
     }
 }
 
-/// One of several names or patterns has chosen nothing, of what the snapshot has or, `inside`, of what lies in its etcd snapshot.
-pub(crate) fn nothing_matches(snapshot: &Snapshot, only: &Only, inside: bool) -> Failure {
-    let name = snapshot.name();
-    let mut sources = snapshot.manifest().sources.iter();
-    let hint = if inside {
-        format!("strongroom show {name} --inside")
-    } else if sources.any(|it| it.kind == "etcd" && !holds_keys(&it.facts)) {
-        format!("strongroom show {name}; what lies in its etcd snapshot is named with --inside")
-    } else {
-        format!("strongroom show {name}")
-    };
-    let message = format!("nothing in {name} matches {only}");
-    Failure::new(Exit::Failure, message).hint(hint)
+/// One of several names or patterns has chosen nothing, of what the snapshot has or of what lies `inside`.
+pub(crate) fn nothing_matches(snapshot: &Snapshot, only: &Only, inside: &Inside) -> Failure {
+    let nothing = format!("nothing in {}", snapshot.name());
+    matches_not(&nothing, snapshot, only, inside)
 }
 
-pub(crate) fn refuse_none(snapshot: &Snapshot, taken: u64) -> Result<(), Failure> {
+/// The same of all that was compared with `snapshot` too.
+pub(crate) fn nothing_compared(snapshot: &Snapshot, only: &Only, inside: &Inside) -> Failure {
+    matches_not("nothing that was compared", snapshot, only, inside)
+}
+
+fn matches_not(nothing: &str, snapshot: &Snapshot, only: &Only, inside: &Inside) -> Failure {
+    let sources = &snapshot.manifest().sources;
+    let keys = !sources.is_empty() && sources.iter().all(|it| holds_keys(&it.facts));
+    let message = if keys && only.is_one_key() {
+        format!(
+            "{nothing} matches {only}: it means the key of this name alone, and {only}/ all that begin so"
+        )
+    } else {
+        format!("{nothing} matches {only}")
+    };
+    Failure::new(Exit::Failure, message).hint(listing(snapshot, inside))
+}
+
+pub(crate) fn refuse_none(snapshot: &Snapshot, inside: &Inside, taken: u64) -> Result<(), Failure> {
     if taken > 0 {
         return Ok(());
     }
@@ -103,5 +117,5 @@ pub(crate) fn refuse_none(snapshot: &Snapshot, taken: u64) -> Result<(), Failure
         "nothing in {} matches that Kubernetes would take",
         snapshot.name()
     );
-    Err(Failure::new(Exit::Failure, message).hint(format!("strongroom show {}", snapshot.name())))
+    Err(Failure::new(Exit::Failure, message).hint(listing(snapshot, inside)))
 }

@@ -5,6 +5,7 @@
 mod leases;
 mod looking;
 mod planning;
+mod reach;
 mod refusal;
 mod server;
 mod wishes;
@@ -22,6 +23,7 @@ use crate::{
     Capture, Contents, Entries, Error, Finding, Plan, Report, RestoreOptions, Sink, Source,
 };
 use looking::{AT_ONCE, Now, Pages, look_up};
+pub use reach::Reach;
 use server::Server;
 use wishes::Wishes;
 
@@ -59,8 +61,8 @@ pub struct LiveKeys {
 enum Chosen {
     /// These, as far as they are there.
     Names(BTreeSet<Name>),
-    /// Those that begin so; none of them begins with another.
-    Fronts(Vec<Vec<u8>>),
+    /// These, ascending, and none twice.
+    Within(Vec<Reach>),
 }
 
 impl LiveKeys {
@@ -74,15 +76,10 @@ impl LiveKeys {
         Self::new(options, api_server, Chosen::Names(names))
     }
 
-    /// The keys that begin in one of these ways; of the API server's only if it begins like one of them.
-    pub fn beginning_with(
-        options: Options,
-        api_server: ApiServer,
-        mut fronts: Vec<Vec<u8>>,
-    ) -> Self {
-        fronts.sort();
-        fronts.dedup_by(|front, before| front.starts_with(before));
-        Self::new(options, api_server, Chosen::Fronts(fronts))
+    /// The keys within one of `reach`; of the API server's only those within one that names nothing else.
+    pub fn within(options: Options, api_server: ApiServer, reach: Vec<Reach>) -> Self {
+        let reach = Reach::each_once(reach);
+        Self::new(options, api_server, Chosen::Within(reach))
     }
 
     fn new(options: Options, api_server: ApiServer, chosen: Chosen) -> Self {
@@ -115,9 +112,9 @@ impl Source for LiveKeys {
         };
         match &self.chosen {
             Chosen::Names(names) => pouring.names(&mut server, names).await?,
-            Chosen::Fronts(fronts) => {
-                for front in fronts {
-                    pouring.front(&mut server, &self.api_server, front).await?;
+            Chosen::Within(reach) => {
+                for reach in reach {
+                    pouring.all(&mut server, &self.api_server, reach).await?;
                 }
             }
         }
@@ -182,14 +179,14 @@ impl Pouring<'_> {
         Ok(())
     }
 
-    async fn front(
+    async fn all(
         &mut self,
         server: &mut Server<'_>,
         api_server: &ApiServer,
-        front: &[u8],
+        reach: &Reach,
     ) -> Result<(), Error> {
-        let named = api_server.owns(front);
-        for range in ranges(front, api_server) {
+        let named = api_server.owns(reach.front());
+        for range in reach.ranges(api_server) {
             let mut pages = Pages::new(range);
             loop {
                 let page = pages.next(server).await?;
@@ -239,62 +236,4 @@ pub(super) async fn pour(
     sink.data(Content::new(value.to_vec())).await?;
     sink.end().await?;
     Ok(())
-}
-
-/// The keys that begin with `front`, as ranges; without the API server's, unless `front` is one of its own.
-fn ranges(front: &[u8], api_server: &ApiServer) -> Vec<(Vec<u8>, Vec<u8>)> {
-    // The first of all keys.
-    let from = if front.is_empty() { &[0] } else { front };
-    let prefix = api_server.prefix();
-    if prefix.starts_with(front) && prefix != front {
-        vec![
-            (from.to_vec(), prefix.to_vec()),
-            (behind(prefix), behind(front)),
-        ]
-    } else {
-        vec![(from.to_vec(), behind(front))]
-    }
-}
-
-/// The first key that does not begin with `front` and comes after those that do; a zero byte, if there is none.
-fn behind(front: &[u8]) -> Vec<u8> {
-    let mut end = front.to_vec();
-    while let Some(last) = end.pop() {
-        if last < u8::MAX {
-            end.push(last + 1);
-            return end;
-        }
-    }
-    vec![0]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_have_what_begins_so_and_leave_the_api_server_alone() {
-        let api_server = ApiServer::new("/registry");
-        let found = |front: &str| -> Vec<(String, String)> {
-            let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-            let ranges = ranges(front.as_bytes(), &api_server).into_iter();
-            ranges.map(|(from, end)| (text(from), text(end))).collect()
-        };
-        let expect = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
-            let pairs = pairs.iter();
-            pairs
-                .map(|(from, end)| ((*from).to_owned(), (*end).to_owned()))
-                .collect()
-        };
-        let all = [("\0", "/registry/"), ("/registry0", "\0")];
-        assert_eq!(found(""), expect(&all));
-        let slash = [("/", "/registry/"), ("/registry0", "0")];
-        assert_eq!(found("/"), expect(&slash));
-        assert_eq!(found("/app/"), expect(&[("/app/", "/app0")]));
-        let own = [("/registry/pods", "/registry/podt")];
-        assert_eq!(found("/registry/pods"), expect(&own));
-        assert_eq!(found("/registry/"), expect(&[("/registry/", "/registry0")]));
-        assert_eq!(behind(b"a\xff\xff"), b"b");
-        assert_eq!(behind(b"\xff"), [0]);
-    }
 }

@@ -4,7 +4,7 @@ use archive::{Content, Entry, Name};
 use async_trait::async_trait;
 use etcd_client::{Client, DeleteOptions, LeaseGrantOptions, PutOptions};
 use serde_json::Value;
-use strongroom_source::etcd::{ApiServer, LiveKeys, Login, Options};
+use strongroom_source::etcd::{ApiServer, LiveKeys, Login, Options, Reach};
 use strongroom_source::suite::{Archive, Fixture, action, conforms, plan};
 use strongroom_source::{
     Action, Conflict, Contents, Error, ErrorKind, Plan, Report, RestoreOptions, Source,
@@ -18,8 +18,11 @@ use crate::{login, options};
 const LEASE: i64 = 0x7f00_0000_0000_0042;
 
 fn live(options: Options, front: &str) -> LiveKeys {
-    let fronts = vec![front.as_bytes().to_vec()];
-    LiveKeys::beginning_with(options, ApiServer::new("/registry"), fronts)
+    within(options, Reach::Beginning(front.into()))
+}
+
+fn within(options: Options, reach: Reach) -> LiveKeys {
+    LiveKeys::within(options, ApiServer::new("/registry"), vec![reach])
 }
 
 fn all(server: &testkit::Etcd) -> LiveKeys {
@@ -586,13 +589,11 @@ async fn who_may_not_is_told_which_keys_and_which_right() {
         ]);
     }
     server.ctl(&["user", "grant-role", "app", "app"]);
-    let as_user = |login: Login, front: &str| {
-        let options = Options {
-            login: Some(login),
-            ..options(&[&server.endpoint()])
-        };
-        live(options, front)
+    let logged_in = |login: Login| Options {
+        login: Some(login),
+        ..options(&[&server.endpoint()])
     };
+    let as_user = |login: Login, front: &str| live(logged_in(login), front);
     let archive = capture(&as_user(login("root", "correct horse"), "")).await;
     for key in ["app/a", "read/a", "other/a"] {
         server.ctl(&["put", key, "changed"]);
@@ -611,6 +612,17 @@ async fn who_may_not_is_told_which_keys_and_which_right() {
     let error = Archive::collect(&as_user(login("app", "staple"), "")).await;
     let error = error.err().expect("denied").to_string();
     assert!(error.contains("from \\x00 up to /registry/"), "{error}");
+
+    // One key is asked for alone, and a right on it is enough.
+    server.ctl(&["put", "alone", "x"]);
+    server.ctl(&["put", "alone/b", "x"]);
+    server.ctl(&["role", "grant-permission", "app", "read", "alone"]);
+    let one = |key: &str| within(logged_in(login("app", "staple")), Reach::Key(key.into()));
+    let found = capture(&one("alone")).await;
+    assert!(found.names().eq([&Name::from("alone")]));
+    let error = Archive::collect(&one("alone/b")).await;
+    let error = error.err().expect("denied").to_string();
+    assert!(error.contains("read the key alone/b: a role"), "{error}");
 
     let both = archive.only(|entry| !entry.name.as_bytes().starts_with(b"other"));
     let report = restore(&app, &both, &overwriting()).await;

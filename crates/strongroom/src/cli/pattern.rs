@@ -1,7 +1,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use archive::Name;
 use globset::{GlobBuilder, GlobMatcher};
+use source::etcd::Reach;
+
+use crate::entry::Named;
 
 /// A pattern over names as `show` prints them (`SOURCE:ENTRY`), to look for entries: a text without `*`, `?`, `[` and `{` is a piece of
 /// the name.
@@ -13,6 +17,9 @@ pub(crate) struct Pattern {
 
 /// Which entries are meant, to choose some: a pattern, or without those signs a whole name, which also means all that lies below it. A
 /// piece of a name would be too much: `secrets/shop/db` must not bring back `secrets/shop/db-replica`.
+///
+/// Keys of an etcd lie in no folders: `/a`, `a` and `x/a` are three, and `/a` may be one of them and `/a/b` another. A whole name is that
+/// key alone, and with a slash at its end all keys that begin so.
 #[derive(Clone, Debug)]
 pub(crate) struct Only(Pattern);
 
@@ -50,7 +57,14 @@ impl Only {
     }
 
     /// Whether an entry's printed name is meant.
-    pub(crate) fn matches(&self, source: &str, entry: &str) -> bool {
+    pub(crate) fn matches(&self, named: Named<'_>, entry: &str) -> bool {
+        match named {
+            Named::InParts(source) => self.matches_part(source, entry),
+            Named::ByKey(source) => self.matches_key(source, entry),
+        }
+    }
+
+    fn matches_part(&self, source: &str, entry: &str) -> bool {
         let Self(pattern) = self;
         if pattern.glob.is_some() {
             return pattern.matches(source, entry);
@@ -63,28 +77,47 @@ impl Only {
         pattern.any(source, entry, below)
     }
 
-    /// How all names in `source` begin that can match, as far as that is said; `None`: in any way.
-    pub(crate) fn front(&self, source: &str) -> Option<&str> {
+    /// A key that holds those signs is meant by its own name too, as `show` prints it.
+    fn matches_key(&self, source: &str, key: &str) -> bool {
         let Self(Pattern { text, glob }) = self;
-        let own = text
-            .strip_prefix(source)
-            .and_then(|rest| rest.strip_prefix(':'));
-        let text = own.unwrap_or(text);
-        // Without a slash, the last part of a name may match alone.
-        if !text.contains('/') {
-            return None;
-        }
-        let signs: &[char] = match glob {
-            Some(_) => &['*', '?', '[', '{', '\\'],
-            None => &['\\'],
-        };
-        let front = text.split(signs).next().unwrap_or_default();
-        Some(if glob.is_none() {
-            front.trim_end_matches('/')
-        } else {
-            front
-        })
+        let own = Named::ByKey(source).own(text);
+        let said = own.unwrap_or(text);
+        said == key
+            || match (glob, own) {
+                (Some(glob), Some(_)) => glob.is_match(format!("{source}:{key}")),
+                (Some(glob), None) => glob.is_match(key),
+                (None, _) => begins(said) && key.starts_with(said),
+            }
     }
+
+    /// The keys of the etcd `source` among which all are that can match.
+    pub(crate) fn reach(&self, source: &str) -> Reach {
+        let Self(Pattern { text, glob }) = self;
+        let said = Named::ByKey(source).own(text).unwrap_or(text);
+        let bytes = |said: &str| {
+            let name = Name::unescape(said).unwrap_or_else(|| Name::from(said));
+            name.as_bytes().to_vec()
+        };
+        if glob.is_some() {
+            let front = said.split(['*', '?', '[', '{', '\\']).next();
+            Reach::Beginning(front.unwrap_or_default().into())
+        } else if begins(said) {
+            Reach::Beginning(bytes(said))
+        } else {
+            Reach::Key(bytes(said))
+        }
+    }
+
+    /// Whether it means one key, and none that begins so.
+    pub(crate) fn is_one_key(&self) -> bool {
+        let Self(Pattern { text, glob }) = self;
+        glob.is_none() && !text.ends_with(['/', ':'])
+    }
+}
+
+/// Whether what is said of keys is how they begin: with a slash at its end, or nothing at all, which is all keys of a source.
+fn begins(said: &str) -> bool {
+    said.is_empty() || said.ends_with('/')
 }
 
 /// Which of several names and patterns were of some use. One that chose nothing is most likely mistyped, and what was meant by it would be
@@ -103,10 +136,10 @@ impl<'o> Chosen<'o> {
     }
 
     /// Whether an entry is chosen; all are if nothing was said.
-    pub(crate) fn takes(&mut self, source: &str, entry: &str) -> bool {
+    pub(crate) fn takes(&mut self, named: Named<'_>, entry: &str) -> bool {
         let mut taken = self.only.is_empty();
         for (only, used) in self.only.iter().zip(&mut self.used) {
-            if only.matches(source, entry) {
+            if only.matches(named, entry) {
                 *used = true;
                 taken = true;
             }
@@ -210,7 +243,7 @@ mod tests {
     fn what_is_chosen_by_name_is_that_and_what_lies_below_it() {
         let chosen = |text: &str| {
             let only: Only = text.parse().expect(text);
-            only.matches("config", ENTRY)
+            only.matches(Named::InParts("config"), ENTRY)
         };
         for good in [
             "etc/app/a.pem",
@@ -246,21 +279,69 @@ mod tests {
             assert!(!chosen(bad), "{bad}");
         }
         assert!("".parse::<Only>().is_err());
-        for (text, front) in [
-            ("/app/db", Some("/app/db")),
-            ("etcd:/app/db/", Some("/app/db")),
-            ("/app/*/db", Some("/app/")),
-            ("/app/a\\x00", Some("/app/a")),
-            ("**/db", Some("")),
-            ("/", Some("")),
-            ("etcd:", None),
-            ("db", None),
-            ("d*", None),
+        let only = Only::entry("secrets/n/a[b]*");
+        let matches = |entry| only.matches(Named::InParts("s"), entry);
+        assert!(matches("secrets/n/a[b]*") && !matches("secrets/n/ab"));
+    }
+
+    /// Every key, and what is meant by each text.
+    const KEYS: [&str; 9] = [
+        "/a", "/a/b", "/ab", "a", "a/", "a/b", "c[1]", "etcd:a", "x/a",
+    ];
+
+    #[test]
+    fn a_key_is_meant_alone_and_with_a_slash_what_begins_so() {
+        for (text, meant) in [
+            ("a", &["a"][..]),
+            ("/a", &["/a"]),
+            ("x/a", &["x/a"]),
+            ("etcd:a", &["a"]),
+            ("etcd:/a", &["/a"]),
+            ("etcd:etcd:a", &["etcd:a"]),
+            ("a/", &["a/", "a/b"]),
+            ("{a/}", &["a/"]),
+            ("/a/", &["/a/b"]),
+            ("etcd:/a/", &["/a/b"]),
+            ("/", &["/a", "/a/b", "/ab"]),
+            ("etcd:", &KEYS),
+            ("**", &KEYS),
+            ("a*", &["a"]),
+            ("e*", &["etcd:a"]),
+            ("etcd:e*", &["etcd:a"]),
+            ("/a*", &["/a", "/ab"]),
+            ("etcd:/a*", &["/a", "/ab"]),
+            ("*/a", &["/a", "x/a"]),
+            ("c[1]", &["c[1]"]),
+            ("b", &[]),
+            ("x", &[]),
+            ("other:a", &[]),
         ] {
             let only: Only = text.parse().expect(text);
-            assert_eq!(only.front("etcd"), front, "{text}");
+            let found = KEYS.iter().copied();
+            let found = found.filter(|key| only.matches(Named::ByKey("etcd"), key));
+            assert_eq!(found.collect::<Vec<_>>(), meant, "{text}");
         }
-        let only = Only::entry("secrets/n/a[b]*");
-        assert!(only.matches("s", "secrets/n/a[b]*") && !only.matches("s", "secrets/n/ab"));
+    }
+
+    #[test]
+    fn what_is_asked_for_is_no_more_than_what_is_said() {
+        let beginning = |front: &str| Reach::Beginning(front.into());
+        let key = |key: &[u8]| Reach::Key(key.to_vec());
+        for (text, reach) in [
+            ("/app/db", key(b"/app/db")),
+            ("db", key(b"db")),
+            ("etcd:/app/db", key(b"/app/db")),
+            ("/app/a\\x00", key(b"/app/a\0")),
+            ("etcd:/app/db/", beginning("/app/db/")),
+            ("/app/*/db", beginning("/app/")),
+            ("/app/a[\\\\]", beginning("/app/a")),
+            ("**/db", beginning("")),
+            ("d*", beginning("d")),
+            ("/", beginning("/")),
+            ("etcd:", beginning("")),
+        ] {
+            let only: Only = text.parse().expect(text);
+            assert_eq!(only.reach("etcd"), reach, "{text}");
+        }
     }
 }

@@ -159,7 +159,7 @@ impl Expected {
     async fn of(session: &Session, name: &SnapshotName) -> anyhow::Result<Self> {
         let repository = session.open().await?;
         let snapshot = session.snapshot(&repository, name).await?;
-        let installation = installation(&snapshot, None, &[]).await?;
+        let installation = installation(&snapshot, None, &[], &cli::Inside::nothing()).await?;
         let keys = installation.keys()?.into_iter();
         Ok(Self {
             snapshot: snapshot.name(),

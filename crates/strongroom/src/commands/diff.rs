@@ -9,10 +9,12 @@ use archive::Name;
 use repository::Snapshot;
 use serde::Serialize;
 
-use crate::cli::{Diff, Only, Version};
+use crate::cli::{Chosen, Diff, Version};
+use crate::entry::Named;
 use crate::exit::Exit;
 use crate::inside::{self, Wants};
 use crate::names::SnapshotName;
+use crate::objects::nothing_compared;
 use crate::output::List;
 use crate::session::Session;
 
@@ -48,7 +50,7 @@ enum Change {
 /// Rows on their way out, counted.
 struct Differences<'a> {
     list: List,
-    only: &'a [Only],
+    chosen: Chosen<'a>,
     counts: Counts,
 }
 
@@ -82,17 +84,43 @@ pub(crate) async fn diff(session: &Session, diff: &Diff) -> anyhow::Result<Exit>
     };
     let mut found = Differences {
         list: session.output.list(&head, "differences")?,
-        only: &diff.only,
+        chosen: Chosen::new(&diff.only),
         counts: Counts::default(),
     };
     match &after {
         None => now::compare(session, &before, diff, &mut found).await?,
         Some(after) => snapshots(&before, after, &mut found).await?,
     }
-    let Differences { list, counts, .. } = found;
+    let Differences {
+        list,
+        mut chosen,
+        counts,
+    } = found;
     list.end()?;
+    // What could not be compared may have it.
+    if counts.unknown == 0 {
+        for snapshot in [Some(&before), after.as_ref()].into_iter().flatten() {
+            choose(&mut chosen, snapshot).await?;
+        }
+        if let Some(unused) = chosen.unused() {
+            return Err(nothing_compared(&before, unused, &diff.inside).into());
+        }
+    }
     session.output.note(&counts);
     Ok(counts.exit())
+}
+
+/// What is the same on both sides was no difference, and is there.
+async fn choose(chosen: &mut Chosen<'_>, snapshot: &Snapshot) -> anyhow::Result<()> {
+    for (index, source) in snapshot.manifest().sources.iter().enumerate() {
+        let mut entries = snapshot.entries(index);
+        while chosen.unused().is_some()
+            && let Some(entry) = entries.next().await?
+        {
+            chosen.takes(Named::of(source), &entry.name.to_string());
+        }
+    }
+    Ok(())
 }
 
 async fn snapshots(
@@ -104,15 +132,15 @@ async fn snapshots(
         let mut sources = snapshot.manifest().sources.iter();
         sources.position(|source| source.name == name)
     };
-    let names = before.manifest().sources.iter();
+    let sources = before.manifest().sources.iter();
     let new = after.manifest().sources.iter();
     let new = new.filter(|source| index(before, &source.name).is_none());
-    for source in names.chain(new) {
-        let name = &source.name;
+    for source in sources.chain(new) {
+        let (name, named) = (&source.name, Named::of(source));
         let left = index(before, name).map_or(Side::Nothing, |i| before.entries(i).into());
         let right = index(after, name).map_or(Side::Nothing, |i| after.entries(i).into());
         merge(left, right, &mut |change, entry, what| {
-            found.row(change, name, &entry, what)
+            found.row(change, named, &entry, what)
         })
         .await?;
     }
@@ -134,14 +162,13 @@ impl Differences<'_> {
     fn row(
         &mut self,
         change: Change,
-        source: &str,
+        named: Named<'_>,
         name: &Name,
         what: Vec<String>,
     ) -> anyhow::Result<()> {
         let shown = name.to_string();
         // What is not compared at all is said whatever is looked for.
-        let wanted = self.only.is_empty() || matches!(change, Change::Unknown);
-        if !wanted && !self.only.iter().any(|it| it.matches(source, &shown)) {
+        if !self.chosen.takes(named, &shown) && !matches!(change, Change::Unknown) {
             return Ok(());
         }
         *match change {
@@ -152,7 +179,7 @@ impl Differences<'_> {
         } += 1;
         self.list.row(&Row {
             change,
-            source: source.to_owned(),
+            source: named.source().to_owned(),
             name: shown,
             what,
         })

@@ -37,19 +37,25 @@ pub(crate) async fn export(session: &Session, export: &Export) -> anyhow::Result
     refuse_screen(export.terminal)?;
     let snapshot = open(session, export).await?;
     if export.format == Format::DataRobotValues {
-        let found = installation(&snapshot, export.release.as_deref(), &export.only).await?;
+        let found = installation(
+            &snapshot,
+            export.release.as_deref(),
+            &export.only,
+            &export.inside,
+        )
+        .await?;
         let made = foreign::datarobot::values(&found);
         let made = made.with_context(|| format!("make values from {}", snapshot.name()))?;
         Output::raw(made.yaml.as_bytes())?;
         made.notes.iter().for_each(|note| session.output.note(note));
         return Ok(None);
     }
-    let written = each_object(&snapshot, &export.only, |entry, content| {
+    let written = each_object(&snapshot, &export.only, &export.inside, |entry, content| {
         let manifest = source::kubernetes::manifest(entry, content);
         let manifest = manifest.with_context(|| format!("export from {}", snapshot.name()))?;
         Output::raw(manifest.as_bytes())
     });
-    refuse_none(&snapshot, written.await?)?;
+    refuse_none(&snapshot, &export.inside, written.await?)?;
     Ok(None)
 }
 
@@ -76,7 +82,13 @@ fn folder_of(export: &Export) -> Result<PathBuf, Failure> {
 async fn data_robot(session: &Session, export: &Export, folder: &Path) -> anyhow::Result<Exported> {
     folder::refuse_existing(folder)?;
     let snapshot = open(session, export).await?;
-    let found = installation(&snapshot, export.release.as_deref(), &export.only).await?;
+    let found = installation(
+        &snapshot,
+        export.release.as_deref(),
+        &export.only,
+        &export.inside,
+    )
+    .await?;
     let made = foreign::datarobot::folder(&found);
     let made = made.with_context(|| format!("make DataRobot's folder from {}", snapshot.name()))?;
     folder::write(folder, &made.files)?;

@@ -38,7 +38,7 @@ pub(crate) async fn get(session: &Session, get: &Get) -> anyhow::Result<()> {
     let entry = EntryName::new(&get.entry);
     let wants = Wants::Entry(&entry);
     let snapshot = inside::open(session, &repository, &get.snapshot, &get.inside, wants).await?;
-    let mut found = entry.find(&snapshot).await?;
+    let mut found = entry.find(&snapshot, &get.inside).await?;
     let part = Part::of(&found, get.key.as_deref())?;
     if found.entry.length() > VALUE_MAX {
         let message = format!(
@@ -84,7 +84,7 @@ pub(crate) async fn cat(session: &Session, cat: &Cat) -> anyhow::Result<()> {
     let entry = EntryName::new(&cat.entry);
     let wants = Wants::Entry(&entry);
     let snapshot = inside::open(session, &repository, &cat.snapshot, &cat.inside, wants).await?;
-    let mut found = entry.find(&snapshot).await?;
+    let mut found = entry.find(&snapshot, &cat.inside).await?;
     if let Body::Record { .. } = found.entry.body {
         let message = format!("{} is a record of several values", found.full());
         return Err(Failure::usage(message)

@@ -9,7 +9,7 @@ use repository::Snapshot;
 use serde::Serialize;
 
 use crate::compare::differences;
-use crate::entry::{EntryName, Near};
+use crate::entry::{EntryName, Named, Near};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -115,7 +115,7 @@ async fn versions(
     for (index, source) in snapshot.manifest().sources.iter().enumerate() {
         let mut entries = snapshot.entries(index);
         while let Some(entry) = entries.next().await? {
-            if name.is(&source.name, &entry.name) {
+            if name.is(Named::of(source), &entry.name) {
                 versions.insert((source.name.clone(), entry.name.to_string()), entry);
             } else {
                 near.look_at(&source.name, &entry.name);

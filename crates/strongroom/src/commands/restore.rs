@@ -13,8 +13,9 @@ use source::kubernetes::PRUNE_EXTRA;
 use source::{Action, Plan, Report, RestoreOptions, Source};
 
 use crate::captured::{Planned, Selection};
-use crate::cli::{self, Conflict, Only, Restore};
+use crate::cli::{self, Conflict, Inside, Only, Restore};
 use crate::config::resolve::SourceSettings;
+use crate::entry::Named;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::inside::{self, Wants};
@@ -54,11 +55,11 @@ pub(crate) async fn restore(session: &Session, restore: &Restore) -> anyhow::Res
     let snapshot = inside::open(session, &repository, named, &restore.inside, wants).await?;
     let mut wanted = Wanted::new(session, &snapshot)?;
     if restore.inside.wanted {
-        refuse_nothing(&snapshot, &restore.only)?;
+        refuse_nothing(&snapshot, &restore.only, &restore.inside)?;
         wanted.look_inside(restore.into.as_ref(), &restore.source)?;
     }
     let only = if restore.certificates {
-        certificates(session, &snapshot).await?
+        certificates(session, &snapshot, &restore.inside).await?
     } else {
         restore.only.clone()
     };
@@ -102,19 +103,23 @@ pub(crate) async fn restore(session: &Session, restore: &Restore) -> anyhow::Res
 }
 
 /// Where nothing matches, it does not matter to whom it belongs.
-fn refuse_nothing(snapshot: &Snapshot, only: &[Only]) -> Result<(), Failure> {
+fn refuse_nothing(snapshot: &Snapshot, only: &[Only], inside: &Inside) -> Result<(), Failure> {
     let mut sources = snapshot.manifest().sources.iter();
     match only {
         [first, ..] if sources.all(|it| it.entries == 0 && it.incomplete.is_empty()) => {
-            Err(nothing_matches(snapshot, first, true))
+            Err(nothing_matches(snapshot, first, inside))
         }
         _ => Ok(()),
     }
 }
 
 /// The Secrets that a new installation of DataRobot takes its certificates from.
-async fn certificates(session: &Session, snapshot: &Snapshot) -> anyhow::Result<Vec<Only>> {
-    let found = installation(snapshot, None, &[]).await?;
+async fn certificates(
+    session: &Session,
+    snapshot: &Snapshot,
+    inside: &Inside,
+) -> anyhow::Result<Vec<Only>> {
+    let found = installation(snapshot, None, &[], inside).await?;
     let (certificates, notes) = found.certificates()?;
     for note in &notes {
         session.output.note(note);
@@ -223,7 +228,8 @@ async fn plan<'a>(
             moment: began.clone(),
             settings: settings_for(restore, settings.kind.name()),
         };
-        let mut entries = Selection::new(snapshot.entries(*index), name, &mut meant);
+        let named = Named::of(&sources[*index]);
+        let mut entries = Selection::new(snapshot.entries(*index), named, &mut meant);
         let plan = source.plan(&mut entries, &options).await;
         let plan = plan.with_context(|| format!("plan the restore of source `{name}`"))?;
         let lengths = plan.steps.iter().zip(&entries.lengths);
@@ -243,7 +249,7 @@ async fn plan<'a>(
         });
     }
     match meant.unused() {
-        Some(unused) => Err(nothing_matches(snapshot, unused, restore.inside.wanted).into()),
+        Some(unused) => Err(nothing_matches(snapshot, unused, &restore.inside).into()),
         None => Ok(parts),
     }
 }

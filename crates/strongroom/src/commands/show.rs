@@ -9,10 +9,12 @@ use archive::{Body, Entry};
 use repository::Snapshot;
 use serde::Serialize;
 
-use crate::cli::{Only, Show};
+use crate::cli::{Chosen, Show};
+use crate::entry::Named;
 use crate::exit::Exit;
 use crate::inside::{self, Wants};
 use crate::names::counted;
+use crate::objects::nothing_matches;
 use crate::output::Output;
 use crate::session::Session;
 use crate::units::Size;
@@ -63,7 +65,8 @@ struct KeyRow {
     length: u64,
 }
 
-/// Prints the entries as they are read: a snapshot may have more than memory holds.
+/// Prints the entries as they are read: a snapshot may have more than memory holds. A name or pattern that nothing matches is a failure
+/// when all that others match has been printed.
 pub(crate) async fn show(session: &Session, show: &Show) -> anyhow::Result<Exit> {
     let repository = session.open_remembered().await?;
     let wants = Wants::Matching(&show.only);
@@ -80,29 +83,32 @@ pub(crate) async fn show(session: &Session, show: &Show) -> anyhow::Result<Exit>
     let head = head(&snapshot);
     head.talk(session);
     let mut list = session.output.list(&head, "entries")?;
+    let mut chosen = Chosen::new(&show.only);
     let mut shown = 0_u64;
     for (index, source) in snapshot.manifest().sources.iter().enumerate() {
+        let named = Named::of(source);
+        for missing in &source.incomplete {
+            // It was named above.
+            chosen.takes(named, &missing.name.to_string());
+        }
         let mut entries = snapshot.entries(index);
         while let Some(entry) = entries.next().await? {
             let row = Row::new(&source.name, &entry);
-            if wanted(&show.only, &row) && show.larger.is_none_or(|size| row.length >= size.0) {
+            if chosen.takes(named, &row.name) && show.larger.is_none_or(|size| row.length >= size.0)
+            {
                 list.row(&row)?;
                 shown += 1;
             }
         }
     }
+    list.end()?;
+    if let Some(unused) = chosen.unused() {
+        return Err(nothing_matches(&snapshot, unused, &show.inside).into());
+    }
     if shown == 0 {
         session.output.note("no entry matches");
     }
-    list.end()?;
     Ok(Exit::Ok)
-}
-
-fn wanted(only: &[Only], row: &Row) -> bool {
-    only.is_empty()
-        || only
-            .iter()
-            .any(|pattern| pattern.matches(&row.source, &row.name))
 }
 
 fn head(snapshot: &Snapshot) -> Head {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
 use testkit::{Etcd, EtcdOptions, Held, require};
 
 use crate::scene::{Scene, Seen};
@@ -329,4 +330,145 @@ fn what_show_says_of_leases_and_of_what_it_cannot_read() {
         inside.stderr
     );
     assert!(!inside.stderr.contains("says why"), "{}", inside.stderr);
+}
+
+/// Keys that only a slash tells apart, and one of them as if it lay in another.
+fn alike() -> Option<(Etcd, Scene)> {
+    let release = require("etcd")?;
+    let etcd = Etcd::start(&release, EtcdOptions::default());
+    for key in ["/a", "a", "a/b", "ab", "x/a"] {
+        etcd.ctl(&["put", key, &format!("the value of {key}")]);
+    }
+    let scene = scene(&etcd);
+    scene.run(&["backup"]).done();
+    Some((etcd, scene))
+}
+
+#[test]
+fn a_key_is_named_exactly_and_with_a_slash_at_its_end_what_begins_so() {
+    let Some((etcd, scene)) = alike() else { return };
+    etcd.ctl(&["del", "--prefix", ""]);
+    for (only, keys) in [
+        ("a", &["a"][..]),
+        ("/a", &["/a"]),
+        ("etcd:x/a", &["x/a"]),
+        ("a/", &["a/b"]),
+        ("a*", &["a", "ab"]),
+        ("**/a", &["/a", "a", "x/a"]),
+    ] {
+        let only = ["--inside", "--only", only];
+        let shown = scene.read(&[&["show", "app"], &only[..]].concat()).done();
+        let shown = shown.text();
+        let shown = shown.lines().map(|row| row.rsplit(':').next());
+        let expected = keys.iter().map(|key| Some(*key));
+        assert!(shown.eq(expected), "{only:?}");
+        let diff = scene.read(&[&["diff", "app", "live"], &only[..]].concat());
+        assert_eq!(diff.ended(4).text().lines().count(), keys.len(), "{only:?}");
+        let restore = [&["restore", "app", "--yes"], &only[..]].concat();
+        scene.read(&restore).done();
+        let there = etcd.ctl(&["get", "--prefix", "", "--keys-only"]);
+        let there: Vec<&str> = there.lines().filter(|line| !line.is_empty()).collect();
+        assert_eq!(there, keys, "{only:?}");
+        etcd.ctl(&["del", "--prefix", ""]);
+    }
+    let get = |key| scene.read(&["get", "app", key, "--inside"]);
+    assert_eq!(get("/a").done().text(), "the value of /a");
+    get("/ab").refused(1, &["app/1 has no entry /ab"]);
+}
+
+#[test]
+fn what_is_not_there_is_said_and_the_hint_works_as_it_stands() {
+    let Some((etcd, scene)) = alike() else { return };
+    for number in 10..30 {
+        let key = format!("/registry/pods/shop/web-{number}");
+        etcd.put(&key, b"a pod");
+    }
+    etcd.ctl(&["put", "later", "x"]);
+    scene.run(&["backup"]).done();
+    let inside =
+        |command: &[&str], more: &[&str]| scene.read(&[command, &["--inside"], more].concat());
+    let hinted = |stderr: &str| {
+        let hint = stderr.lines().find_map(|line| line.strip_prefix("hint: "));
+        let words = hint.expect("a hint").split(' ').map(str::to_owned);
+        let words: Vec<String> = words.collect();
+        assert_eq!(words[0], "strongroom");
+        let words: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+        scene.read(&words).done().text()
+    };
+    let alone =
+        "nothing in app/1 matches b: it means the key of this name alone, and b/ all that begin so";
+    let nothing = "nothing in app/2 matches nosuch/";
+    let compared = "nothing that was compared matches nosuch/";
+    for (command, more, words) in [
+        (
+            &["get", "app", "nosuch"][..],
+            &[][..],
+            "app/2 has no entry nosuch",
+        ),
+        (&["cat", "app", "nosuch"], &[], "app/2 has no entry nosuch"),
+        (&["show", "app"], &["--only", "nosuch/"], nothing),
+        (&["show", "app/1"], &["--only", "b"], alone),
+        (
+            &["restore", "app", "--yes"],
+            &["--only", "nosuch/"],
+            nothing,
+        ),
+        (&["restore", "app/1", "--yes"], &["--only", "b"], alone),
+        (&["diff", "app", "live"], &["--only", "nosuch/"], compared),
+        (
+            &["diff", "app/1", "app/2"],
+            &["--only", "nosuch/"],
+            compared,
+        ),
+    ] {
+        let refused = inside(command, more).refused(1, &[words]);
+        let list = hinted(&refused.stderr);
+        assert!(list.contains("etcd:x/a\n"), "{command:?}: {list}");
+    }
+    // As it was then, and what is there is printed and compared beside what is not.
+    let then: Value = serde_json::from_str(&etcd.everything()).expect("JSON");
+    let then = then["header"]["revision"].as_u64().expect("a number") - 1;
+    let then = ["--revision", &then.to_string()];
+    let refused = inside(&["get", "app", "later"], &then).refused(1, &["no entry later"]);
+    assert!(!hinted(&refused.stderr).contains("etcd:later"));
+    let both = ["--only", "a", "--only", "nosuch/"];
+    let shown = inside(&["show", "app"], &both).failed(1, &[nothing]);
+    assert!(shown.text().ends_with("etcd:a\n"), "{}", shown.text());
+    let same = ["--only", "a", "--only", "x/"];
+    inside(&["diff", "app", "live"], &same).done();
+    let zero = "the first revision of an etcd is 1";
+    inside(&["show", "app"], &["--revision", "0"]).refused(2, &["'0'", zero]);
+
+    let pods = ["--only", "/registry/pods/", "--yes"];
+    let refused = inside(&["restore", "app"], &pods).ended(3).text();
+    let reason = "(it is a Kubernetes API server's";
+    assert_eq!(refused.matches(reason).count(), 11, "{refused}");
+    assert!(
+        refused.contains("  ? and 10 more, which --json lists  (it is"),
+        "{refused}"
+    );
+
+    // What a restore kept is keys already.
+    etcd.ctl(&["put", "a", "changed"]);
+    let over = ["--only", "a", "--conflict", "overwrite", "--yes"];
+    inside(&["restore", "app"], &over).done();
+    let back = ["--into", "app", "--yes"];
+    inside(&["restore", "app.undo"], &back).refused(
+        2,
+        &["app.undo/1 holds keys", "leave out --inside, and --into"],
+    );
+    scene
+        .read(&["show", "app.undo", "--only", "a/"])
+        .refused(1, &["nothing in app.undo/1 matches a/"]);
+    let undo = [
+        "restore",
+        "app.undo",
+        "--only",
+        "a",
+        "--conflict",
+        "overwrite",
+        "--yes",
+    ];
+    scene.read(&undo).done();
+    assert_eq!(get(&etcd, "a"), "changed\n");
 }

@@ -4,6 +4,7 @@ use archive::Name;
 use etcd_client::{GetOptions, KeyValue, ResponseHeader, Txn, TxnOp, TxnOpResponse};
 use zeroize::Zeroizing;
 
+use super::reach::Range;
 use super::refusal::Refusal;
 use super::server::{Failure, Server};
 use crate::{Error, ErrorKind};
@@ -18,6 +19,10 @@ const FIRST_PAGE: i64 = 16;
 const PAGE_MAX: i64 = 1_000;
 /// A page with fewer bytes is followed by one with more keys.
 const PAGE_BYTES: usize = 256 << 10;
+
+/// Where a range may not be read.
+const NEEDS: &str =
+    "a role of theirs needs the right read on all of them, or --only FOLDER/ asks for fewer";
 
 /// A key as it is now.
 pub(super) struct Now {
@@ -122,7 +127,7 @@ fn cannot_read(server: &Server<'_>, key: &Name, refusal: Refusal) -> Error {
 pub(super) struct Pages {
     /// `None`: there are no more.
     from: Option<Vec<u8>>,
-    /// The first that is not meant; a zero byte: there is none.
+    /// The first that is not meant; a zero byte: there is none; nothing: one key is meant.
     end: Vec<u8>,
     limit: i64,
     /// The revision of the last page.
@@ -130,7 +135,7 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    pub(super) fn new((from, end): (Vec<u8>, Vec<u8>)) -> Self {
+    pub(super) fn new((from, end): Range) -> Self {
         Self {
             from: Some(from),
             end,
@@ -187,14 +192,12 @@ impl Pages {
     fn may_not_read(&self, server: &Server<'_>, from: &[u8]) -> Error {
         let (endpoint, user) = (server.endpoint(), server.user());
         let from = Name::new(from);
-        let range = match self.end[..] {
-            [0] => format!("from {from} on"),
-            ref end => format!("from {from} up to {}", Name::new(end)),
+        let which = match self.end[..] {
+            [] => format!("key {from}: a role of theirs needs the right read on it"),
+            [0] => format!("keys from {from} on: {NEEDS}"),
+            ref end => format!("keys from {from} up to {}: {NEEDS}", Name::new(end)),
         };
-        let message = format!(
-            "etcd at {endpoint} does not let {user} read the keys {range}: a role of theirs needs the right read on all of them, \
-             or --only 'FOLDER/**' asks for fewer"
-        );
+        let message = format!("etcd at {endpoint} does not let {user} read the {which}");
         Error::new(ErrorKind::Denied, message)
     }
 }

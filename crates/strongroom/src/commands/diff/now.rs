@@ -2,8 +2,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use anyhow::Context as _;
 use archive::Name;
+use format::ManifestSource;
 use repository::Snapshot;
-use source::etcd::{ApiServer, LiveKeys};
+use source::etcd::{ApiServer, LiveKeys, Reach, holds_keys};
 use source::kubernetes::Kubernetes;
 use source::{Incomplete, Sink};
 
@@ -11,7 +12,10 @@ use super::merge::{Side, merge};
 use super::{Change, Differences};
 use crate::cli::Diff;
 use crate::config::resolve::{Kind, SourceSettings};
+use crate::entry::Named;
+use crate::failure::Failure;
 use crate::live::{Live, Present, build_present, read_while};
+use crate::objects::nothing_compared;
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::sources::{etcd_of, etcd_options};
@@ -43,6 +47,7 @@ pub(super) async fn compare(
 ) -> anyhow::Result<()> {
     let mut wanted = Wanted::new(session, snapshot)?;
     if diff.inside.wanted {
+        refuse_nothing(snapshot, diff)?;
         wanted.look_inside(diff.into.as_ref(), &[])?;
     }
     let undo = snapshot.job().is_undo();
@@ -51,7 +56,8 @@ pub(super) async fn compare(
             Ok(settings) => settings,
             Err(reason) => {
                 let reason = vec![reason.to_owned()];
-                differences.row(Change::Unknown, &source.name, &Name::default(), reason)?;
+                let named = Named::of(source);
+                differences.row(Change::Unknown, named, &Name::default(), reason)?;
                 continue;
             }
         };
@@ -81,12 +87,12 @@ pub(super) async fn compare(
             compared.found.retain(|found| !is_new(found));
         }
         tell_facts(session, &source.name, &source.facts, &compared);
-        list(&source.name, compared, differences)?;
+        list(Named::of(source), compared, differences)?;
     }
     for settings in wanted.added() {
         let present = build_present(settings)?;
         let compared = read(session, Side::Nothing, settings, present).await?;
-        list(&settings.name.value, compared, differences)?;
+        list(Named::InParts(&settings.name.value), compared, differences)?;
     }
     if undo {
         let job = snapshot.job();
@@ -94,6 +100,17 @@ pub(super) async fn compare(
         session.output.note(note);
     }
     Ok(())
+}
+
+/// Of a cluster, only what lay inside is compared. Where that is nothing, it does not matter which cluster it would be.
+fn refuse_nothing(snapshot: &Snapshot, diff: &Diff) -> Result<(), Failure> {
+    let mut sources = snapshot.manifest().sources.iter();
+    let nothing =
+        |it: &ManifestSource| it.entries == 0 && it.incomplete.is_empty() && !holds_keys(&it.facts);
+    match &diff.only[..] {
+        [first, ..] if sources.all(nothing) => Err(nothing_compared(snapshot, first, &diff.inside)),
+        _ => Ok(()),
+    }
 }
 
 /// What there is to be compared with the keys `names`: of what a restore replaced, these; otherwise all that is looked for, and nothing of
@@ -110,23 +127,13 @@ fn keys(
     if undo {
         return Ok(LiveKeys::holding(options, api_server, names));
     }
-    let mut fronts = Vec::new();
-    let said = diff.only.iter();
-    let said: Option<Vec<&str>> = said.map(|it| it.front(source)).collect();
-    match said.filter(|said| !said.is_empty()) {
-        None => fronts.push(Vec::new()),
-        Some(said) => {
-            for front in said.iter().map(|front| front.as_bytes()) {
-                fronts.push(front.to_vec());
-                // A name may be given with a slash that it does not have.
-                let bare = front.strip_prefix(b"/").unwrap_or(front);
-                if bare != front && names.iter().any(|it| it.as_bytes().starts_with(bare)) {
-                    fronts.push(bare.to_vec());
-                }
-            }
-        }
-    }
-    Ok(LiveKeys::beginning_with(options, api_server, fronts))
+    let said: Vec<Reach> = diff.only.iter().map(|it| it.reach(source)).collect();
+    let reach = if said.is_empty() {
+        vec![Reach::all()]
+    } else {
+        said
+    };
+    Ok(LiveKeys::within(options, api_server, reach))
 }
 
 /// What a source of `snapshot` holds: of a cluster, only these kinds and namespaces can be compared with what lay inside an etcd.
@@ -139,9 +146,13 @@ async fn names(snapshot: &Snapshot, index: usize) -> anyhow::Result<Vec<Name>> {
     Ok(names)
 }
 
-fn list(source: &str, compared: Compared, differences: &mut Differences<'_>) -> anyhow::Result<()> {
+fn list(
+    named: Named<'_>,
+    compared: Compared,
+    differences: &mut Differences<'_>,
+) -> anyhow::Result<()> {
     for Found { change, name, what } in compared.found {
-        differences.row(change, source, &name, what)?;
+        differences.row(change, named, &name, what)?;
     }
     Ok(())
 }
