@@ -7,6 +7,8 @@
 //! Read in this order: the store and its names, the repository, a job's log and its view, how a backup is written, how a
 //! snapshot is read, how it is copied to another
 //! repository, how what nobody needs is deleted, how everything is verified.
+// What clippy.toml beside Cargo.toml lists. Tests may.
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod error;
 mod store;

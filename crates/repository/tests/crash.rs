@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use common::faults::{Mortal, Stop};
 use common::maintenance::{Maintained, last};
 use common::{Secrets, World, dump, job, noise, sample};
+use format::WriterKey;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
@@ -98,7 +99,7 @@ async fn a_prune_that_stops_at_any_store_operation_loses_nothing_and_is_finished
     loop {
         let mut died = false;
         for stop in [Stop::Before, Stop::After] {
-            let scene = pruned_scene().await;
+            let mut scene = pruned_scene().await;
             let before = dump(&*scene.world.store).await.len();
             let store = Arc::clone(&scene.world.store);
             let mortal = Mortal::new(store, operations, stop);
@@ -119,7 +120,10 @@ async fn a_prune_that_stops_at_any_store_operation_loses_nothing_and_is_finished
                 slice(9)
             );
             check_kept(&scene).await;
-            // And whoever prunes next finishes what was begun: now three stay.
+            // And whoever prunes next finishes what was begun, another maintainer too: now three stay.
+            let other = Arc::new(WriterKey::generate());
+            let first = std::mem::replace(&mut scene.maintainer, other);
+            scene.others.push(first.id());
             let again = scene.prune(&scene.world.repository, last(3)).await;
             assert!(matches!(again, Ok(Pruned::Done { .. })), "{again:?}");
             let report = check_kept(&scene).await;

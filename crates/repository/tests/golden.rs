@@ -4,6 +4,8 @@
 //! `STRONGROOM_WRITE_GOLDEN=1 cargo test -p strongroom-repository --test golden` makes those that are not there yet.
 
 mod common;
+#[path = "golden/harm.rs"]
+mod harm;
 #[path = "golden/makers.rs"]
 mod makers;
 
@@ -19,7 +21,7 @@ use archive::{Body, Digest, Entry, Name};
 use format::{Identities, WriterId};
 use object_store::local::LocalFileSystem;
 use repository::{
-    Compute, EntryReader, Level, Repository, Select, Snapshot, Store, Trust, Valid, View,
+    Compute, EntryReader, Error, Level, Repository, Select, Snapshot, Store, Trust, Valid, View,
     verify_job,
 };
 use serde_json::Value;
@@ -128,29 +130,36 @@ impl Golden {
         let opened =
             Snapshot::open(repository, snapshot, identities, &trust, Compute::inline()).await;
         let opened = opened.unwrap_or_else(|error| panic!("{}/{number}: {error}", self.name));
-        for (index, source) in opened.manifest().sources.iter().enumerate() {
-            let facts: Vec<_> = source
-                .facts
-                .iter()
-                .map(|(name, value)| format!(" {name}={value}"))
-                .collect();
+        let sources = tell_sources(&opened, told).await;
+        sources.unwrap_or_else(|error| panic!("{}/{number}: {error}", self.name));
+    }
+}
+
+/// The sources of a snapshot with their entries.
+async fn tell_sources(opened: &Snapshot, told: &mut String) -> Result<(), Error> {
+    for (index, source) in opened.manifest().sources.iter().enumerate() {
+        let facts: Vec<_> = source
+            .facts
+            .iter()
+            .map(|(name, value)| format!(" {name}={value}"))
+            .collect();
+        say(
+            told,
+            &format!("  source {} {}{}", source.name, source.kind, facts.concat()),
+        );
+        for incomplete in &source.incomplete {
             say(
                 told,
-                &format!("  source {} {}{}", source.name, source.kind, facts.concat()),
+                &format!("    incomplete {}: {}", incomplete.name, incomplete.reason),
             );
-            for incomplete in &source.incomplete {
-                say(
-                    told,
-                    &format!("    incomplete {}: {}", incomplete.name, incomplete.reason),
-                );
-            }
-            let mut reader = opened.entries(index).selecting(Select::Most);
-            while let Some(entry) = reader.next().await.expect("a sound catalog") {
-                let read = read_content(&mut reader).await;
-                say(told, &format!("    {}", tell_entry(&entry, &read)));
-            }
+        }
+        let mut reader = opened.entries(index).selecting(Select::Most);
+        while let Some(entry) = reader.next().await? {
+            let read = read_content(&mut reader).await?;
+            say(told, &format!("    {}", tell_entry(&entry, &read)));
         }
     }
+    Ok(())
 }
 
 /// What other commits do to a snapshot.
@@ -167,12 +176,12 @@ fn marks(pinned: bool, forgotten: bool, trusted: bool) -> String {
 /// Its writer was revoked: nobody opens it.
 const UNTRUSTED: &str = " untrusted";
 
-async fn read_content(reader: &mut EntryReader<'_>) -> Vec<u8> {
+async fn read_content(reader: &mut EntryReader<'_>) -> Result<Vec<u8>, Error> {
     let mut content = Vec::new();
-    while let Some(piece) = reader.data().await.expect("sound content") {
+    while let Some(piece) = reader.data().await? {
         content.extend_from_slice(piece.as_bytes());
     }
-    content
+    Ok(content)
 }
 
 fn say(told: &mut String, line: &str) {

@@ -235,6 +235,47 @@ async fn a_revocation_outlives_prunes() {
     assert_eq!(still.map(|revocation| revocation.by), Some(revoked));
 }
 
+/// What only a revoked writer had stored is stored again by the others, who may have been given bytes that fit its tags.
+#[tokio::test]
+async fn what_a_revoked_writer_stored_is_stored_again() {
+    let mut scene = scene(2).await;
+    let repository = scene.world.repository.clone();
+    let bad = std::mem::replace(&mut scene.world.writer, Arc::new(WriterKey::generate()));
+    scene.writers.push(bad.id());
+    let packs = async |scene: &Maintained| {
+        let objects = dump(&*scene.world.store).await;
+        let packs = objects.iter().filter(|(name, _)| name.contains("/pack-"));
+        packs.map(|(_, bytes)| bytes.len()).sum::<usize>()
+    };
+    let statement = async |scene: &Maintained, number: u64| {
+        let view = repository.view(&job(), &scene.trust()).await;
+        let view = view.expect("the store is sound");
+        let snapshot = view.snapshot(number).expect("it exists");
+        snapshot.statement.clone()
+    };
+    let first = statement(&scene, 1).await.runs[0].run;
+
+    let revoked = scene.maintenance();
+    let revoked = revoked.revoke(&repository, vec![bad.id()], 0, NOW).await;
+    revoked.expect("it is appended");
+    let (before, at) = (packs(&scene).await, scene.back_up(&secrets(2)).await);
+    // The contents of snapshot 2, 36,000 bytes of noise, of which nothing is taken from there.
+    assert!(packs(&scene).await - before >= 36_000);
+    let anew = statement(&scene, at.number).await;
+    assert!(anew.runs.iter().all(|run| run.run != first), "{anew:?}");
+    assert_eq!(anew.runs.len(), 1);
+    // And again: from here on it is found.
+    let (before, at) = (packs(&scene).await, scene.back_up(&secrets(2)).await);
+    assert_eq!(packs(&scene).await, before);
+
+    // Nothing of the revoked writer is needed any more.
+    done(scene.prune(&repository, last(1)).await);
+    assert_eq!(scene.numbers().await, [at.number]);
+    assert!(!runs(&*scene.world.store).await.contains(&first.to_string()));
+    assert_eq!(scene.read(at.number).await.expect("whole"), secrets(2));
+    assert_eq!(verified(&scene).await.damage, []);
+}
+
 #[tokio::test]
 async fn a_commit_that_comes_in_between_is_not_lost() {
     let scene = scene(3).await;

@@ -10,8 +10,10 @@ use common::maintenance::Maintained;
 use common::plugins::NoPlugins;
 use common::{NOW, Secrets, World, dump, job, noise, read};
 use format::{Identities, Recipients, generate_identity};
+use object_store::ObjectStoreExt as _;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
+use object_store::path::Path;
 use repository::{
     Change, Compute, Error, Level, Rekeyed, Repository, Rotate, Snapshot, Store, verify_job,
 };
@@ -164,6 +166,30 @@ async fn those_who_go_read_no_more_and_those_who_come_read_all() {
     let next = scene.job.back_up(&secrets(4)).await.number;
     let read = scene.read_as(next, &[&scene.old]).await;
     assert_eq!(read.expect("it is sealed to this one"), secrets(4));
+}
+
+/// Whatever is stored is not read for it, let alone written anew: it goes on while all packs, manifests and maps are gone.
+#[tokio::test]
+async fn no_data_is_touched() {
+    let scene = Scene::new().await;
+    let store = &scene.job.world.store;
+    let mut data = dump(&**store).await;
+    data.retain(|name, _| name.contains("/runs/") && !name.contains("/key"));
+    assert!(data.keys().any(|name| name.contains("/pack-")));
+    for name in data.keys() {
+        let deleted = store.delete(&Path::from(name.as_str())).await;
+        deleted.expect("memory deletes");
+    }
+    let rotated = scene.rotate(&scene.job.world.repository).await;
+    assert_eq!(rotated.expect("it needs none of it").rotated, 3);
+    let mut left = dump(&**store).await;
+    left.retain(|name, _| data.contains_key(name));
+    assert!(left.is_empty(), "{:?}", left.keys());
+    for (name, bytes) in data {
+        let put = store.put(&Path::from(name), bytes.into()).await;
+        put.expect("memory keeps it");
+    }
+    scene.assert_rotated().await;
 }
 
 #[tokio::test]

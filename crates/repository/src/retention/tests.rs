@@ -67,11 +67,11 @@ fn reason(snapshots: &[Candidate], policy: &Policy, number: u64) -> Reason {
     found.expect("it was judged").reason
 }
 
-/// Any snapshots: three writers, times in any order, over some months and a little into the future.
+/// Any snapshots: three writers, times in any order, over some months, some of them years, and a little into the future.
 fn snapshots() -> impl Strategy<Value = Vec<Candidate>> {
     let one = (
         1_u8..4,
-        -50_i64..3000,
+        prop_oneof![4 => -50_i64..3000, 1 => 3000_i64..40_000],
         prop::bool::weighted(0.2),
         prop::bool::weighted(0.1),
         prop::bool::weighted(0.1),
@@ -119,6 +119,23 @@ fn policies() -> impl Strategy<Value = Policy> {
                 zone: TimeZone::UTC,
             }
         })
+}
+
+/// The policy that keeps so many of a period.
+type Keeping = fn(u32) -> Policy;
+
+fn periods() -> impl Strategy<Value = (Period, Keeping)> {
+    let all: [(Period, Keeping); 5] = [
+        (Period::Hour, |hourly| Policy { hourly, ..policy() }),
+        (Period::Day, |daily| Policy { daily, ..policy() }),
+        (Period::Week, |weekly| Policy { weekly, ..policy() }),
+        (Period::Month, |monthly| Policy {
+            monthly,
+            ..policy()
+        }),
+        (Period::Year, |yearly| Policy { yearly, ..policy() }),
+    ];
+    prop::sample::select(all.to_vec())
 }
 
 proptest! {
@@ -235,21 +252,54 @@ proptest! {
     }
 
     #[test]
-    fn each_period_keeps_the_oldest_of_each_writer(snapshots in snapshots(), count in 1_u32..40) {
-        let policy = Policy { daily: count, ..policy() };
-        let day = |it: &Candidate| {
+    fn within_keeps_what_is_not_much_older_than_the_newest(snapshots in snapshots(), hours in 0_u64..200) {
+        let within = Duration::from_hours(hours);
+        let policy = Policy { within: Some(within), ..policy() };
+        let time = |it: &Candidate| it.finished.expect("all have one").min(now());
+        let whole = || snapshots.iter().filter(|it| it.counts() && !it.partial);
+        let Some(newest) = whole().map(time).max() else {
+            return Ok(());
+        };
+        let kept = kept(&snapshots, &policy);
+        for snapshot in whole() {
+            if newest.duration_since(time(snapshot)).unsigned_abs() <= within {
+                prop_assert!(kept.contains(&snapshot.number), "{}", snapshot.number);
+            } else if kept.contains(&snapshot.number) {
+                let reason = reason(&snapshots, &policy, snapshot.number);
+                prop_assert!(matches!(reason, Reason::Pinned | Reason::Newest), "{:?}", reason);
+            }
+        }
+    }
+
+    #[test]
+    fn each_period_keeps_the_oldest_of_each_writer(
+        snapshots in snapshots(),
+        count in 1_u32..40,
+        (period, policy) in periods(),
+    ) {
+        let policy = policy(count);
+        // The periods of UTC, by another way than the one that is tested.
+        let number = |it: &Candidate| {
             let time = it.finished.expect("all have one").min(now());
-            time.as_second().div_euclid(DAY)
+            let date = time.to_zoned(TimeZone::UTC).date();
+            match period {
+                Period::Hour => time.as_second().div_euclid(HOUR),
+                Period::Day => time.as_second().div_euclid(DAY),
+                // 1 January 1970 was a Thursday.
+                Period::Week => (time.as_second().div_euclid(DAY) + 3).div_euclid(7),
+                Period::Month => i64::from(date.year()) * 12 + i64::from(date.month()),
+                Period::Year => i64::from(date.year()),
+            }
         };
         let whole = || snapshots.iter().filter(|it| it.counts() && !it.partial);
-        let Some(last) = whole().map(&day).max() else {
+        let Some(last) = whole().map(&number).max() else {
             return Ok(());
         };
         let mut seen = BTreeSet::new();
         let kept = kept(&snapshots, &policy);
         for snapshot in whole() {
-            let oldest = seen.insert((snapshot.writer, day(snapshot)));
-            if oldest && day(snapshot) > last - i64::from(count) {
+            let oldest = seen.insert((snapshot.writer, number(snapshot)));
+            if oldest && number(snapshot) > last - i64::from(count) {
                 prop_assert!(kept.contains(&snapshot.number), "{}", snapshot.number);
             } else if kept.contains(&snapshot.number) {
                 let reason = reason(&snapshots, &policy, snapshot.number);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use format::{CommitRef, WriterKey};
+use format::{CommitRef, WriterId, WriterKey};
 use repository::{
     Backup, Compute, Error, Maintenance, Outcome, Policy, Prune, PruneOptions, Pruned, Repository,
     Snapshot, Trust, View,
@@ -15,6 +15,10 @@ use super::{NOW, Secrets, World, job, read, take};
 pub struct Maintained {
     pub world: World,
     pub maintainer: Arc<WriterKey>,
+    /// Who else may.
+    pub others: Vec<WriterId>,
+    /// Whose snapshots are trusted too.
+    pub writers: Vec<WriterId>,
 }
 
 /// The newest `count`, without a time for which everything stays.
@@ -35,14 +39,17 @@ impl Maintained {
         Self {
             world,
             maintainer: Arc::new(WriterKey::generate()),
+            others: Vec::new(),
+            writers: Vec::new(),
         }
     }
 
     pub fn trust(&self) -> Trust {
-        Trust {
-            maintainers: [self.maintainer.id()].into(),
-            ..self.world.trust()
-        }
+        let mut trust = self.world.trust();
+        trust.writers.extend(&self.writers);
+        trust.maintainers.extend(&self.others);
+        trust.maintainers.insert(self.maintainer.id());
+        trust
     }
 
     pub fn maintenance(&self) -> Maintenance {

@@ -10,12 +10,15 @@ mod liar;
 
 use std::sync::Arc;
 
-use common::job;
+use common::maintenance::Maintained;
+use common::plugins::NoPlugins;
+use common::{NOW, job};
 use fate::Fate::{self, FoundLater, Older, Refused, Reported, Survived, Warned};
 use fate::{secrets, through, told, world};
+use format::generate_identity;
 use liar::{Liar, Lie};
 use object_store::memory::InMemory;
-use repository::{Conditions, Outcome, Probed, Remembered, Store};
+use repository::{Change, Compute, Conditions, Outcome, Probed, Remembered, Rotate, Store};
 
 /// Always.
 const EVER: usize = usize::MAX;
@@ -212,6 +215,36 @@ async fn a_probe_finds_what_no_backup_could() {
 
 /// Why `init` refuses a store that ignores the condition: one of two backups that end at the same time overwrites the other's commit.
 /// Nobody who looks at the log can tell; whoever remembers its end can, with `verify --since`.
+/// What opens a run goes only when what shall open it instead has been read back.
+#[tokio::test]
+async fn key_objects_that_are_not_kept_cost_nobody_a_key() {
+    for lie in [Lie::NotKept, Lie::KeptInPart, Lie::CutShort] {
+        let (world, store) = world().await;
+        let (_, recipient) = generate_identity();
+        let scene = Maintained::of(world);
+        let rotation = Rotate {
+            maintenance: scene.maintenance(),
+            change: Change::By {
+                add: vec![recipient.clone()],
+                remove: Vec::new(),
+            },
+            identities: Arc::clone(&scene.world.identities),
+            plugins: Arc::new(NoPlugins),
+            compute: Compute::inline(),
+        };
+        let repository = through(&Liar::new(&store, lie, "/key-", EVER)).await;
+        let repository = repository.expect("it does not lie about that");
+        let rotated = rotation
+            .carry_out(&repository, &|| NOW.to_owned(), &|| ())
+            .await;
+        rotated.expect_err("it is found out");
+        for number in [1, 2] {
+            let read = scene.read(number).await.expect("the old key opens it");
+            assert!(read == secrets(number), "{lie:?}: {number} was harmed");
+        }
+    }
+}
+
 #[tokio::test]
 async fn conditions_that_are_ignored() {
     comes_to(Lie::ConditionIgnored, &[("", EVER, NOTHING)]).await;
