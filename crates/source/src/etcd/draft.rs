@@ -1,5 +1,5 @@
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,6 +30,9 @@ pub(super) struct Draft {
     named: bool,
     file: Arc<File>,
 }
+
+/// What is read back at once: it stays in the processor's cache while it is hashed.
+const PIECE: usize = 128 << 10;
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
@@ -80,19 +83,40 @@ impl Draft {
     /// Takes the current entry of `contents`. When this returns, it is a whole snapshot; not on the disk yet, where a file that is only read
     /// and then gone need not be.
     pub(super) async fn fill(&mut self, contents: &mut dyn Contents) -> Result<(), Error> {
+        let verifier = self.take(contents, Some(Verifier::default())).await?;
+        judge(verifier.expect("it was handed in"))
+    }
+
+    /// Takes the current entry of `contents` as it is. Whether that is a whole snapshot is for [`verify`](Self::verify) to say.
+    pub(super) async fn fill_unverified(
+        &mut self,
+        contents: &mut dyn Contents,
+    ) -> Result<(), Error> {
+        self.take(contents, None).await?;
+        Ok(())
+    }
+
+    /// Reads back what was written. When this returns, it is a whole snapshot.
+    pub(super) async fn verify(&self) -> Result<(), Error> {
+        let path = self.path.clone();
+        let read = spawn_blocking(move || read(&path)).await;
+        let verifier = read.expect("reading does not panic");
+        judge(verifier.map_err(|cause| cannot("read", &self.shown, cause))?)
+    }
+
+    async fn take(
+        &mut self,
+        contents: &mut dyn Contents,
+        verifier: Option<Verifier>,
+    ) -> Result<Option<Verifier>, Error> {
         let (sender, pieces) = mpsc::channel(2);
         let file = Arc::clone(&self.file);
         // Hashing and writing take about as long as opening, and go on beside it.
-        let writing = spawn_blocking(move || write(&file, pieces));
+        let writing = spawn_blocking(move || write(&file, pieces, verifier));
         let fed = feed(contents, sender).await;
         let written = writing.await.expect("writing does not panic");
         fed?;
-        let verifier = written.map_err(|cause| cannot("write", &self.shown, cause))?;
-        verifier.finish().map_err(|fault| {
-            let message = format!("the captured etcd snapshot was not restored: {fault}");
-            Error::new(ErrorKind::Invalid, message)
-        })?;
-        Ok(())
+        written.map_err(|cause| cannot("write", &self.shown, cause))
     }
 
     /// Puts it on the disk and gives it its name, unless something has that name; then it is gone, and what was there is as it was.
@@ -140,13 +164,38 @@ async fn feed(contents: &mut dyn Contents, sender: mpsc::Sender<Content>) -> Res
     Ok(())
 }
 
-fn write(mut file: &File, mut pieces: mpsc::Receiver<Content>) -> io::Result<Verifier> {
-    let mut verifier = Verifier::default();
+/// Writes what comes, and shows it to `verifier`, which is handed back.
+fn write(
+    mut file: &File,
+    mut pieces: mpsc::Receiver<Content>,
+    mut verifier: Option<Verifier>,
+) -> io::Result<Option<Verifier>> {
     while let Some(content) = pieces.blocking_recv() {
-        verifier.feed(content.as_bytes());
+        if let Some(verifier) = &mut verifier {
+            verifier.feed(content.as_bytes());
+        }
         file.write_all(content.as_bytes())?;
     }
     Ok(verifier)
+}
+
+fn read(path: &Path) -> io::Result<Verifier> {
+    let mut file = File::open(path)?;
+    let (mut verifier, mut piece) = (Verifier::default(), vec![0; PIECE]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(verifier),
+            length => verifier.feed(&piece[..length]),
+        };
+    }
+}
+
+fn judge(verifier: Verifier) -> Result<(), Error> {
+    let judged = verifier.finish();
+    judged.map(drop).map_err(|fault| {
+        let message = format!("the captured etcd snapshot was not restored: {fault}");
+        Error::new(ErrorKind::Invalid, message)
+    })
 }
 
 /// A file in `folder` that has no name. `None`: the filesystem has no such files, or the system no way to reach them; or no file can be

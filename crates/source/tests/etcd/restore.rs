@@ -1,9 +1,11 @@
 //! What is restored: all of it, to a place that was free, or nothing.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use archive::{Content, Entry};
+use archive::{Attributes, Content, Entry};
 use strongroom_source::etcd::ENTRY;
 use strongroom_source::suite::{self, Archive};
 use strongroom_source::{
@@ -434,11 +436,25 @@ async fn a_damaged_snapshot_is_found_and_not_restored() {
         folder.path().join("snapshot.db"),
         folder.path().join("data"),
     );
-    let tool = release.program("etcdutl");
+    let calls = tempfile::tempdir().expect("a folder");
+    let (tool, log) = (calls.path().join("tool"), calls.path().join("log"));
+    let etcdutl = release.program("etcdutl");
+    let script = format!(
+        "#!/bin/sh\necho \"$*\" >> {}\nexec {} \"$@\"\n",
+        log.display(),
+        etcdutl.display()
+    );
+    std::fs::write(&tool, script).expect("written");
+    std::fs::set_permissions(&tool, Permissions::from_mode(0o700)).expect("executable");
     let targets = [
         to(&file),
         settings(&[("data-dir", &data_dir), ("etcdutl-path", &tool)]),
     ];
+    // One that was kept elsewhere is not known to have ever been whole.
+    let kept = Entry {
+        attributes: Attributes::default(),
+        ..entry.clone()
+    };
 
     let flipped = |at: usize| {
         let mut bytes = whole.to_vec();
@@ -453,26 +469,37 @@ async fn a_damaged_snapshot_is_found_and_not_restored() {
         ("without the hash", whole[..whole.len() - 32].to_vec()),
         ("Bolt database", Vec::new()),
     ] {
-        let contents = || Tampered {
+        let contents = |entry: &Entry| Tampered {
             entry: Some(entry.clone()),
             bytes: bytes.clone(),
         };
-        let findings = source.check(&mut contents()).await.expect("a check");
+        let findings = source.check(&mut contents(entry)).await;
+        let findings = findings.expect("a check");
         assert!(findings.len() == 1 && findings[0].bad, "{part}");
         assert!(
             findings[0].message.contains(part),
             "{part}: {}",
             findings[0].message
         );
-        for options in &targets {
+        for (options, entry) in targets
+            .iter()
+            .flat_map(|options| [(options, entry), (options, &kept)])
+        {
             let plan = suite::plan(&source, &archive, options).await;
             let error = source
-                .write(&plan, &mut contents(), options)
+                .write(&plan, &mut contents(entry), options)
                 .await
                 .expect_err(part);
             assert_eq!(error.kind(), ErrorKind::Invalid);
             assert!(error.to_string().contains(part), "{part}: {error}");
             assert_eq!(files_in(folder.path()), [""; 0], "nothing is left behind");
+            let called = std::fs::read_to_string(&log).unwrap_or_default();
+            let made = called.contains("--data-dir");
+            assert!(
+                !made || entry.attributes != kept.attributes,
+                "{part}: {called}"
+            );
+            let _ = std::fs::remove_file(&log);
         }
     }
 }
