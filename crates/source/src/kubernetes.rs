@@ -29,6 +29,7 @@ mod selection;
 mod compare;
 mod extra;
 mod managers;
+mod mapping;
 mod planning;
 mod tokens;
 
@@ -117,7 +118,7 @@ impl Kubernetes {
 /// The name under which the object that was captured as `name` is captured where `options` restore it.
 pub fn placed(name: &Name, options: &RestoreOptions) -> Result<Name, Error> {
     let wishes = Wishes::read(options)?;
-    Ok(Id::parse(name).map_or_else(|_| name.clone(), |id| wishes.place(&id).entry()))
+    Ok(Id::parse(name).map_or_else(|_| name.clone(), |id| wishes.mapping.place(&id).entry()))
 }
 
 #[async_trait]

@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use archive::Entry;
 use http::StatusCode;
@@ -9,6 +9,7 @@ use super::compare::{decide, differences};
 use super::id::Id;
 use super::listing::{Listing, Query, ask};
 use super::managers::Managers;
+use super::mapping::Met;
 use super::object::Object;
 use super::refusal::Failure;
 use super::resource::Resource;
@@ -32,7 +33,7 @@ pub(super) async fn plan(
         managers: Managers::default(),
         group: Vec::new(),
         listed: None,
-        mapped: HashSet::new(),
+        met: Met::default(),
         plan: Plan::default(),
     };
     while let Some(entry) = entries.next().await? {
@@ -51,8 +52,7 @@ struct Planner<'c> {
     group: Vec<Planned>,
     /// What lies where the group lies, once that turned out not to be small.
     listed: Option<Listed<'c>>,
-    /// Namespaces of which something goes to another one.
-    mapped: HashSet<String>,
+    met: Met,
     plan: Plan,
 }
 
@@ -83,11 +83,15 @@ impl Planner<'_> {
         let same_place = |other: &Planned| {
             other.id.kind == planned.id.kind && other.id.namespace == planned.id.namespace
         };
-        if !self.group.first().is_none_or(same_place) {
+        // By its new name it does not stand where the order of the entries has it.
+        let alone = self.wishes.mapping.renames(&planned.captured);
+        if alone || !self.group.first().is_none_or(same_place) {
             self.flush().await?;
         }
         self.group.push(planned);
-        if self.group.len() > FEW {
+        if alone {
+            self.flush().await?;
+        } else if self.group.len() > FEW {
             self.compare_with_list().await?;
         }
         Ok(())
@@ -99,9 +103,7 @@ impl Planner<'_> {
             Ok(captured) => captured,
             Err(reason) => return Ok(Err((entry, reason.to_owned()))),
         };
-        if let Some(from) = self.wishes.mapped(&captured) {
-            self.mapped.insert(from.to_owned());
-        }
+        self.wishes.mapping.meet(&captured, &mut self.met);
         if !self.kinds.contains_key(&captured.kind) {
             let found = Resource::find(self.client, &captured.kind).await?;
             self.kinds.insert(captured.kind.clone(), found);
@@ -109,7 +111,7 @@ impl Planner<'_> {
         let resource = self.kinds[&captured.kind].clone();
         Ok(match resource {
             Some(resource) if resource.namespaced == captured.namespace.is_some() => Ok(Planned {
-                id: self.wishes.place(&captured),
+                id: self.wishes.mapping.place(&captured),
                 entry,
                 captured,
                 resource,
@@ -196,7 +198,7 @@ impl Planner<'_> {
 
     async fn finish(mut self) -> Result<Plan, Error> {
         self.flush().await?;
-        self.wishes.refuse_unmapped(&self.mapped)?;
+        self.wishes.mapping.refuse_unmet(&self.met)?;
         self.plan.notes.extend(self.managers.notes());
         Ok(self.plan)
     }

@@ -250,7 +250,7 @@ impl Restore<'_> {
         let captured = captured.map_err(|reason| Stop::Entry(reason.to_owned()))?;
         let resource = self.kind(&captured.kind).await?;
         let resource = resource.ok_or_else(|| Stop::Entry("its kind is gone".to_owned()))?;
-        let id = self.wishes.place(&captured);
+        let id = self.wishes.mapping.place(&captured);
         let manifest = Manifest::new(&work.entry, &work.content, id, resource, self.wishes);
         let mut manifest = manifest.map_err(Stop::Entry)?;
         let orphan = self.look_up_owners(&mut work, &mut manifest).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use strongroom_source::kubernetes::{Access, Kubernetes, manifest};
-use strongroom_source::suite::{Archive, plan};
+use strongroom_source::suite::{self, Archive, plan};
 use strongroom_source::{Action, Conflict, Report, Source};
 use testkit::KubernetesOptions;
 
@@ -120,6 +120,65 @@ async fn come_back_elsewhere(
     let path = "jsonpath={.metadata.labels.team}";
     let team = cluster.ctl(&["get", "namespaces", "stage", "-o", path]);
     assert_eq!(team, "a");
+    come_back_by_another_name(cluster, &archive).await;
+}
+
+/// Two change their names, one to stand before all others and one behind, and the others are there.
+async fn come_back_by_another_name(cluster: &testkit::Kubernetes, archive: &Archive) {
+    let source = everything_of(cluster, &NAMESPACES);
+    let renamed = settings(
+        Conflict::Fail,
+        &[
+            ("map-namespace", "prod-b=stage"),
+            (
+                "map-name",
+                "secrets/prod-b/tls=aa-tls,secrets/prod-b/basic=zz-basic",
+            ),
+        ],
+    );
+    let (plan, report) = restore(&source, archive, &renamed).await;
+    assert_eq!(refused(&report), Vec::<String>::new());
+    let made = plan
+        .steps
+        .iter()
+        .filter(|step| step.action == Action::Create);
+    let made: Vec<String> = made.map(|step| step.name.to_string()).collect();
+    assert_eq!(made, ["secrets/prod-b/basic", "secrets/prod-b/tls"]);
+    assert!(
+        plan.steps
+            .iter()
+            .filter(|step| step.action == Action::Same)
+            .count()
+            > 10
+    );
+    let now = seen(cluster, KUBECTL_KINDS, &["stage"]);
+    for (name, other) in [("tls", "aa-tls"), ("basic", "zz-basic")] {
+        let mut copy = now[&format!("Secret/stage/{other}")].clone();
+        copy["metadata"]["name"] = name.into();
+        assert_eq!(copy, now[&format!("Secret/stage/{name}")]);
+    }
+    let again = suite::plan(&source, archive, &renamed).await;
+    assert!(
+        again.steps.iter().all(|step| step.action == Action::Same),
+        "{again:?}"
+    );
+
+    // What is not there was mistyped, and two do not become one.
+    for (names, reason) in [
+        (
+            "secrets/prod-b/tsl=x",
+            "is not among what is to be restored",
+        ),
+        (
+            "secrets/prod-b/tls=basic",
+            "would become secrets/prod-b/basic",
+        ),
+    ] {
+        let wrong = settings(Conflict::Fail, &[("map-name", names)]);
+        let error = source.plan(&mut archive.entries(), &wrong).await;
+        let error = error.expect_err(names).to_string();
+        assert!(error.contains(reason), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -76,7 +76,11 @@ struct Looked {
     notes: Vec<String>,
 }
 
-/// Asks the systems of the jobs that are named, or of all jobs. Sources of other kinds than kubernetes refer to nothing.
+/// What a snapshot of etcd lacks for its Kubernetes objects to be read. Neither etcd nor an API server shows whether there is one.
+const ENCRYPTION: &str = "if this is the etcd of a Kubernetes with encryption at rest, its objects are read only with the \
+    EncryptionConfiguration of the API servers, which no API shows: back up that file too";
+
+/// Asks the clusters of the jobs that are named, or of all jobs. Of other sources it says what is known without asking.
 /// One that cannot be asked does not keep the others from it.
 pub(crate) async fn check(session: &Session, asked: &cli::Check) -> anyhow::Result<Checked> {
     let configured = &session.settings.jobs;
@@ -107,11 +111,16 @@ pub(crate) async fn check(session: &Session, asked: &cli::Check) -> anyhow::Resu
     };
     for (name, job) in chosen {
         for source in &job.sources {
-            let Kind::Kubernetes(settings) = &source.kind else {
-                continue;
+            let (kind, source) = (&source.kind, &source.name.value);
+            let looked = match kind {
+                Kind::Kubernetes(settings) => look(settings, expected.as_ref(), &mut checked).await,
+                Kind::Etcd(_) => Ok(Looked {
+                    findings: Vec::new(),
+                    notes: vec![ENCRYPTION.to_owned()],
+                }),
+                Kind::Files(_) | Kind::Command(_) => continue,
             };
-            let source = &source.name.value;
-            match look(settings, expected.as_ref(), &mut checked).await {
+            match looked {
                 Ok(looked) => checked.add(name, source, looked),
                 Err(error) => checked.fail(name, source, error),
             }
