@@ -52,6 +52,11 @@ impl EntryName {
         }
     }
 
+    /// Looks for entries whose names are like it.
+    pub(crate) fn near(&self) -> Near {
+        Near::new(&self.typed)
+    }
+
     /// The one entry of `snapshot`, or of what lies `inside`, that is meant.
     pub(crate) async fn find<'a>(
         &self,
@@ -59,7 +64,7 @@ impl EntryName {
         inside: &Inside,
     ) -> anyhow::Result<Found<'a>> {
         let mut found: Option<Found<'a>> = None;
-        let mut near = Near::new(&self.typed);
+        let mut near = self.near();
         for (index, source) in snapshot.manifest().sources.iter().enumerate() {
             let mut reader = snapshot.entries(index);
             while let Some(entry) = reader.next().await? {
@@ -83,7 +88,7 @@ impl EntryName {
         }
         Err(match self.missing(snapshot) {
             Some(missing) => missing.into(),
-            None => near.failure(&self.typed, snapshot, inside).into(),
+            None => near.failure(self, snapshot, inside).into(),
         })
     }
 
@@ -147,6 +152,16 @@ impl Near {
     }
 
     pub(crate) fn look_at(&mut self, source: &str, name: &Name) {
+        if let Some(distance) = self.distance(source, name) {
+            self.best.push((distance, format!("{source}:{name}")));
+            self.best.sort();
+            self.best.dedup();
+            self.best.truncate(OFFERED);
+        }
+    }
+
+    /// How far the name is from what was typed; `None`: too far.
+    pub(crate) fn distance(&self, source: &str, name: &Name) -> Option<usize> {
         let full = format!("{source}:{name}");
         let base = full.rsplit(['/', ':']).next().unwrap_or_default();
         let short = self.typed.chars().count() / 3;
@@ -155,16 +170,17 @@ impl Near {
         // The same last part in another folder is a good guess too.
         let typed_base = self.typed.rsplit(['/', ':']).next().unwrap_or_default();
         let same_base = (typed_base == base).then_some(short);
-        if let Some(distance) = distances.into_iter().chain([same_base]).flatten().min() {
-            self.best.push((distance, full));
-            self.best.sort();
-            self.best.dedup();
-            self.best.truncate(OFFERED);
-        }
+        distances.into_iter().chain([same_base]).flatten().min()
     }
 
-    fn failure(&self, typed: &str, snapshot: &Snapshot, inside: &Inside) -> Failure {
-        let message = format!("{} has no entry {typed}", snapshot.name());
+    /// That `entry` is not there.
+    pub(crate) fn failure(
+        &self,
+        entry: &EntryName,
+        snapshot: &Snapshot,
+        inside: &Inside,
+    ) -> Failure {
+        let message = format!("{} has no entry {}", snapshot.name(), entry.typed);
         let hint = self.hint().unwrap_or_else(|| listing(snapshot, inside));
         Failure::new(Exit::Failure, message).hint(hint)
     }

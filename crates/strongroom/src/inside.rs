@@ -19,7 +19,7 @@ use source::kubernetes::{EncryptionConfiguration, EncryptionKeys, StoredObjects}
 use zeroize::Zeroizing;
 
 use crate::cli::{Inside, Only};
-use crate::entry::{EntryName, Named};
+use crate::entry::{EntryName, Named, Near};
 use crate::etcd_file::EtcdFile;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -113,6 +113,7 @@ async fn look(
         _ => "; `strongroom show` says why",
     };
     let api_server = ApiServer::new(&inside.etcd_prefix);
+    let asked = wants;
     let wants = |named: Named<'_>, name: &Name| wants.wants(&api_server, named, name);
     let wanted = |key: &[u8]| match objects.name(key) {
         // Whether it is an object is known only when it has been opened.
@@ -137,6 +138,13 @@ async fn look(
         }
     }
     let (opened, closed) = objects.counts();
+    if let Wants::Entry(entry) = asked
+        && opened + closed == 0
+        && keys.is_empty()
+    {
+        let near = near(session, snapshot, inside, &objects, entry).await?;
+        return Err(near.failure(entry, snapshot, inside).into());
+    }
     if closed > 0 {
         let closed = counted(closed as u64, "object", "objects");
         session
@@ -161,24 +169,56 @@ async fn look(
     capture(session, snapshot, &tasks).await
 }
 
+/// What `entry`, which is not there, may have been meant for. All is read once more, so that looking for what is there costs nothing.
+async fn near(
+    session: &Session,
+    snapshot: &Snapshot,
+    inside: &Inside,
+    objects: &StoredObjects,
+    entry: &EntryName,
+) -> anyhow::Result<Near> {
+    let index = etcd_source(snapshot)?;
+    let etcd = snapshot.manifest().sources[index].name.as_str();
+    let named = |key: &[u8]| match objects.name(key) {
+        Some(name) => (OBJECTS, name),
+        None => (etcd, Name::new(key)),
+    };
+    let mut near = entry.near();
+    let is_near = |key: &[u8]| {
+        let (source, name) = named(key);
+        near.distance(source, &name).is_some()
+    };
+    let (found, _) = read(session, snapshot, index, inside.revision, &is_near).await?;
+    for (key, _) in found.into_held() {
+        let (source, name) = named(&key);
+        near.look_at(source, &name);
+    }
+    Ok(near)
+}
+
 /// The command that lists what can be named: of the snapshot or, where somebody looks into it, of what lies in it.
 pub(crate) fn listing(snapshot: &Snapshot, inside: &Inside) -> String {
     let show = format!("strongroom show {}{inside}", snapshot.name());
-    let mut sources = snapshot.manifest().sources.iter();
-    if !inside.wanted && sources.any(|it| it.kind == "etcd" && !holds_keys(&it.facts)) {
-        format!("{show}; what lies in its etcd snapshot is named with --inside")
-    } else {
-        show
+    let sources = &snapshot.manifest().sources;
+    match etcds(snapshot).count() {
+        1 if inside.wanted => show,
+        1 if sources.len() == 1 => format!("{show} --inside"),
+        1 => format!("{show}; {show} --inside"),
+        _ => show,
     }
+}
+
+/// The sources of the snapshot that are snapshots of an etcd.
+fn etcds(snapshot: &Snapshot) -> impl Iterator<Item = usize> {
+    let sources = snapshot.manifest().sources.iter().enumerate();
+    sources
+        .filter(|(_, source)| source.kind == "etcd" && !holds_keys(&source.facts))
+        .map(|(index, _)| index)
 }
 
 /// The one source of the snapshot that is an etcd.
 fn etcd_source(snapshot: &Snapshot) -> Result<usize, Failure> {
-    let sources = snapshot.manifest().sources.iter().enumerate();
-    let found: Vec<usize> = sources
-        .filter(|(_, source)| source.kind == "etcd" && !holds_keys(&source.facts))
-        .map(|(index, _)| index)
-        .collect();
+    let found: Vec<usize> = etcds(snapshot).collect();
     match found[..] {
         [index] => Ok(index),
         [] if snapshot

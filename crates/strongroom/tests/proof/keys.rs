@@ -209,9 +209,13 @@ fn keys_go_where_it_was_said_and_an_api_servers_only_when_it_was_agreed() {
     with(&["--into", "othr"]).refused(2, &["no job othr", "`other`"]);
     let nothing = "nothing in app/1 matches nothing/";
     with(&["--only", "nothing/"]).refused(1, &[nothing, "strongroom show app/1 --inside\n"]);
-    scene
-        .read(&["restore", "app", "--only", "app/a"])
-        .refused(1, &["nothing in app/1 matches app/a", "with --inside\n"]);
+    scene.read(&["restore", "app", "--only", "app/a"]).refused(
+        1,
+        &[
+            "nothing in app/1 matches app/a",
+            "strongroom show app/1 --inside\n",
+        ],
+    );
     with(&["--leases", "keep", "--only", "app/"]).refused(2, &["recreate or drop"]);
     with(&["--to", "folder", "--only", "app/"]).refused(2, &["--to cannot be used"]);
     with(&["--data-dir", "folder", "--only", "app/"]).refused(2, &["leave out --inside"]);
@@ -373,7 +377,8 @@ fn a_key_is_named_exactly_and_with_a_slash_at_its_end_what_begins_so() {
     }
     let get = |key| scene.read(&["get", "app", key, "--inside"]);
     assert_eq!(get("/a").done().text(), "the value of /a");
-    get("/ab").refused(1, &["app/1 has no entry /ab"]);
+    let near = "did you mean etcd:/a or etcd:a/b or etcd:ab?";
+    get("/ab").refused(1, &["app/1 has no entry /ab", near]);
 }
 
 #[test]
