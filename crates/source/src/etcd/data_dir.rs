@@ -123,11 +123,11 @@ impl DataDir {
         self.must_be_free()?;
         let tool = Tool::find(self.tool.as_deref()).await?;
         let mut draft = Draft::beside(&self.path).await?;
-        let captured = was_captured(entry);
-        if captured {
-            draft.fill_unverified(contents).await?;
-        } else {
+        let mut verified = !was_captured(entry);
+        if verified {
             draft.fill(contents).await?;
+        } else {
+            draft.fill_unverified(contents).await?;
         }
         let looks = self.must_look(entry);
         let kubernetes = if looks {
@@ -139,12 +139,16 @@ impl DataDir {
         let raise = raise.map_err(|reason| Error::new(ErrorKind::Unsupported, reason))?;
         // It took its time, and somebody may have started an etcd meanwhile.
         self.must_be_free()?;
+        if !verified && self.replaces()? {
+            draft.verify().await?;
+            verified = true;
+        }
         let site = self.prepare()?;
         let make = self.make(&tool, &draft, &raise);
-        if captured {
-            unless_failed(draft.verify(), make).await?;
-        } else {
+        if verified {
             make.await?;
+        } else {
+            unless_failed(draft.verify(), make).await?;
         }
         let mut notes = site.keep();
         notes.extend(looks.then_some(raise.why));
@@ -182,6 +186,16 @@ impl DataDir {
             prepared.unfinished.push(Unfinished::new(&self.path));
         }
         Ok(prepared)
+    }
+
+    /// Whether something is there that is to be moved aside.
+    fn replaces(&self) -> Result<bool, Error> {
+        for path in self.paths() {
+            if Site::at(path)? == Site::Taken {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn must_be_free(&self) -> Result<(), Error> {
@@ -312,7 +326,7 @@ fn is_set(settings: &BTreeMap<String, String>, name: &str) -> bool {
 }
 
 /// Whether it was captured from a server: then it had been found whole, and its digest has just said that these are the bytes. Its own
-/// SHA-256 is looked at beside the tool's work then, and not before: two passes over a gigabyte take a second each.
+/// SHA-256 is looked at beside the tool's work then, and not before, unless something has to make room: a pass over a gigabyte takes a second.
 fn was_captured(entry: &Entry) -> bool {
     entry.attributes.text(VERSION).is_some()
 }

@@ -1,7 +1,7 @@
 //! What is restored: all of it, to a place that was free, or nothing.
 
 use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -182,6 +182,73 @@ async fn a_snapshot_that_does_not_say_is_looked_into() {
         let after = contents_of(&restored.endpoint()).await;
         assert_eq!(after.revision, before.revision + raised);
     }
+}
+
+/// Both releases lock their database, and so does whatever runs it by another name.
+#[tokio::test]
+async fn a_directory_is_not_taken_from_under_debians_etcd() {
+    let (Some(debian), Some(release)) = (require("etcd-debian"), require("etcd")) else {
+        return;
+    };
+    let mut server = testkit::Etcd::start(&debian, EtcdOptions::default());
+    server.ctl(&["put", "k", "v"]);
+    let source = source_of(&server);
+    let (archive, _) = Archive::collect(&source).await.expect("a capture");
+    let data_dir = server.data_dir().to_path_buf();
+    let tool = release.program("etcdutl");
+    let mut options = settings(&[("data-dir", &data_dir), ("etcdutl-path", &tool)]);
+    let yes = ("replace".to_owned(), "true".to_owned());
+    options.settings.extend([yes]);
+    let plan = suite::plan(&source, &archive, &options).await;
+    let Action::Conflict { reason } = &plan.steps[0].action else {
+        panic!("{plan:?}")
+    };
+    assert!(reason.contains("stop it first"), "{reason}");
+    server.kill();
+    let plan = suite::plan(&source, &archive, &options).await;
+    assert_eq!(plan.steps[0].action, Action::Create);
+    server.restart();
+    let error = source.write(&plan, &mut archive.contents(), &options).await;
+    let error = error.expect_err("it runs");
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert_eq!(server.ctl(&["get", "--print-value-only", "k"]), "v\n");
+}
+
+/// What a member is told of its cluster by the flags of a restore is what it says of itself.
+#[tokio::test]
+async fn a_restored_member_has_the_names_that_it_was_given() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let server = testkit::Etcd::start(&release, EtcdOptions::default());
+    seed(&server, 5, 0).await;
+    let source = source_of(&server);
+    let (archive, _) = Archive::collect(&source).await.expect("a capture");
+    drop(server);
+    let folder = tempfile::tempdir().expect("a folder");
+    let tool = release.program("etcdutl");
+    let mut clusters = std::collections::BTreeSet::new();
+    for (number, token) in ["etcd-cluster", "another"].into_iter().enumerate() {
+        let data_dir = folder.path().join(number.to_string());
+        let mut options = settings(&[("data-dir", &data_dir), ("etcdutl-path", &tool)]);
+        let peer = "http://127.0.0.1:2399";
+        let given = [
+            ("name", "m7"),
+            ("initial-cluster", &*format!("m7={peer}")),
+            ("initial-advertise-peer-urls", peer),
+            ("initial-cluster-token", token),
+        ];
+        let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        options.settings.extend(given);
+        let plan = suite::plan(&source, &archive, &options).await;
+        suite::write(&source, &archive, &plan, &options).await;
+        let restored = testkit::Etcd::start_on(&release, &data_dir);
+        let members = restored.ctl(&["member", "list", "--write-out", "json"]);
+        let members: serde_json::Value = serde_json::from_str(&members).expect("JSON");
+        assert_eq!(members["members"][0]["peerURLs"][0], peer, "{members}");
+        clusters.insert(members["header"]["cluster_id"].to_string());
+    }
+    assert_eq!(clusters.len(), 2, "the token makes another cluster of it");
 }
 
 /// A directory that is there is moved aside when that is asked, comes back when the tool fails, and is left alone while an etcd runs on it.
@@ -446,10 +513,23 @@ async fn a_damaged_snapshot_is_found_and_not_restored() {
     );
     std::fs::write(&tool, script).expect("written");
     std::fs::set_permissions(&tool, Permissions::from_mode(0o700)).expect("executable");
+    let old = folder.path().join("old");
+    let mut replacing = settings(&[("data-dir", &old), ("etcdutl-path", &tool)]);
+    let yes = ("replace".to_owned(), "true".to_owned());
+    replacing.settings.extend([yes]);
     let targets = [
         to(&file),
         settings(&[("data-dir", &data_dir), ("etcdutl-path", &tool)]),
+        replacing,
     ];
+    std::fs::create_dir(&old).expect("made");
+    std::fs::write(old.join("precious"), "x").expect("written");
+    // Whatever is done to a directory shows in it, a rename there and back too.
+    let touched = || {
+        let metadata = old.metadata().expect("it is there");
+        (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+    };
+    let untouched = touched();
     // One that was kept elsewhere is not known to have ever been whole.
     let kept = Entry {
         attributes: Attributes::default(),
@@ -492,11 +572,13 @@ async fn a_damaged_snapshot_is_found_and_not_restored() {
                 .expect_err(part);
             assert_eq!(error.kind(), ErrorKind::Invalid);
             assert!(error.to_string().contains(part), "{part}: {error}");
-            assert_eq!(files_in(folder.path()), [""; 0], "nothing is left behind");
+            assert_eq!(files_in(folder.path()), ["old"], "nothing is left behind");
+            assert_eq!(touched(), untouched, "{part}");
             let called = std::fs::read_to_string(&log).unwrap_or_default();
             let made = called.contains("--data-dir");
+            let replaces = options.settings.contains_key("replace");
             assert!(
-                !made || entry.attributes != kept.attributes,
+                !made || entry.attributes != kept.attributes && !replaces,
                 "{part}: {called}"
             );
             let _ = std::fs::remove_file(&log);
