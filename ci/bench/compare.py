@@ -158,7 +158,7 @@ def targets(blob, files, listing, tools):
     rows = []
 
     def target(work, reach, own, other, ratio, reached):
-        rows.append([work, reach, own, other, ratio, "met" if reached else "**missed**"])
+        rows.append([work, reach, own, other, ratio, report.verdict(reached)])
 
     def rate(work, step, steps, size, least, then):
         own, other = steps[ours][step].cpu, steps[restic][step].cpu

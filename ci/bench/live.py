@@ -190,7 +190,7 @@ def targets(captured, restored):
     rows = [row(f"{step}, wall", SAVE, median(usages[step]), save, REACH[step]) for step in (FIRST, UNCHANGED, LATER)]
     most = max(usage.memory for step in (FIRST, UNCHANGED, LATER) for usage in usages[step])
     rows.insert(3, ["captures, memory, the most of all", f"128 MiB ({report.megabytes(MEMORY)} MB)", f"{report.megabytes(most)} MB",
-                    f"{report.megabytes(save.memory)} MB", f"{most / save.memory:.2f}", verdict(most <= MEMORY)])
+                    f"{report.megabytes(save.memory)} MB", f"{most / save.memory:.2f}", report.verdict(most <= MEMORY)])
     for made, other in ((DIRECTORY, "`cp` and etcdutl"), (FILE, "`cp`")):
         own, others = map(median, restored[made])
         rows.append(row(f"restore of the {made}, wall", other, own, others, REACH[made]))
@@ -200,7 +200,7 @@ def targets(captured, restored):
 def row(work, other, own, others, reach):
     ratio = own.wall / others.wall
     return [work, f"at most {reach} of {other}" if reach else "", f"{own.wall:.2f} s", f"{others.wall:.2f} s", f"{ratio:.2f}",
-            verdict(ratio <= reach) if reach else ""]
+            report.verdict(ratio <= reach) if reach else ""]
 
 
 def figures(captured, restored):
@@ -216,7 +216,3 @@ def figure(step, tool, usages, added=None):
     stored = f"{report.megabytes(sum(added) / len(added))} MB" if added else ""
     return [step, tool, f"{middle.wall:.2f} s", f"{min(walls):.2f} s", f"{max(walls):.2f} s", f"{middle.cpu:.2f} s",
             f"{report.megabytes(middle.memory)} MB", stored]
-
-
-def verdict(reached):
-    return "met" if reached else "**missed**"

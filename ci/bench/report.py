@@ -52,6 +52,10 @@ def table(head, rows):
     return [line(head), line(["---" if at == 0 else "---:" for at in width]), *(line(row) for row in rows), ""]
 
 
+def verdict(reached):
+    return "met" if reached else "**missed**"
+
+
 def line(cells):
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
 

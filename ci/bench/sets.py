@@ -87,14 +87,10 @@ def sha256(path):
 def added_row(name, result):
     ours, restic = result["added"]
     sizes = [result["sizes"][-1], *result["first"], ours, restic]
-    return [name, *map(report.megabytes, sizes), f"{ours / restic:.3f}", f"at most {REACH[name]}", verdict(ours <= REACH[name] * restic)]
+    return [name, *map(report.megabytes, sizes), f"{ours / restic:.3f}", f"at most {REACH[name]}", report.verdict(ours <= REACH[name] * restic)]
 
 
 def values_row(name, result):
     ratio = result["added"][0] / result["changed"]
-    reach = [f"at most {REACH_VALUES}", verdict(ratio <= REACH_VALUES)] if name == "b" else ["", ""]
+    reach = [f"at most {REACH_VALUES}", report.verdict(ratio <= REACH_VALUES)] if name == "b" else ["", ""]
     return [name, report.megabytes(result["changed"]), f"{ratio:.2f}", *reach, *(f"{cpu:.2f} s" for cpu in result["cpu"])]
-
-
-def verdict(reached):
-    return "met" if reached else "**missed**"
