@@ -1,41 +1,44 @@
 //! Answers of a server to what object_store has no words for.
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt as _;
+use futures::future::{Either, select};
 use http::StatusCode;
 use object_store::client::{HttpClient, HttpError, HttpRequest, HttpResponseBody};
 
 use super::failure::{StoreFailure, StoreFailureKind};
 use super::http::Timing;
+use super::remote::Patience;
 
 /// A bucket's settings have a few hundred bytes, and a page of its list less than this.
 const ANSWER_MAX: usize = 1024 * 1024;
-/// Between two attempts of a request that failed by chance.
-const PAUSE: Duration = Duration::from_millis(500);
 
-/// What the server answers to `ask`, asked again where it failed by chance: nobody asks what may not be asked twice. `store` is whose
-/// words it speaks.
+/// What the server answers to `ask`, asked again where it failed by chance, after pauses that grow and not when the deadline is over:
+/// nobody asks what may not be asked twice. `store` is whose words it speaks.
 pub(super) async fn patiently(
     store: &'static str,
     timing: &Timing,
-    retries: usize,
+    patience: &Patience,
     ask: impl AsyncFn() -> Result<(StatusCode, Bytes), StoreFailure>,
 ) -> Result<Bytes, StoreFailure> {
     let mut attempt = 0;
+    let mut deadline = (timing.sleep)(patience.deadline);
     loop {
         let answered = ask().await;
         let busy = match &answered {
             Ok((status, _)) => status.is_server_error() && *status != StatusCode::NOT_IMPLEMENTED,
             Err(failure) => failure.kind() == StoreFailureKind::Unreachable,
         };
-        if !busy || attempt >= retries {
+        // Over before the pause is, it is over.
+        let again = busy && attempt < patience.retries && {
+            let pause = (timing.sleep)(Patience::pause(attempt));
+            matches!(select(&mut deadline, pause).await, Either::Right(_))
+        };
+        if !again {
             let (status, body) = answered?;
             return told(store, status, body);
         }
         attempt += 1;
-        (timing.sleep)(PAUSE).await;
     }
 }
 

@@ -12,6 +12,7 @@ use super::answer::{answer, encoded, patiently};
 use super::failure::{StoreFailure, StoreFailureKind};
 use super::history::{History, VERSIONS_MAX};
 use super::http::Timing;
+use super::remote::Patience;
 
 /// What messages call it.
 const STORE: &str = "GCS";
@@ -29,7 +30,7 @@ pub(super) struct Generations {
     /// What the repository's names start with.
     pub(super) prefix: Path,
     pub(super) timing: Timing,
-    pub(super) retries: usize,
+    pub(super) patience: Patience,
 }
 
 impl Generations {
@@ -100,7 +101,7 @@ impl Generations {
                 .map_err(|error| StoreFailure::new(StoreFailureKind::Other, error.to_string()))?;
             answer(STORE, &self.client, request).await
         };
-        parse(&patiently(STORE, &self.timing, self.retries, ask).await?)
+        parse(&patiently(STORE, &self.timing, &self.patience, ask).await?)
     }
 }
 

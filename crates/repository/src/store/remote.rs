@@ -126,14 +126,26 @@ impl Default for Patience {
     }
 }
 
+/// The first pause before a request is made again, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(15));
+
 impl Patience {
+    /// Before a request of ours is made again that failed `attempt` times before: twice as long each time.
+    pub(super) fn pause(attempt: usize) -> Duration {
+        let (first, longest) = PAUSES;
+        let doubled =
+            u32::try_from(attempt).map_or(u32::MAX, |attempt| 2_u32.saturating_pow(attempt));
+        first.saturating_mul(doubled).min(longest)
+    }
+
     pub(super) fn retry(&self) -> RetryConfig {
         RetryConfig {
             // A pause is drawn between the first one and so many times the last one: with less than three they hardly grow, and all
             // retries are used up in seconds.
             backoff: BackoffConfig {
+                init_backoff: PAUSES.0,
+                max_backoff: PAUSES.1,
                 base: 4.0,
-                ..BackoffConfig::default()
             },
             max_retries: self.retries,
             retry_timeout: self.deadline,
@@ -155,7 +167,7 @@ struct Also {
 pub(super) struct Common {
     pub(super) http: Http,
     pub(super) options: ClientOptions,
-    pub(super) retry: RetryConfig,
+    pub(super) patience: Patience,
 }
 
 impl Store {
@@ -195,7 +207,7 @@ fn build(remote: Remote) -> Result<Store, StoreFailure> {
             seen: Arc::new(Seen::default()),
         },
         options: ClientOptions::new().with_allow_http(remote.allow_http),
-        retry: remote.patience.retry(),
+        patience: remote.patience,
     };
     let (store, also) = common.store(
         &bucket,
@@ -260,7 +272,7 @@ impl Common {
             .with_bucket_name(&bucket.name)
             .with_http_connector(self.http.clone())
             .with_client_options(self.options.clone())
-            .with_retry(self.retry.clone());
+            .with_retry(self.patience.retry());
         let mut service = GOOGLE.to_owned();
         if let Some(endpoint) = endpoint {
             endpoint.trim_end_matches('/').clone_into(&mut service);
@@ -279,7 +291,7 @@ impl Common {
             bucket: bucket.name.clone(),
             prefix: bucket.prefix.clone(),
             timing: self.http.timing.clone(),
-            retries: self.retry.max_retries,
+            patience: self.patience,
         };
         Ok((Arc::new(store), generations))
     }
@@ -295,7 +307,7 @@ impl Common {
             .with_container_name(&bucket.name)
             .with_http_connector(self.http.clone())
             .with_client_options(self.options.clone())
-            .with_retry(self.retry.clone());
+            .with_retry(self.patience.retry());
         if let Some(endpoint) = endpoint {
             builder = builder.with_endpoint(endpoint);
         }
@@ -330,5 +342,36 @@ impl Common {
             AzProof::Machine => builder,
         };
         Ok(Arc::new(builder.build()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_end() {
+        let pauses =
+            [0, 1, 2, 7, 8, 64, usize::MAX].map(|attempt| Patience::pause(attempt).as_millis());
+        assert_eq!(pauses, [100, 200, 400, 12_800, 15_000, 15_000, 15_000]);
+    }
+
+    /// object_store draws each pause between the first one and `base` times the last one: 2.5 times on average with four, and with two
+    /// hardly longer than the one before.
+    #[test]
+    fn those_of_the_library_do_so_too() {
+        let patience = Patience {
+            retries: 7,
+            deadline: Duration::from_secs(9),
+            ..Patience::default()
+        };
+        let retry = patience.retry();
+        assert_eq!(
+            (retry.max_retries, retry.retry_timeout),
+            (7, Duration::from_secs(9))
+        );
+        assert_eq!(retry.backoff.init_backoff, Duration::from_millis(100));
+        assert_eq!(retry.backoff.max_backoff, Duration::from_secs(15));
+        assert!(retry.backoff.base > 3.0);
     }
 }

@@ -103,7 +103,7 @@ impl S3Account {
             .with_region(&region)
             .with_http_connector(locking.clone())
             .with_client_options(common.options.clone())
-            .with_retry(common.retry.clone())
+            .with_retry(common.patience.retry())
             .with_checksum_algorithm(Checksum::SHA256)
             .with_conditional_put(if single_writer {
                 S3ConditionalPut::Disabled
@@ -143,7 +143,7 @@ impl S3Account {
             prefix: bucket.prefix.clone(),
             lock,
             timing: common.http.timing.clone(),
-            retries: common.retry.max_retries,
+            patience: common.patience,
         };
         Ok((store, requests))
     }

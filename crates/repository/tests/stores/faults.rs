@@ -161,6 +161,33 @@ async fn a_server_that_hangs_is_given_up() {
     );
 }
 
+/// What object_store has no words for is asked by us, and no longer than anything else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_says_nothing_of_its_settings_is_given_up() {
+    let of_settings = |request: &Message| request.target().contains("?object-lock");
+    let hangs = every(1, of_settings, Treatment::Hangs);
+    let Some(faulty) = Faulty::start(hangs) else {
+        return;
+    };
+    let mut remote = faulty.remote();
+    remote.patience.timeout = Duration::from_millis(300);
+    remote.patience.retries = 1_000;
+    remote.patience.deadline = Duration::from_secs(2);
+    let store = Store::remote(remote).expect("a store");
+    let probe = tokio::time::timeout(Duration::from_secs(30), store.probe()).await;
+    let probe = probe.expect("it gives up");
+    match probe.found {
+        Err(Error::Store { source, .. }) => {
+            assert_eq!(source.kind(), StoreFailureKind::Unreachable);
+        }
+        other => panic!("{other:?}"),
+    }
+    let seen = faulty.proxy.take_seen();
+    let asked = seen.iter().filter(|request| of_settings(request)).count();
+    // With pauses of 0.1, 0.2, 0.4 and 0.8 s beside 0.3 s each: not more, and more than one.
+    assert!((2..=4).contains(&asked), "{asked}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_hangs_in_the_middle_of_an_answer_is_asked_again() {
     let gets = |request: &Message| request.method() == "GET" && !request.target().contains('?');

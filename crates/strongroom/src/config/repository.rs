@@ -85,7 +85,7 @@ pub(crate) struct Table {
     /// How long nothing at all may move before a request has failed; 30s if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) timeout: Option<At<Period>>,
-    /// How often a failed request is made again; 10 if left out.
+    /// How often a failed request is made again; 20 if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) retries: Option<At<u16>>,
     /// How long after its first attempt a request may be made again; 3m if left out.

@@ -8,6 +8,7 @@ use crate::store::answer::{answer, encoded, patiently};
 use crate::store::failure::{StoreFailure, StoreFailureKind};
 use crate::store::http::Timing;
 use crate::store::lock::Lock;
+use crate::store::remote::Patience;
 
 /// What messages call it.
 const STORE: &str = "S3";
@@ -24,7 +25,7 @@ pub(in crate::store) struct Requests {
     /// What everything that is stored is locked with.
     pub(in crate::store) lock: Option<Lock>,
     pub(super) timing: Timing,
-    pub(super) retries: usize,
+    pub(super) patience: Patience,
 }
 
 /// What a server is asked.
@@ -53,7 +54,7 @@ impl Requests {
 
     /// What the server answers, asked again where it failed by chance: nobody asks what may not be asked twice.
     pub(super) async fn answer(&self, question: &Question<'_>) -> Result<Bytes, StoreFailure> {
-        patiently(STORE, &self.timing, self.retries, async || {
+        patiently(STORE, &self.timing, &self.patience, async || {
             self.ask(question).await
         })
         .await
