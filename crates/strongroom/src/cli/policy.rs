@@ -51,7 +51,7 @@ pub(crate) enum Role {
     Backup,
     /// Restores, and saves what that overwrites.
     Restore,
-    /// Prunes, pins and forgets.
+    /// Prunes, pins, forgets, revokes and rotates.
     Maintain,
 }
 

@@ -22,9 +22,17 @@ const MAKE_ANOTHER: &str =
 
 /// Clocks that differ by more than this make times in lists, and what retention drops, hard to believe.
 const CLOCK_OFF_MAX: SignedDuration = SignedDuration::from_hours(1);
+/// What to do about a host that could destroy what it stored.
+const KEEP_VERSIONS: &str =
+    "let it create only, or let the bucket keep versions or lock objects: docs/stores.md";
 /// What to do about a store that does not keep its promise.
-pub(super) const WAY_OUT: &str = "another store; or, if this host is the only one that will ever write there, \
+const WAY_OUT: &str = "another store; or, if this host is the only one that will ever write there, \
      `single_writer: true` beside the address in strongroom.yaml (docs/stores.md)";
+
+const NOT_READ: &str = "what was just written is not read: a cache stands before the store, or it answers before it has the object";
+const NOT_LISTED: &str = "what was just written is not listed: backups would not see each other";
+/// What to do about a store that does not show what it was given: nobody's promise mends that.
+const NO_CACHE: &str = "another store, or the store itself instead of what stands before it";
 
 /// What was found.
 #[derive(Serialize)]
@@ -173,15 +181,14 @@ impl Diagnosis {
         if probed.reads_own_writes {
             self.find(Grade::Good, "read", "what was written is read at once");
         } else {
-            let finding = "what was just written is not read: a cache stands before the store, or it answers before it has the object";
-            self.find(Grade::Bad, "read", finding);
+            self.find(Grade::Bad, "read", NOT_READ);
+            self.advise(NO_CACHE);
         }
         match probed.lists_own_writes {
             Some(true) => self.find(Grade::Good, "list", "what was written is listed at once"),
             Some(false) => {
-                let finding =
-                    "what was just written is not listed: backups would not see each other";
-                self.find(Grade::Bad, "list", finding);
+                self.find(Grade::Bad, "list", NOT_LISTED);
+                self.advise(NO_CACHE);
             }
             None => {
                 self.find(
@@ -225,6 +232,15 @@ impl Diagnosis {
             let finding = format!("{may}, but old versions are kept{locks}");
             return self.find(Grade::Good, "rights", finding);
         }
+        // Without the right to delete it was meant to add only, and a store that takes every put lets it destroy all the same.
+        if (probed.may_delete, probed.keeps_versions) == (false, Some(false)) {
+            let finding = format!(
+                "{may}, and no old versions are kept: whoever takes it over can write over every snapshot. For a host that may \
+                 only put, such a bucket must keep versions or lock objects"
+            );
+            self.find(Grade::Bad, "rights", finding);
+            return self.advise(KEEP_VERSIONS);
+        }
         let versions = match probed.keeps_versions {
             None => "whether old versions are kept the store does not say",
             Some(_) => "no old versions are kept",
@@ -234,9 +250,7 @@ impl Diagnosis {
             "rights",
             format!("{may}, and {versions}: whoever takes it over can destroy every snapshot"),
         );
-        self.advise(
-            "let it create only, or let the bucket keep versions or lock objects: docs/stores.md",
-        );
+        self.advise(KEEP_VERSIONS);
     }
 
     fn look_at_lock(&mut self, probed: &Probed, lock: Option<Lock>) {
@@ -324,7 +338,7 @@ fn clock_off(ahead: SignedDuration) -> String {
 }
 
 /// Why a store must not take a repository, if so.
-pub(super) fn unsound(conditions: &Conditions) -> Option<String> {
+fn unsound(conditions: &Conditions) -> Option<String> {
     match conditions {
         Conditions::Broken { winners, writers } => Some(format!(
             "{winners} of {writers} writers were told that they created the same object: of two hosts that back up at the same \
@@ -352,17 +366,23 @@ fn sound(conditions: &Conditions) -> String {
 }
 
 /// Refuses a store that cannot keep a repository.
-pub(super) fn refuse(place: &str, conditions: &Conditions) -> Result<(), Failure> {
-    if let Conditions::Denied(words) = conditions {
+pub(super) fn refuse(place: &str, probed: &Probed) -> Result<(), Failure> {
+    if let Conditions::Denied(words) = &probed.conditions {
         let message = format!("this host may not create objects in {place}: {words}");
         return Err(Failure::new(Exit::Denied, message)
             .hint("docs/stores.md says which rights each command needs"));
     }
-    let Some(reason) = unsound(conditions) else {
+    let (reason, hint) = if let Some(reason) = unsound(&probed.conditions) {
+        (reason, WAY_OUT)
+    } else if !probed.reads_own_writes {
+        (NOT_READ.to_owned(), NO_CACHE)
+    } else if probed.lists_own_writes == Some(false) {
+        (NOT_LISTED.to_owned(), NO_CACHE)
+    } else {
         return Ok(());
     };
     let message = format!("{place} cannot keep a repository: {reason}");
-    Err(Failure::new(Exit::Failure, message).hint(WAY_OUT))
+    Err(Failure::new(Exit::Failure, message).hint(hint))
 }
 
 impl fmt::Display for Diagnosis {

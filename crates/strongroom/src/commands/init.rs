@@ -68,7 +68,7 @@ async fn try_out(session: &Session, store: &Store) -> anyhow::Result<Vec<String>
         ));
     }
     let probed = probe.found?;
-    doctor::refuse(store.place(), &probed.conditions)?;
+    doctor::refuse(store.place(), &probed)?;
     doctor::refuse_lock(store, &probed)?;
     if let Some(strange) = doctor::strange_clock(store, Timestamp::now()) {
         session.output.note(strange);

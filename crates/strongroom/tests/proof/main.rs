@@ -15,10 +15,12 @@ mod interrupted;
 mod keys;
 mod kill;
 mod locks;
+mod maintained;
 mod memory;
 mod power;
 mod roles;
 mod stores;
+mod taken_over;
 mod watch;
 
 mod scene;

@@ -1,6 +1,8 @@
 //! Hosts with the rights that `policy` prints, on servers that enforce them: each can do its part, and whoever takes one over no more.
 
+use std::collections::HashSet;
 use std::fs;
+use std::sync::Mutex;
 
 use serde_json::{Value, json};
 use testkit::{
@@ -22,7 +24,24 @@ fn versitygw_lets_each_host_do_its_part() {
     let server = Versitygw::start(&release, VersitygwOptions::default());
     server.s3().make_bucket("bucket");
     // This server does not know the condition that Amazon's policy asks for: the proxy does.
-    let proxy = Proxy::start(&server.s3().address, refuse_unconditional);
+    let lost = Mutex::new(HashSet::new());
+    let proxy = Proxy::start(&server.s3().address, move |request| {
+        match refuse_unconditional(request) {
+            // Put, and the answer lost: what is there then, the host must be able to read.
+            Treatment::Passes if is_upload(request, "backup") => {
+                let first = lost
+                    .lock()
+                    .expect("a set")
+                    .insert(request.target().to_owned());
+                if first {
+                    Treatment::AnswerLost
+                } else {
+                    Treatment::Passes
+                }
+            }
+            treatment => treatment,
+        }
+    });
     let s3 = |user: &S3| {
         let (id, secret, endpoint) = (&user.access_key, &user.secret_key, proxy.endpoint());
         format!(
@@ -138,7 +157,7 @@ fn taken_over(root: &S3, user: &S3, proxy: &Proxy) {
 }
 
 /// The statements that a server understands, for one of its users.
-fn for_versitygw(policy: &Value, user: &str) -> Vec<Value> {
+pub(crate) fn for_versitygw(policy: &Value, user: &str) -> Vec<Value> {
     let statements = policy["Statement"].as_array().expect("a list").iter();
     let mut allowing: Vec<Value> = statements
         .filter(|statement| statement["Effect"] == "Allow")
@@ -151,6 +170,15 @@ fn for_versitygw(policy: &Value, user: &str) -> Vec<Value> {
         fields.insert("Principal".to_owned(), json!({"AWS": [user]}));
     }
     allowing
+}
+
+/// Whether that user puts an object of a run.
+fn is_upload(request: &Message, user: &str) -> bool {
+    let user = format!("Credential={user}/");
+    let signed = request.header("authorization");
+    request.method() == "PUT"
+        && request.target().contains("/runs/")
+        && signed.is_some_and(|text| text.contains(&user))
 }
 
 /// What Amazon does by the policy's last statement. Root is not bound by policies.
@@ -216,7 +244,11 @@ fn each_does_its_part(scene: &mut Scene, [backup, restore, maintain]: &[String; 
     scene.write("secrets/a", "second");
     scene.run(&["backup", "prod"]).done();
     let second = tree(&scene.path("secrets"));
-    scene.run(&["verify", "prod"]).done();
+    assert_eq!(scene.snapshots(), ["prod/1", "prod/2"]);
+    for level in ["log", "data"] {
+        scene.run(&["verify", "prod", "--level", level]).done();
+    }
+    scene.run(&["keys", "prod"]).done();
     let doctor = scene.run(&["doctor", "--json"]).done().json();
     let findings = doctor["findings"].as_array().expect("a list");
     let rights = findings.iter().find(|found| found["check"] == "rights");
@@ -235,9 +267,38 @@ fn each_does_its_part(scene: &mut Scene, [backup, restore, maintain]: &[String; 
         .done();
     assert_eq!(fs::read(scene.path("secrets/a")).expect("a file"), b"first");
     assert_eq!(scene.snapshots(), ["prod/1", "prod/2", "prod.undo/1"]);
+    let file = scene.path("secrets/a").display().to_string();
+    for looks in [
+        vec!["show", "prod"],
+        vec!["get", "prod/1", &file],
+        vec!["cat", "prod/2", &file],
+        vec!["find", "a"],
+        vec!["history", &file],
+        vec!["verify", "--level", "full"],
+        vec!["restore", "prod", "--to", "again", "--yes", "--no-undo"],
+    ] {
+        scene.read(&looks).done();
+    }
+    scene.read(&["diff", "prod/1", "prod/2"]).ended(4);
+    scene.run(&["keys"]).done();
 
     scene.place.clone_from(maintain);
     scene.configure(&format!("{JOBS}{MAINTAINER}"));
+    let other = scene.key(&["keygen", "--writer", "--output", "other.key"]);
+    let new = scene.key(&["keygen", "--output", "new.txt"]);
+    for maintains in [
+        vec!["pin", "prod/1"],
+        vec!["pin", "--remove", "prod/1"],
+        vec!["forget", "prod/1"],
+        vec!["writer", "revoke", &other, "--after", "prod/2"],
+        vec!["prune", "prod", "--dry-run"],
+    ] {
+        scene.run(&maintains).done();
+    }
+    // With an identity as well, for whoever comes is given the keys of the runs.
+    scene.read(&["rotate", "--add", &new]).done();
+    let get = ["get", "prod/2", &file, "--identity", "new.txt"];
+    assert_eq!(scene.run(&get).done().text(), "second");
     let pruned = scene.run(&["prune", "prod", "--json"]).done().json();
     assert!(pruned["jobs"][0]["deleted"].as_u64() > Some(0), "{pruned}");
     assert_eq!(scene.snapshots(), ["prod/2", "prod.undo/1"]);

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use testkit::Server;
+use testkit::{Message, Proxy, Server, Treatment, Versitygw, VersitygwOptions, require};
 
 use crate::kill::Dice;
 use crate::scene::{Scene, Seen};
@@ -181,7 +181,11 @@ impl Stored {
         let place = self.scene.place.replace("deadline: 1m", "deadline: 1s");
         let before = std::mem::replace(&mut self.scene.place, place);
         self.scene.configure(JOBS);
+        let began = Instant::now();
         self.scene.run(&["backup"]).failed(15, &["hint: "]);
+        let took = began.elapsed();
+        // All its retries would take minutes.
+        assert!(took < Duration::from_secs(20), "{took:?}");
         self.scene.run(&["doctor"]).refused(15, &["hint: "]);
         self.server.restart();
         self.scene.place = before;
@@ -209,6 +213,142 @@ impl Stored {
     fn change(&mut self, number: u64) {
         let contents = self.dice.bytes(FILE_BYTES);
         self.scene.write(&format!("secrets/{number}"), contents);
+    }
+}
+
+/// A store that says yes to whoever creates what is there already.
+#[test]
+fn a_store_that_ignores_the_condition_is_refused() {
+    is_for_one_writer("8 of 8 writers", |request| {
+        let conditional = request.header("if-none-match").is_some();
+        if !conditional {
+            return Treatment::Passes;
+        }
+        let yes = Message::new("HTTP/1.1 200 OK", &[("etag", "\"yes\"")], b"");
+        Treatment::DoneButAnswered(yes)
+    });
+}
+
+#[test]
+fn a_store_that_does_not_know_the_condition_is_refused() {
+    is_for_one_writer("cannot create an object only if it is absent", |request| {
+        if request.header("if-none-match").is_none() {
+            return Treatment::Passes;
+        }
+        Treatment::Answered(Message::new(
+            "HTTP/1.1 501 Not Implemented",
+            &[("content-type", "application/xml")],
+            b"<Error><Code>NotImplemented</Code><Message>No such header.</Message></Error>",
+        ))
+    });
+}
+
+/// versitygw behind a proxy, which `init` refuses with these words, and which one host alone can use all the same.
+fn is_for_one_writer(words: &str, decide: impl Fn(&Message) -> Treatment + Send + Sync + 'static) {
+    let Some(release) = require("versitygw") else {
+        return;
+    };
+    let server = Versitygw::start(&release, VersitygwOptions::default());
+    let root = server.s3();
+    root.make_bucket("bucket");
+    let proxy = Proxy::start(&root.address, decide);
+    let mut scene = Scene::bare();
+    scene.keys();
+    scene.key(&["keygen", "--writer", "--output", "maintainer.key"]);
+    let (keys, endpoint) = (s3_keys(&scene, &root), proxy.endpoint());
+    let place = format!("url: 's3://bucket/r', endpoint: '{endpoint}', allow_http: true, {keys}");
+    scene.place = format!("{{{place}}}");
+    scene.configure(JOBS);
+    let said = [
+        "cannot keep a repository",
+        words,
+        "hint: ",
+        "single_writer: true",
+    ];
+    scene.run(&["init"]).refused(1, &said);
+    assert!(root.list("bucket", "").is_empty(), "something stays");
+    let doctor = scene.run(&["doctor"]).ended(1).text();
+    assert!(
+        doctor.contains("BAD   create") && doctor.contains(words),
+        "{doctor}"
+    );
+    assert!(root.list("bucket", "").is_empty(), "something stays");
+
+    scene.place = format!("{{{place}, single_writer: true}}");
+    scene.configure(JOBS);
+    scene.run(&["init"]).done();
+    scene.write("secrets/token", "first");
+    scene.run(&["backup"]).done();
+    scene.write("secrets/token", "second");
+    scene.run(&["backup"]).done();
+    assert_eq!(scene.snapshots(), ["prod/1", "prod/2"]);
+    scene.run(&["verify"]).done();
+    scene.run(&["doctor"]).done();
+    for (name, contents) in [("prod/1", "first"), ("prod/2", "second")] {
+        let got = scene.read(&["restore", name, "--to", name, "--yes"]);
+        got.done();
+        let restored = scene.restored(name, "secrets").join("token");
+        assert_eq!(fs::read(restored).expect("a file"), contents.as_bytes());
+    }
+}
+
+/// A cache before the store: nobody's promise makes that safe.
+#[test]
+fn a_store_that_does_not_show_what_it_was_given_is_refused() {
+    let Some(release) = require("versitygw") else {
+        return;
+    };
+    let server = Versitygw::start(&release, VersitygwOptions::default());
+    let root = server.s3();
+    root.make_bucket("bucket");
+    let is_list = |request: &Message| request.target().contains("list-type=2");
+    let is_read =
+        |request: &Message| request.method() == "GET" && request.target().contains("probe-");
+    let old = Message::new(
+        "HTTP/1.1 200 OK",
+        &[
+            ("etag", "\"old\""),
+            ("last-modified", "Thu, 26 Nov 2026 00:00:00 GMT"),
+        ],
+        b"what was there before",
+    );
+    let none = b"<ListBucketResult><Name>bucket</Name><KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>";
+    let none = Message::new(
+        "HTTP/1.1 200 OK",
+        &[("content-type", "application/xml")],
+        none,
+    );
+    let unread = Proxy::start(&root.address, move |request| {
+        if is_read(request) {
+            Treatment::Answered(old.clone())
+        } else {
+            Treatment::Passes
+        }
+    });
+    let unlisted = Proxy::start(&root.address, move |request| {
+        if is_list(request) {
+            Treatment::Answered(none.clone())
+        } else {
+            Treatment::Passes
+        }
+    });
+    let mut scene = Scene::bare();
+    scene.keys();
+    let keys = s3_keys(&scene, &root);
+    for (proxy, check, words) in [
+        (unread, "read", "what was just written is not read"),
+        (unlisted, "list", "what was just written is not listed"),
+    ] {
+        let endpoint = proxy.endpoint();
+        scene.place =
+            format!("{{url: 's3://bucket/r', endpoint: '{endpoint}', allow_http: true, {keys}}}");
+        scene.configure(JOBS);
+        scene
+            .run(&["init"])
+            .refused(1, &["cannot keep a repository", words, "hint: "]);
+        let doctor = scene.run(&["doctor"]).ended(1).text();
+        assert!(doctor.contains(&format!("BAD   {check}")), "{doctor}");
+        assert!(root.list("bucket", "").is_empty(), "something stays");
     }
 }
 

@@ -160,6 +160,14 @@ impl<'a> Objects<'a> {
             .iter()
             .map(|folder| object(&format!("{folder}*")))
             .collect();
+        if role == Role::Maintain {
+            // Of a rotation: beside the objects that backups made, and under names that none of those has.
+            let keys = self
+                .jobs
+                .iter()
+                .map(|job| object(&format!("{job}/runs/*/key-*")));
+            create.extend(keys);
+        }
         let mut locked = create.clone();
         create.push(probe.clone());
         let mut statements = vec![
