@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use archive::Content;
+use archive::{Content, Name};
 
 use super::client::Client;
 use super::id::Id;
@@ -10,7 +10,7 @@ use super::options::{Objects, Options};
 use super::refusal::Failure;
 use super::resource::Resource;
 use super::selection::{Chosen, Wanted, is_there, kinds, namespace};
-use crate::{Capture, Error, Incomplete, Sink};
+use crate::{Capture, Error, ErrorKind, Incomplete, Sink};
 
 /// Pours all that `options` select into `sink`.
 pub(super) async fn read(options: &Options, sink: &mut Sink) -> Result<Capture, Error> {
@@ -60,9 +60,20 @@ impl Reading<'_> {
             Chosen::These(names) if *kind == Resource::namespaces() => {
                 let mut names = names.clone();
                 names.sort();
+                let several = names.len() > 1;
                 for name in names {
-                    let object = namespace(self.client, &name).await?;
-                    self.pour(&object).await?;
+                    match namespace(self.client, &name).await {
+                        Ok(object) => self.pour(&object).await?,
+                        // One of several is missing, as it would be from a list.
+                        Err(error) if several && error.kind() == ErrorKind::Denied => {
+                            let name = format!("namespaces/{name}");
+                            self.capture.incomplete.push(Incomplete {
+                                name: Name::from(name.as_str()),
+                                reason: error.to_string(),
+                            });
+                        }
+                        Err(error) => return Err(error),
+                    }
                 }
                 Ok(())
             }
@@ -141,7 +152,7 @@ impl Reading<'_> {
             }
             self.capture.notes.push(format!(
                 "nothing was found in the namespace {}, and there is no right to see whether it exists",
-                archive::Name::from(name.as_str())
+                Name::from(name.as_str())
             ));
         }
         Ok(())

@@ -178,6 +178,25 @@ fn what_a_restore_overwrote_or_deleted_is_brought_back() {
     assert_eq!(password("shop"), "dHdv");
     cluster.ctl(&["get", "secret", "surplus", "-n", "shop"]);
 
+    // It is agreed to by its number, and --yes is about the rest.
+    let wrong = [
+        "restore",
+        "prod",
+        "--yes",
+        "--conflict",
+        "overwrite",
+        "--prune-extra",
+        "2",
+    ];
+    let (_, complained) = ended(&with_identity(&scene, &wrong), 17);
+    let words =
+        "1 object would be deleted from kubernetes\nhint: look at the plan, then --prune-extra 1";
+    assert!(complained.contains(words), "{complained}");
+    assert_eq!(password("shop"), "dHdv");
+    restore("prod", &[]);
+    assert_eq!(password("shop"), "aHVudGVyMg==");
+    cluster.ctl(&["get", "secret", "surplus", "-n", "shop"]);
+
     // Where it was put, and not where it had been.
     let elsewhere = ["--map-namespace", "shop=copy", "--only", "secrets/shop/db"];
     restore("prod", &elsewhere);
@@ -300,5 +319,79 @@ fn the_rights_that_are_printed_are_enough() {
     ended(
         &scene.run(&["policy", "kubernetes", "prod", "--service-account", "x"]),
         2,
+    );
+}
+
+const POLICY: &str = r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: p}
+spec:
+  matchConstraints:
+    resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [secrets]}]
+  validations: [{expression: "!(object.metadata.name in ['db-replica', 'probe'])", message: not here}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: p}
+spec: {policyName: p, validationActions: [Deny]}
+"#;
+
+#[test]
+fn a_part_of_a_restore_or_a_backup_says_so() {
+    let Some((cluster, scene)) = scene() else {
+        return;
+    };
+    scene.good(&["backup"]);
+    cluster.ctl_with(&["apply", "-f", "-"], POLICY);
+    cluster.ctl(&["delete", "secrets", "--all", "-n", "shop"]);
+    let probe = [
+        "create",
+        "secret",
+        "generic",
+        "probe",
+        "-n",
+        "shop",
+        "--dry-run=server",
+    ];
+    cluster.wait_until("the policy is in force", |it| {
+        it.try_ctl(&probe, "").1.contains("not here")
+    });
+    let restore = ["restore", "prod", "--yes"];
+    let (said, complained) = ended(&with_identity(&scene, &restore), 3);
+    let both = format!("{said}{complained}");
+    assert!(both.contains("secrets/shop/db-replica"), "{both}");
+    assert!(
+        both.contains("the server refuses it") && both.contains("not here"),
+        "{both}"
+    );
+    let there = || cluster.ctl(&["get", "secrets", "-n", "shop", "-o", "name"]);
+    assert_eq!(there(), "secret/db\nsecret/tls\n");
+    cluster.ctl_with(&["delete", "-f", "-"], POLICY);
+    cluster.wait_until("the policy is gone", |it| it.try_ctl(&probe, "").0);
+    ended(&with_identity(&scene, &restore), 0);
+    assert_eq!(there(), "secret/db\nsecret/db-replica\nsecret/tls\n");
+
+    // With rights in one of two namespaces.
+    let rights = ["policy", "kubernetes", "prod", "--user", "keeper"];
+    cluster.ctl_with(&["apply", "-f", "-"], &scene.good(&rights));
+    cluster.ctl(&["create", "namespace", "other"]);
+    scene.configure(&source(&cluster, "keeper", "[shop, other]"));
+    let (_, complained) = ended(&scene.run(&["backup"]), 1);
+    let rule =
+        "a Role in namespace other with {apiGroups: [\"\"], resources: [secrets], verbs: [list]}";
+    for words in [
+        rule,
+        "so nothing was kept",
+        "this user may not get namespaces other",
+    ] {
+        assert!(complained.contains(words), "{complained}");
+    }
+    let (said, complained) = ended(&scene.run(&["backup", "--allow-partial"]), 3);
+    assert!(said.contains("PARTIAL"), "{said}{complained}");
+    let shown = ended(&with_identity(&scene, &["show", "prod", "--json"]), 0).0;
+    assert!(
+        shown.contains("secrets/other/*") && shown.contains("secrets/shop/db"),
+        "{shown}"
     );
 }
