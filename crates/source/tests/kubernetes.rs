@@ -1,5 +1,7 @@
 //! The kubernetes source on a real API server, with RBAC and, where they matter, the cluster's controllers.
 
+#[path = "kubernetes/busy.rs"]
+mod busy;
 #[path = "kubernetes/capture.rs"]
 mod capture;
 #[path = "kubernetes/conflicts.rs"]

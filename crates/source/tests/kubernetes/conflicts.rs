@@ -91,6 +91,14 @@ async fn conflicts_of_every_kind() {
     );
     assert_eq!((report.written, report.failed), (2, vec![]));
     archive.assert_equals(&capture(&source).await);
+
+    // One was changed, and one was made anew: both say who did it.
+    for name in ["keys", "immutable"] {
+        let path = "jsonpath={.metadata.managedFields[*].manager}";
+        let managers = on(&["get", "secret", name, "--show-managed-fields", "-o", path]);
+        let ours = managers.split(' ').any(|it| it == "strongroom");
+        assert!(ours, "{name}: {managers}");
+    }
 }
 
 /// Between the plan and its execution.

@@ -248,6 +248,26 @@ async fn owners_are_found_again_or_forgotten() {
     let drop = settings(Conflict::Fail, &[("owners", "drop")]);
     restore(&source, &archive, &drop).await;
     assert_eq!(owners(), Value::Null);
+
+    // As they were captured, and not as they would be found.
+    on(&["delete", "secret", "owned"]);
+    let lookup = settings(Conflict::Fail, &[]);
+    restore(&source, &archive, &lookup).await;
+    let later = capture(&source).await;
+    let later = later.only(|entry| entry.name.to_string() == "secrets/a/owned");
+    let keep = settings(Conflict::Fail, &[("owners", "keep")]);
+    let of_the_dead = suite::plan(&source, &archive, &keep).await;
+    assert!(
+        matches!(
+            action(&of_the_dead, "secrets/a/owned"),
+            Action::Conflict { .. }
+        ),
+        "{of_the_dead:?}"
+    );
+    on(&["delete", "secret", "owned"]);
+    let (_, report) = restore(&source, &later, &keep).await;
+    assert_eq!((report.written, report.failed), (1, vec![]));
+    assert_eq!(owners(), reference(&uid()));
 }
 
 /// Whoever applies fields from the server's side is told of a conflict if others hold them, and must not be after a restore.
@@ -466,17 +486,43 @@ async fn exported_manifests_are_what_kubectl_takes() {
     create(&cluster, &["prod"], everything("prod"));
     let before = seen(&cluster, KUBECTL_KINDS, &["prod"]);
     let archive = capture(&everything_of(&cluster, &["prod"])).await;
-    let mut manifests = String::new();
-    for name in archive
-        .names()
-        .filter(|name| name.to_string() != "namespaces/prod")
-    {
-        let (entry, content) = archive.get(name).expect("it is in it");
-        manifests.push_str(&manifest(entry, content).expect("a manifest"));
+    let exported = |all: bool| {
+        let mut manifests = String::new();
+        let names = archive.names().filter(|name| {
+            let name = name.to_string();
+            // It would not fit into the annotation that plain apply makes.
+            name != "namespaces/prod" && (all || name != "secrets/prod/large")
+        });
+        for name in names {
+            let (entry, content) = archive.get(name).expect("it is in it");
+            manifests.push_str(&manifest(entry, content).expect("a manifest"));
+        }
+        manifests
+    };
+    let empty = || {
+        let patch = r#"{"metadata":{"finalizers":null}}"#;
+        cluster.ctl(&["patch", "secret", "decorated", "-n", "prod", "-p", patch]);
+        cluster.ctl(&["delete", KUBECTL_KINDS, "--all", "-n", "prod"]);
+    };
+    for command in [&["create"][..], &["apply", "--server-side"]] {
+        empty();
+        cluster.ctl_with(&[command, &["-f", "-"]].concat(), &exported(true));
+        assert_same(&before, &seen(&cluster, KUBECTL_KINDS, &["prod"]));
     }
-    let patch = r#"{"metadata":{"finalizers":null}}"#;
-    cluster.ctl(&["patch", "secret", "decorated", "-n", "prod", "-p", patch]);
-    cluster.ctl(&["delete", KUBECTL_KINDS, "--all", "-n", "prod"]);
-    cluster.ctl_with(&["create", "-f", "-"], &manifests);
-    assert_same(&before, &seen(&cluster, KUBECTL_KINDS, &["prod"]));
+    empty();
+    cluster.ctl_with(&["apply", "-f", "-"], &exported(false));
+    let mut applied = seen(&cluster, KUBECTL_KINDS, &["prod"]);
+    for object in applied.values_mut() {
+        let metadata = object["metadata"].as_object_mut().expect("an object");
+        let notes = metadata["annotations"]
+            .as_object_mut()
+            .expect("one at least");
+        notes.remove("kubectl.kubernetes.io/last-applied-configuration");
+        if notes.is_empty() {
+            metadata.remove("annotations");
+        }
+    }
+    let mut before = before;
+    before.remove("Secret/prod/large");
+    assert_same(&before, &applied);
 }

@@ -122,7 +122,9 @@ async fn what_a_user_lacks_is_named() {
 #[tokio::test]
 async fn the_printed_rights_suffice() {
     let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions {
-        users: vec!["keeper".to_owned(), "restorer".to_owned()],
+        users: ["keeper", "restorer", "of-pattern", "of-all"]
+            .map(str::to_owned)
+            .to_vec(),
         ..KubernetesOptions::default()
     }) else {
         return;
@@ -195,6 +197,18 @@ async fn the_printed_rights_suffice() {
         (report.written, report.failed),
         (only_a.len() as u64, vec![])
     );
+
+    // Where namespaces are not named, it is a ClusterRole.
+    for (user, namespaces) in [("of-pattern", &["a*"][..]), ("of-all", &[])] {
+        cluster.ctl(&["delete", "secret", "values", "tls", "-n", "a-b"]);
+        cluster.ctl(&["delete", "configmap", "config", "-n", "a"]);
+        let source = Kubernetes::new(with(user, namespaces));
+        assert!(!can(user, &["create", "secrets", "-n", "a"]));
+        grant(user, namespaces, Purpose::Restore);
+        let (_, report) = restore(&source, &archive, &settings(Conflict::Fail, &[])).await;
+        assert_eq!((report.written, report.failed), (3, vec![]), "{user}");
+        assert!(!can(user, &["delete", "namespaces"]));
+    }
 }
 
 #[tokio::test]
@@ -248,6 +262,17 @@ fn referring() -> Vec<Value> {
     let metadata = |name: &str| json!({"namespace": "a", "name": name});
     let mut set = mounts("of-set");
     set["restartPolicy"] = "Always".into();
+    let first = json!({
+        "name": "first", "image": "i", "env": [
+            {"name": "K", "valueFrom": {"secretKeyRef": {"name": "of-first-container", "key": "k"}}},
+            {"name": "O", "valueFrom": {"secretKeyRef": {"name": "optional", "key": "k", "optional": true}}},
+        ],
+    });
+    let mut daemon = mounts("of-daemon");
+    daemon["restartPolicy"] = "Always".into();
+    daemon["initContainers"] = json!([first]);
+    let mut job = mounts("of-job");
+    job["imagePullSecrets"] = json!([{"name": "of-image"}]);
     vec![
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata("p"), "spec": mounts("of-pod")}),
         json!({
@@ -257,6 +282,11 @@ fn referring() -> Vec<Value> {
             "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": metadata("s"),
             "spec": {"selector": {"matchLabels": labels}, "serviceName": "s", "template": {"metadata": {"labels": labels}, "spec": set}},
         }),
+        json!({
+            "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata("n"),
+            "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": daemon}},
+        }),
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata("j"), "spec": {"template": {"spec": job}}}),
         json!({
             "apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata("c"),
             "spec": {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": {"spec": mounts("of-cronjob")}}}},
@@ -339,7 +369,11 @@ async fn what_a_restore_will_need_is_named() {
             "deployments.apps/a/d refers to secrets/a/left-out, which the configuration leaves out",
             "deployments.apps/a/d refers to secrets/a/missing, which does not exist",
             "cronjobs.batch/a/c refers to secrets/a/of-cronjob, which does not exist",
+            "daemonsets.apps/a/n refers to secrets/a/of-daemon, which does not exist",
+            "daemonsets.apps/a/n refers to secrets/a/of-first-container, which does not exist",
+            "jobs.batch/a/j refers to secrets/a/of-image, which does not exist",
             "ingresses.networking.k8s.io/a/i refers to secrets/a/of-ingress, which does not exist",
+            "jobs.batch/a/j refers to secrets/a/of-job, which does not exist",
             "pods/a/p refers to secrets/a/of-pod, which does not exist",
             "statefulsets.apps/a/s refers to secrets/a/of-set, which does not exist",
             "serviceaccounts/a/robot refers to secrets/a/pull, which does not exist",
@@ -347,7 +381,60 @@ async fn what_a_restore_will_need_is_named() {
         ]
     );
 
-    fewer_rights(&cluster, options, &messages).await;
+    fewer_rights(&cluster, options.clone(), &messages).await;
+    issuers(&cluster, options, messages.len()).await;
+}
+
+/// A kind of cert-manager's, of which nothing but its name is known here.
+fn kind_of_issuers(plural: &str, kind: &str, scope: &str) -> Value {
+    let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.cert-manager.io")},
+        "spec": {
+            "group": "cert-manager.io", "scope": scope, "names": {"plural": plural, "kind": kind},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}],
+        },
+    })
+}
+
+/// Without them no certificate is issued again: the first of each kind is named, unless the kind is captured.
+async fn issuers(cluster: &testkit::Kubernetes, mut options: Options, others: usize) {
+    let kinds = [
+        kind_of_issuers("clusterissuers", "ClusterIssuer", "Cluster"),
+        kind_of_issuers("issuers", "Issuer", "Namespaced"),
+    ];
+    create(cluster, &[], kinds.to_vec());
+    cluster.wait_until("issuers are served", |it| {
+        let kinds = it.try_ctl(&["get", "issuers,clusterissuers", "-A"], "");
+        kinds.0
+    });
+    let found = async |options: &Options| {
+        let findings = Kubernetes::new(options.clone()).completeness().await;
+        let findings = findings.expect("a report");
+        let findings = findings[others..].iter();
+        findings
+            .map(|it| (it.bad, it.message.clone()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found(&options).await, []);
+    let issuer = |kind: &str, metadata: Value| json!({"apiVersion": "cert-manager.io/v1", "kind": kind, "metadata": metadata});
+    let objects = vec![
+        issuer("ClusterIssuer", json!({"name": "all"})),
+        issuer("Issuer", json!({"namespace": "a", "name": "ours"})),
+        // Of a namespace that is not captured.
+        issuer(
+            "Issuer",
+            json!({"namespace": "sealing", "name": "anothers"}),
+        ),
+    ];
+    create(cluster, &[], objects);
+    let words = "issues certificates, and its kind is not among the captured resources";
+    let of_all = (true, format!("clusterissuers.cert-manager.io/all {words}"));
+    let ours = (true, format!("issuers.cert-manager.io/a/ours {words}"));
+    assert_eq!(found(&options).await, [of_all.clone(), ours]);
+    options.resources.push("issuers.cert-manager.io".to_owned());
+    assert_eq!(found(&options).await, [of_all]);
 }
 
 /// Whoever may only read Secrets is told what stays unknown.
