@@ -1,5 +1,6 @@
 //! The preset for DataRobot: an installation by the real helm is captured, inspected, lost, and made anew so that it opens what the old one left.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,12 @@ apiVersion: v1
 kind: Secret
 metadata: {name: core-postgres, labels: {app.kubernetes.io/instance: {{ .Release.Name }}}}
 stringData: {password: hunter2}
+{{- if .Values.broken }}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: No_Name}
+{{- end }}
 "#;
 
 const DEFAULTS: &str = "core: {services: {core: {}}}\n";
@@ -189,6 +196,46 @@ fn a_job_of_three_lines_captures_all_that_a_restore_needs() {
         Some(2),
         "{taken}"
     );
+
+    it.configure("keeper", "namespace: datarobot");
+    what_is_deployed_counts(&it);
+}
+
+/// An upgrade that failed is the newest revision, and what it wanted is not what runs.
+fn what_is_deployed_counts(it: &Installed) {
+    let upgrade = |more: &[&str]| {
+        let upgrade = [
+            "upgrade",
+            "dr",
+            "chart",
+            "-n",
+            "datarobot",
+            "--reuse-values",
+        ];
+        Seen::of(&mut it.helm(&[&upgrade[..], more].concat()))
+    };
+    upgrade(&[]).done();
+    let wanted = r#"globals={"certs":[{"secret":"nowhere","path":"x"}]}"#;
+    let failed = upgrade(&["--set", "broken=true", "--set-json", wanted]);
+    assert!(failed.stderr.contains("No_Name"), "{}", failed.stderr);
+    it.ctl(&[
+        "get",
+        "secret",
+        "sh.helm.release.v1.dr.v3",
+        "-n",
+        "datarobot",
+    ]);
+    it.ctl(&["create", "secret", "generic", "pcs-a", "-n", "datarobot"]);
+    let label = "app.kubernetes.io/instance=pcs";
+    it.ctl(&["label", "secret", "pcs-a", "-n", "datarobot", label]);
+    let taken = it.scene.run(&["backup"]).done();
+    let note = "those of revision 2 of dr, which is deployed; the newest, 3, is not";
+    assert!(taken.stderr.contains(note), "{}", taken.stderr);
+    let shown = it.scene.read(&["show", "dr", "--json"]).done().json();
+    let facts = &shown["sources"][0]["facts"];
+    for (fact, value) in [("revision", "2"), ("secrets", "2"), ("secrets.pcs", "1")] {
+        assert_eq!(facts[format!("datarobot.{fact}")], value, "{facts}");
+    }
 }
 
 #[test]
@@ -621,9 +668,9 @@ fn base64(text: &str) -> String {
     String::from_utf8(output.stdout).expect("it is text")
 }
 
-/// What is asked of the server is what servers have had since Kubernetes 1.19: its version, one namespace, and lists in pages of 500.
+/// What is asked of the server is what servers have had since Kubernetes 1.19: its version, one namespace, and lists in pages of 500; a restore and a check ask for single objects beside.
 #[test]
-fn a_backup_asks_for_nothing_that_old_servers_do_not_have() {
+fn nothing_is_asked_for_that_old_servers_do_not_have() {
     let folder = tempfile::tempdir().expect("a folder");
     let (policy, log) = (folder.path().join("policy.yaml"), folder.path().join("log"));
     fs::write(
@@ -646,21 +693,80 @@ fn a_backup_asks_for_nothing_that_old_servers_do_not_have() {
     let rights = it.scene.run(&rights).done().text();
     it.cluster.ctl_with(&["apply", "-f", "-"], &rights);
     it.scene.run(&["backup"]).done();
-    let asked = || fs::read_to_string(&log).unwrap_or_default();
-    it.cluster
-        .wait_until("the log is written", |_| asked().contains("/secrets"));
-    let asked = asked();
-    let asked = asked.lines().map(|line| {
-        let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
-        format!("{} {}", event["verb"], event["requestURI"]).replace('"', "")
-    });
-    let asked: std::collections::BTreeSet<String> = asked.collect();
-    let expected = [
+    let asked = |until: &str| {
+        let read = || fs::read_to_string(&log).unwrap_or_default();
+        it.cluster
+            .wait_until("the log is written", |_| read().contains(until));
+        let text = read();
+        let asked = text.lines().map(|line| {
+            let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            format!("{} {}", event["verb"], event["requestURI"]).replace('"', "")
+        });
+        asked.collect::<BTreeSet<String>>()
+    };
+    let backup = [
         "get /api/v1/namespaces/datarobot",
         "get /version",
         "list /api/v1/namespaces/datarobot/secrets?limit=500",
     ];
-    assert_eq!(asked, expected.map(str::to_owned).into());
+    assert_eq!(asked("/secrets"), backup.map(str::to_owned).into());
+
+    let more = [
+        "policy",
+        "kubernetes",
+        "dr",
+        "--user",
+        "keeper",
+        "--purpose",
+        "restore",
+    ];
+    let more = it.scene.run(&more).done().text();
+    it.cluster.ctl_with(&["apply", "-f", "-"], &more);
+    it.ctl(&["delete", "secret", "rabbit", "-n", "datarobot"]);
+    it.scene
+        .read(&["restore", "dr", "--certificates", "--yes"])
+        .done();
+    it.patch("core-postgres", "password", "\"eA==\"");
+    let overwrite = ["--yes", "--conflict", "overwrite"];
+    for snapshot in ["dr/1", "dr.undo"] {
+        let restore = [&["restore", snapshot][..], &overwrite].concat();
+        it.scene.read(&restore).done();
+    }
+    it.scene.read(&["check", "dr", "--against", "dr/1"]).done();
+    // A check looks for what refers to Secrets among kinds that 1.21 has, and finds out first whether the server has them.
+    let secrets = "/api/v1/namespaces/datarobot/secrets";
+    let singles = ["core-credentials", "core-postgres", "mongo", "rabbit"];
+    let singles = singles.map(|name| format!("get {secrets}/{name}"));
+    let kinds = [
+        "/api/v1 pods serviceaccounts",
+        "/apis/apps/v1 daemonsets deployments statefulsets",
+        "/apis/batch/v1 cronjobs jobs",
+        "/apis/networking.k8s.io/v1 ingresses",
+    ];
+    let lists = kinds.iter().flat_map(|line| {
+        let (group, kinds) = line.split_once(' ').expect("a group and its kinds");
+        let list = move |kind| format!("list {group}/namespaces/datarobot/{kind}?limit=500");
+        kinds.split(' ').map(list)
+    });
+    let looked_up = kinds.iter().flat_map(|line| {
+        let group = line.split(' ').next().expect("a group");
+        let of_all = group.trim_end_matches("/v1");
+        let of_all = (of_all != "/api").then(|| format!("get {of_all}"));
+        of_all.into_iter().chain([format!("get {group}")])
+    });
+    let mut expected: BTreeSet<String> = backup.map(str::to_owned).into();
+    expected.extend(singles);
+    expected.extend(lists);
+    expected.extend(looked_up);
+    expected.extend([
+        format!("get {secrets}/sh.helm.release.v1.dr.v1"),
+        "get /apis/cert-manager.io".to_owned(),
+        "list /api/v1/secrets?limit=500&labelSelector=sealedsecrets.bitnami.com%2Fsealed-secrets-key".to_owned(),
+        format!("create {secrets}?fieldManager=strongroom"),
+        format!("update {secrets}/core-postgres?fieldManager=strongroom"),
+        format!("patch {secrets}/core-postgres"),
+    ]);
+    assert_eq!(asked("update"), expected);
 }
 
 /// One job that cannot be asked keeps no other from it.
