@@ -72,3 +72,117 @@ pub(super) fn judge(entry: &Entry) -> Option<String> {
     let missing = required.and_then(|(_, keys)| keys.iter().find(missing))?;
     Some(format!("is of type {kind} and has no key {missing}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use archive::{Attributes, Content, Digest, Field, Name};
+    use async_trait::async_trait;
+
+    use super::super::object::TYPE;
+    use super::*;
+
+    /// Entries, each with its content.
+    struct Archive(Vec<(Entry, Vec<u8>)>, usize, bool);
+
+    #[async_trait]
+    impl Contents for Archive {
+        async fn next(&mut self) -> Result<Option<Entry>, Error> {
+            self.1 += 1;
+            self.2 = false;
+            Ok(self.0.get(self.1 - 1).map(|(entry, _)| entry.clone()))
+        }
+
+        async fn data(&mut self) -> Result<Option<Content>, Error> {
+            let read = std::mem::replace(&mut self.2, true);
+            let content = &self.0[self.1 - 1].1;
+            Ok((!read).then(|| Content::new(content.clone())))
+        }
+    }
+
+    fn entry(name: &str, attributes: &[(&str, &str)], body: Body) -> Entry {
+        let mut all = Attributes::default();
+        for (name, value) in attributes {
+            all.set(*name, *value);
+        }
+        Entry {
+            name: Name::from(name),
+            attributes: all,
+            body,
+        }
+    }
+
+    fn record(name: &str, attributes: &[(&str, &str)], keys: &[&str]) -> (Entry, Vec<u8>) {
+        let fields = keys.iter().map(|key| Field {
+            key: Name::from(*key),
+            length: 0,
+            digest: Digest::of(b""),
+        });
+        let body = Body::Record {
+            fields: fields.collect(),
+        };
+        (entry(name, attributes, body), Vec::new())
+    }
+
+    fn blob(name: &str, json: &str) -> (Entry, Vec<u8>) {
+        let body = Body::Blob {
+            length: json.len() as u64,
+            digest: Digest::of(json.as_bytes()),
+        };
+        (entry(name, &[], body), json.into())
+    }
+
+    #[tokio::test]
+    async fn what_no_server_would_take_is_named() {
+        const OBJECT: &str = r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}"#;
+        let tls = [(TYPE, "kubernetes.io/tls")];
+        let good = [
+            record("secrets/n/a", &tls, &["ca.crt", "tls.crt", "tls.key"]),
+            record("secrets/n/b", &[(LABELS, r#"{"a": "1"}"#)], &[]),
+            record("configmaps/n/c", &[], &["any"]),
+            blob("pods/n/d", OBJECT),
+        ];
+        let bad = [
+            (record("secrets", &[], &[]), "names no object"),
+            (record("secrets/n/../x", &[], &[]), "names no object"),
+            (blob("secrets/n/x", OBJECT), "is no record of values"),
+            (record("pods/n/x", &[], &[]), "is a record of values"),
+            (record("secrets/n/x", &[(LABELS, "{")], &[]), LABELS),
+            (record("secrets/n/x", &[(OWNERS, "")], &[]), OWNERS),
+            (record("secrets/n/x", &[(BINARY, "x")], &[]), BINARY),
+            (
+                record("secrets/n/x", &tls, &["tls.crt"]),
+                "has no key tls.key",
+            ),
+            (
+                record("secrets/n/x", &[(TYPE, "kubernetes.io/ssh-auth")], &[]),
+                "has no key ssh-privatekey",
+            ),
+            (blob("pods/n/x", ""), "is not the JSON of an object"),
+            (blob("pods/n/x", "[1]"), "is not the JSON of an object"),
+            (
+                blob("pods/n/x", &OBJECT[..40]),
+                "is not the JSON of an object",
+            ),
+            (
+                blob("pods/n/x", r#"{"apiVersion": "v1", "kind": "Pod"}"#),
+                "is not the JSON of an object",
+            ),
+        ];
+        for (broken, words) in bad {
+            let mut entries = good.to_vec();
+            let name = broken.0.name.clone();
+            entries.insert(2, broken);
+            let mut archive = Archive(entries, 0, false);
+            let findings = check(&mut archive).await.expect("it is judged");
+            let [finding] = &findings[..] else {
+                panic!("{words}: {} findings", findings.len());
+            };
+            assert_eq!((finding.bad, &finding.name), (true, &name), "{words}");
+            let message = &finding.message;
+            assert!(message.contains(words), "{words}: {message}");
+            assert!(message.ends_with("so it cannot be restored"), "{message}");
+        }
+        let mut archive = Archive(good.to_vec(), 0, false);
+        assert!(check(&mut archive).await.expect("judged").is_empty());
+    }
+}

@@ -52,8 +52,16 @@ fn every_object_that_is_changed_cut_or_gone_is_named() {
                 Some(bytes) => fs::write(&object, bytes).expect("the object"),
                 None => fs::remove_file(&object).expect("the object"),
             }
+            let log = scene.run(&["verify", "--level", "log"]).status.code();
             let output = scene.run(&["verify"]);
             let said = text(&output.stdout);
+            // Without looking into objects: whether they are there with their size, and the commits.
+            let (in_log, flipped) = (
+                name.starts_with("prod/log"),
+                damaged.as_ref().is_some_and(|it| it.len() == whole.len()),
+            );
+            let noticed = if in_log { damaged.is_some() } else { !flipped };
+            assert_eq!(log, Some(if noticed { 5 } else { 0 }), "{name:?}");
             // A log without its only commit is the log of a job that was never backed up: that takes a copy to notice.
             if damaged.is_none() && name.starts_with("prod/log") {
                 assert!(said.starts_with("prod: 0 snapshots"), "{said}");
@@ -190,4 +198,27 @@ fn a_different_part_is_looked_at_each_time_and_all_of_it_in_the_end() {
     assert_eq!(output.status.code(), Some(5));
     let full = scene.run(&["verify", "--sample", "5%", "--level", "log"]);
     assert_eq!(full.status.code(), Some(2));
+}
+
+/// The line may stand in a mail or on paper; no file is needed.
+#[test]
+fn a_log_that_lost_its_end_is_found_by_a_line_that_was_printed() {
+    let scene = Scene::new("[{files: {paths: [secrets]}}]");
+    for password in ["one", "two"] {
+        scene.write("secrets/password", password);
+        scene.good(&["backup"]);
+    }
+    let printed: serde_json::Value =
+        serde_json::from_str(&scene.good(&["verify", "--json"])).expect("JSON");
+    let line = printed["jobs"][0]["tail"].as_str().expect("a line");
+    scene.good(&["verify", "--since", line]);
+    fs::remove_file(scene.path("repository/prod/log/000000000002")).expect("the commit");
+    scene.good(&["verify"]);
+    let output = scene.run(&["verify", "--since", line]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert!(
+        said.contains("prod/log/000000000002: it was there when it was remembered"),
+        "{said}"
+    );
 }

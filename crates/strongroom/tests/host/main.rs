@@ -10,3 +10,4 @@ mod late;
 mod live;
 mod reseal;
 mod scene;
+mod several;

@@ -84,6 +84,24 @@ fn a_clock_that_jumps_back_loses_nothing() {
         assert_eq!(get(name), expected, "{name}");
     }
     scene.read(&["verify", "--level", "full"]).done();
+    let configuration = std::fs::read_to_string(scene.path("strongroom.yaml"));
+    let configuration = configuration.expect("the configuration");
+    scene.write(
+        "strongroom.yaml",
+        format!("maintainer_key: writer.key\n{configuration}"),
+    );
+    let planned = scene.run(&["prune", "--dry-run"]).done();
+    let text = planned.text();
+    for (snapshot, side) in [("prod/2", "after"), ("prod/3", "before")] {
+        let mut lines = text.lines();
+        let line = lines.find(|line| line.contains(snapshot)).expect(snapshot);
+        // Moments pass between the one and the other.
+        let off = [399, 400].map(|days| format!("({days} d {side} the store's clock)"));
+        assert!(off.iter().any(|off| line.ends_with(off)), "{text}");
+    }
+    assert_eq!(text.matches("the store's clock").count(), 2, "{text}");
+    let note = "2 snapshots are dated more than an hour from the store's clock";
+    assert!(planned.stderr.contains(note), "{}", planned.stderr);
     assert_eq!(scene.read(&["diff", "prod/3", "prod/4", "--json"]).code, 4);
     // By a time: the newest by number whose own time is not later.
     assert_eq!(get(&format!("prod@{}", times[2])), "three");
