@@ -256,6 +256,18 @@ impl Error {
         }
     }
 
+    /// The same damage once more, for the next who needs what is damaged; `None` if it is none.
+    pub(crate) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Missing { object } => Some(Self::Missing {
+                object: object.clone(),
+            }),
+            Self::Damaged { object, detail } => Some(Self::damaged(object.as_str(), detail)),
+            Self::Shared(error) => error.again(),
+            _ => None,
+        }
+    }
+
     /// Whether it says that nothing was changed: the store refused.
     pub(crate) fn is_certain(&self) -> bool {
         matches!(self, Self::Store { source, .. } if source.is_certain())

@@ -27,6 +27,8 @@ pub enum Select {
 }
 
 /// Reads a source's entries in order, and the content of any of them, authenticated and checked against the catalog.
+///
+/// After content that is damaged the next entry can be asked for; after a catalog that is damaged none can.
 pub struct EntryReader<'a> {
     snapshot: &'a Snapshot,
     catalog: StreamReader<'a>,
@@ -212,6 +214,8 @@ struct StreamReader<'a> {
     ahead: FuturesOrdered<BoxFuture<'a, Result<Buffer, Error>>>,
     /// The number of the first group in `ahead`.
     first_ahead: usize,
+    /// The last group that is damaged, and how: many small entries may lie in it, and none of them has to read it again.
+    damaged: Option<(usize, Error)>,
 }
 
 #[derive(Clone, Copy)]
@@ -242,6 +246,7 @@ impl<'a> StreamReader<'a> {
             current: None,
             ahead,
             first_ahead: 0,
+            damaged: None,
         }
     }
 
@@ -281,6 +286,12 @@ impl<'a> StreamReader<'a> {
         {
             return Ok(bytes.clone());
         }
+        if let Some((known, error)) = &self.damaged
+            && *known == number
+            && let Some(error) = error.again()
+        {
+            return Err(error);
+        }
         if self.ahead.is_empty() || self.first_ahead != number {
             self.ahead.clear();
             self.first_ahead = number;
@@ -299,12 +310,12 @@ impl<'a> StreamReader<'a> {
         if self.ahead.len() <= ahead / 2 {
             self.ask(ahead, wanted).await;
         }
-        let bytes = self
-            .ahead
-            .next()
-            .await
-            .expect("the group was just asked for")?;
+        let read = self.ahead.next().await;
+        let read = read.expect("the group was just asked for");
         self.first_ahead += 1;
+        let bytes = read.inspect_err(|error| {
+            self.damaged = error.again().map(|error| (number, error));
+        })?;
         let bytes = Bytes::from_owner(bytes);
         self.current = Some((number, bytes.clone()));
         Ok(bytes)

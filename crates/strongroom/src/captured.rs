@@ -1,6 +1,8 @@
 //! A snapshot's source as `source` wants to see it: entries to plan with, contents to write or to check.
 
-use archive::{Content, Entry};
+use std::collections::HashSet;
+
+use archive::{Content, Entry, Name};
 use async_trait::async_trait;
 use repository::EntryReader;
 use source::{Contents, Entries, Error, ErrorKind, Plan};
@@ -9,11 +11,12 @@ use crate::cli::Chosen;
 use crate::entry::Named;
 use crate::progress::Progress;
 
-/// The entries that match, without their bytes.
+/// The entries that match, without their bytes, and without those that are lost.
 pub(crate) struct Selection<'a, 'c> {
     reader: EntryReader<'a>,
     source: Named<'a>,
     chosen: &'c mut Chosen<'a>,
+    lost: &'c HashSet<Name>,
     /// The length of each entry that was given out.
     pub(crate) lengths: Vec<u64>,
 }
@@ -23,11 +26,13 @@ impl<'a, 'c> Selection<'a, 'c> {
         reader: EntryReader<'a>,
         source: Named<'a>,
         chosen: &'c mut Chosen<'a>,
+        lost: &'c HashSet<Name>,
     ) -> Self {
         Self {
             reader,
             source,
             chosen,
+            lost,
             lengths: Vec::new(),
         }
     }
@@ -37,7 +42,8 @@ impl<'a, 'c> Selection<'a, 'c> {
 impl Entries for Selection<'_, '_> {
     async fn next(&mut self) -> Result<Option<Entry>, Error> {
         while let Some(entry) = self.reader.next().await.map_err(stored)? {
-            if self.chosen.takes(self.source, &entry.name.to_string()) {
+            let taken = self.chosen.takes(self.source, &entry.name.to_string());
+            if taken && !self.lost.contains(&entry.name) {
                 self.lengths.push(entry.length());
                 return Ok(Some(entry));
             }
@@ -91,26 +97,15 @@ impl Contents for Planned<'_> {
     }
 }
 
-/// All entries; what whoever checks them leaves unread is read too, so that every byte is compared with its digest.
+/// All entries; what whoever takes them leaves unread is read too, so that every byte is compared with its digest.
 pub(crate) struct Whole<'a> {
     reader: EntryReader<'a>,
     progress: &'a Progress,
-    pub(crate) entries: u64,
 }
 
 impl<'a> Whole<'a> {
     pub(crate) fn new(reader: EntryReader<'a>, progress: &'a Progress) -> Self {
-        Self {
-            reader,
-            progress,
-            entries: 0,
-        }
-    }
-
-    /// Reads what is left.
-    pub(crate) async fn finish(&mut self) -> Result<(), Error> {
-        while self.next().await?.is_some() {}
-        Ok(())
+        Self { reader, progress }
     }
 }
 
@@ -118,9 +113,7 @@ impl<'a> Whole<'a> {
 impl Contents for Whole<'_> {
     async fn next(&mut self) -> Result<Option<Entry>, Error> {
         while self.data().await?.is_some() {}
-        let entry = self.reader.next().await.map_err(stored)?;
-        self.entries += u64::from(entry.is_some());
-        Ok(entry)
+        self.reader.next().await.map_err(stored)
     }
 
     async fn data(&mut self) -> Result<Option<Content>, Error> {
@@ -132,6 +125,6 @@ impl Contents for Whole<'_> {
 }
 
 /// A failure of the repository in a source's clothes; the exit code is found in its cause.
-fn stored(error: repository::Error) -> Error {
+pub(crate) fn stored(error: repository::Error) -> Error {
     Error::new(ErrorKind::Invalid, "read the snapshot").because(error)
 }

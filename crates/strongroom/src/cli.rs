@@ -32,7 +32,7 @@ pub(crate) use copy::Copy;
 pub(crate) use etcd_backup::{EtcdBackup, EtcdBackupCommand, EtcdBackupPrune, EtcdBackupRestore};
 pub(crate) use export::{Export, Format, Layout};
 pub(crate) use import::{Import, ImportEtcdBackup, ImportOf};
-pub(crate) use inside::Inside;
+pub(crate) use inside::{Inside, quoted};
 pub(crate) use pattern::{Chosen, Only, Pattern};
 pub(crate) use policy::{BucketPolicy, KubernetesPolicy, Policy, PolicyOf, Purpose, Role};
 pub(crate) use repair::Repair;

@@ -29,6 +29,7 @@ mod datarobot;
 mod entry;
 mod inside;
 mod live;
+mod losses;
 mod objects;
 mod timeline;
 

@@ -337,6 +337,10 @@ pub(crate) struct Restore {
     #[arg(long)]
     pub(crate) no_undo: bool,
 
+    /// Read all that is chosen first, and leave out the entries that are damaged.
+    #[arg(long)]
+    pub(crate) despite_damage: bool,
+
     #[command(flatten)]
     pub(crate) settings: SourceFlags,
 

@@ -1,5 +1,6 @@
 //! `restore`: always a plan first, then a question, then a snapshot of what will be overwritten, then exactly the plan.
 
+mod damaged;
 mod printed;
 mod undo;
 
@@ -27,6 +28,7 @@ use crate::sources::{Secrets, build, live_keys, restore_settings};
 use crate::units::now;
 use crate::wanted::Wanted;
 
+use damaged::Damaged;
 use printed::PlannedSource;
 
 pub(crate) use printed::Restored;
@@ -63,11 +65,12 @@ pub(crate) async fn restore(session: &Session, restore: &Restore) -> anyhow::Res
     } else {
         restore.only.clone()
     };
-    let parts = plan(&snapshot, &wanted, restore, &only).await?;
+    let (parts, damaged) = plan(session, &snapshot, &wanted, restore, &only).await?;
     let mut restored = Restored::new(
         &snapshot,
         restore.dry_run,
         parts.iter().map(PlannedSource::new).collect(),
+        damaged,
     );
     let refused = refuse_conflicts(&parts);
     // A script reads all of it at the end, unless this is the end.
@@ -173,11 +176,12 @@ async fn agree(
 }
 
 async fn plan<'a>(
+    session: &Session,
     snapshot: &'a Snapshot,
     wanted: &'a Wanted<'_>,
     restore: &Restore,
     only: &'a [Only],
-) -> anyhow::Result<Vec<Part<'a>>> {
+) -> anyhow::Result<(Vec<Part<'a>>, Vec<Damaged>)> {
     let sources = &snapshot.manifest().sources;
     for name in &restore.source {
         if !sources.iter().any(|source| source.name == *name) {
@@ -188,27 +192,20 @@ async fn plan<'a>(
     let chosen: Vec<usize> = (0..sources.len())
         .filter(|index| chosen(&sources[*index].name))
         .collect();
-    for setting in restore.settings.0.keys() {
-        let mut kinds = settings_of(setting);
-        if kinds.any(|kind| chosen.iter().any(|index| sources[*index].kind == kind)) {
-            continue;
-        }
-        let kinds: Vec<&str> = settings_of(setting).collect();
-        let kinds = kinds.join(" or ");
-        let message =
-            format!("--{setting} is for a source of the kind {kinds}, and none is restored");
-        return Err(Failure::usage(message)
-            .hint(format!("strongroom show {}", snapshot.name()))
-            .into());
-    }
-    if restore.settings.0.contains_key(PRUNE_EXTRA) && !only.is_empty() {
-        let message = "--prune-extra deletes what the whole snapshot does not have, so it cannot go together with --only";
-        return Err(Failure::usage(message).into());
-    }
+    refuse_settings(snapshot, restore, &chosen, only)?;
     let mut meant = cli::Chosen::new(only);
-    let (mut parts, began) = (Vec::new(), now());
+    let (mut parts, mut damaged, began) = (Vec::new(), Vec::new(), now());
     for index in &chosen {
         let name = &sources[*index].name;
+        let found = if restore.despite_damage {
+            Damaged::find(session, snapshot, *index, only).await?
+        } else {
+            Damaged::default()
+        };
+        if found.is_all() {
+            damaged.push(found);
+            continue;
+        }
         let target = target(restore.to.as_deref(), name, chosen.len())?;
         let secrets = if target.is_some() {
             Secrets::Leave
@@ -229,9 +226,11 @@ async fn plan<'a>(
             settings: settings_for(restore, settings.kind.name()),
         };
         let named = Named::of(&sources[*index]);
-        let mut entries = Selection::new(snapshot.entries(*index), named, &mut meant);
+        let mut entries = Selection::new(snapshot.entries(*index), named, &mut meant, &found.lost);
         let plan = source.plan(&mut entries, &options).await;
-        let plan = plan.with_context(|| format!("plan the restore of source `{name}`"))?;
+        let plan = plan
+            .with_context(|| format!("plan the restore of source `{name}`"))
+            .map_err(|error| with_way_out(error, snapshot))?;
         let lengths = plan.steps.iter().zip(&entries.lengths);
         let bytes = lengths
             .filter(|(step, _)| step.action.writes())
@@ -247,11 +246,65 @@ async fn plan<'a>(
             plan,
             bytes,
         });
+        if !found.is_nothing() {
+            damaged.push(found);
+        }
     }
-    match meant.unused() {
+    if parts.is_empty() && !damaged.is_empty() {
+        let message = format!(
+            "nothing was restored: all that was chosen of {} is damaged",
+            snapshot.name()
+        );
+        return Err(Failure::new(Exit::Damage, message).hint(REPAIR).into());
+    }
+    // What is lost has matched as well, and may have been all that did.
+    let lost = damaged.iter().any(Damaged::is_all);
+    match meant.unused().filter(|_| !lost) {
         Some(unused) => Err(nothing_matches(snapshot, unused, &restore.inside).into()),
-        None => Ok(parts),
+        None => Ok((parts, damaged)),
     }
+}
+
+const REPAIR: &str = "strongroom repair, if another repository has what is damaged";
+
+/// Says of damage what can be done in spite of it.
+fn with_way_out(error: anyhow::Error, snapshot: &Snapshot) -> anyhow::Error {
+    if crate::exit::of(&error) != Exit::Damage {
+        return error;
+    }
+    let message = format!("{} cannot be restored whole", snapshot.name());
+    let hint = format!("{REPAIR}; or --despite-damage, which leaves out the damaged entries");
+    error.context(Failure::new(Exit::Damage, message).hint(hint))
+}
+
+/// What a source is told must be for one that is restored, and must not delete what is only left out.
+fn refuse_settings(
+    snapshot: &Snapshot,
+    restore: &Restore,
+    chosen: &[usize],
+    only: &[Only],
+) -> Result<(), Failure> {
+    let sources = &snapshot.manifest().sources;
+    for setting in restore.settings.0.keys() {
+        let mut kinds = settings_of(setting);
+        if kinds.any(|kind| chosen.iter().any(|index| sources[*index].kind == kind)) {
+            continue;
+        }
+        let kinds: Vec<&str> = settings_of(setting).collect();
+        let kinds = kinds.join(" or ");
+        let message =
+            format!("--{setting} is for a source of the kind {kinds}, and none is restored");
+        return Err(Failure::usage(message).hint(format!("strongroom show {}", snapshot.name())));
+    }
+    if restore.settings.0.contains_key(PRUNE_EXTRA) && !only.is_empty() {
+        let message = "--prune-extra deletes what the whole snapshot does not have, so it cannot go together with --only";
+        return Err(Failure::usage(message));
+    }
+    if restore.settings.0.contains_key(PRUNE_EXTRA) && restore.despite_damage {
+        let message = "--prune-extra would delete what is only damaged in the snapshot, so it cannot go together with --despite-damage";
+        return Err(Failure::usage(message));
+    }
+    Ok(())
 }
 
 /// The kinds of sources that can be told `setting`.
@@ -385,7 +438,9 @@ async fn write(
             .source
             .write(&part.plan, &mut contents, &part.options)
             .await;
-        let report: Report = report.with_context(|| format!("restore source `{}`", part.name))?;
+        let report: Report = report
+            .with_context(|| format!("restore source `{}`", part.name))
+            .map_err(|error| with_way_out(error, snapshot))?;
         restored.report(part.name, report);
     }
     Ok(())

@@ -1,21 +1,23 @@
 //! `verify`: is what is stored whole and authentic, and would a restore work?
 
 mod revisions;
+mod touched;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
+use archive::Digest;
 use format::{CommitRef, Identities, JobName};
 use jiff::Timestamp;
 use repository::{Damage, Remembered, Repository, Slice, Snapshot, Trust, View, verify_from};
 use serde::Serialize;
 
-use crate::captured::Whole;
 use crate::cli::{self, Level, Sample};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::locks::LocksFound;
+use crate::losses::Tested;
 use crate::names::counted;
 use crate::progress::Progress;
 use crate::recipients::RecipientsChanged;
@@ -25,6 +27,7 @@ use crate::tails::{self, Tails};
 use crate::units::Size;
 use crate::wanted::Wanted;
 use revisions::{Revisions, WentBack};
+use touched::{Touched, TouchedRow};
 
 /// What was looked at, and what is wrong, job by job.
 #[derive(Serialize)]
@@ -35,6 +38,9 @@ pub(crate) struct Verified {
     #[serde(skip_serializing_if = "Option::is_none")]
     sample: Option<String>,
     jobs: Vec<JobVerified>,
+    /// Flags that a command to be typed needs.
+    #[serde(skip)]
+    said: String,
 }
 
 #[derive(Default, Serialize)]
@@ -49,6 +55,9 @@ struct JobVerified {
     #[serde(skip)]
     opened: u64,
     damage: Vec<DamageRow>,
+    /// Snapshots that were read and are not whole, with the entries that they have lost.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    touched: Vec<TouchedRow>,
     /// Objects that belong to no snapshot: left by interrupted backups, or a backup is running. Harmless.
     unnamed_objects: u64,
     unnamed_bytes: u64,
@@ -186,6 +195,7 @@ pub(crate) async fn verify(
         level,
         sample: slice.map(|slice| format!("{}/{}", slice.number + 1, slice.of)),
         jobs,
+        said: session.settings.said.clone(),
     })
 }
 
@@ -230,6 +240,10 @@ async fn verify_one(
         Some(identities) => read_all(session, repository, &view, &trust, identities).await?,
         None => Full::default(),
     };
+    let touched = full.touched.iter();
+    report
+        .damage
+        .extend(touched.filter_map(|it| it.damage(job)));
     report.damage.extend(full.damage);
     report
         .damage
@@ -243,6 +257,11 @@ async fn verify_one(
         objects: report.objects,
         bytes: report.bytes,
         entries: full.entries,
+        touched: full
+            .touched
+            .iter()
+            .map(|touched| touched.row(job, &session.settings.said))
+            .collect(),
         opened: full.opened,
         unopened: full.unopened,
         went_back: full.revisions.went_back,
@@ -320,9 +339,12 @@ fn stored_bytes(view: &View) -> u64 {
 
 #[derive(Default)]
 struct Full {
+    /// That were read whole.
     entries: u64,
     opened: u64,
     unopened: Vec<String>,
+    touched: Vec<Touched>,
+    /// What sources find wrong with entries that are whole.
     damage: Vec<Damage>,
     revisions: Revisions,
 }
@@ -336,12 +358,23 @@ async fn read_all(
     identities: &Arc<Identities>,
 ) -> anyhow::Result<Full> {
     let mut full = Full::default();
-    let mut seen = HashSet::new();
+    // By manifest: where in `touched` it is, if it is not whole.
+    let mut seen: HashMap<Digest, Option<usize>> = HashMap::new();
     for valid in view.snapshots() {
-        if !trust.accepts(&valid) || !seen.insert(valid.statement.runs[0].manifest.digest) {
+        if !trust.accepts(&valid) {
             continue;
         }
-        let name = format!("{}/{}", valid.statement.job, valid.at.number);
+        let number = valid.at.number;
+        let manifest = valid.statement.runs[0].manifest.digest;
+        if let Some(known) = seen.get(&manifest) {
+            if let Some(index) = *known {
+                full.touched[index].snapshots.insert(number);
+            }
+            continue;
+        }
+        seen.insert(manifest, None);
+        let entries = valid.statement.entries;
+        let name = format!("{}/{number}", valid.statement.job);
         let what = format!("read {name}");
         let progress = Progress::new(session.output, &what, Some(valid.statement.bytes));
         let opened = session
@@ -355,49 +388,66 @@ async fn read_all(
             }
             Err(error) => Err(error),
         };
-        match read {
-            Ok(()) => {}
+        let touched = match read {
+            Ok(touched) => touched,
             Err(error) if exit::of(&error) == Exit::Damage => {
-                full.damage(&name, valid.at.number, crate::output::chain(&error));
+                let what = crate::output::chain(&error);
+                Some(Touched::unopened(number, entries, what))
             }
-            Err(error) if exit::of(&error) == Exit::NoIdentity => full.unopened.push(name),
+            Err(error) if exit::of(&error) == Exit::NoIdentity => {
+                full.unopened.push(name);
+                None
+            }
             Err(error) => return Err(error),
+        };
+        if let Some(touched) = touched {
+            seen.insert(manifest, Some(full.touched.len()));
+            full.touched.push(touched);
         }
     }
     Ok(full)
 }
 
+/// What damage takes of its entries, if any.
 async fn read_snapshot(
     session: &Session,
     snapshot: &Snapshot,
     progress: &Progress,
     full: &mut Full,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<Touched>> {
     let wanted = Wanted::new(session, snapshot)?;
+    let number = snapshot.at().number;
+    let (mut touched, mut whole) = (Touched::new(number, snapshot.statement().entries), true);
     for (index, captured) in snapshot.manifest().sources.iter().enumerate() {
         let reader = snapshot.entries(index).selecting(repository::Select::Most);
-        let mut contents = Whole::new(reader, progress);
+        let mut contents = Tested::new(reader, progress);
         // Without a configuration the bytes are read all the same; only nobody judges what they mean.
         let source = wanted
             .settings(index, true)
             .ok()
             .map(|settings| build_judge(settings, &captured.facts))
             .transpose()?;
-        if let Some(source) = source {
-            for finding in source
-                .check(&mut contents)
-                .await?
-                .into_iter()
-                .filter(|finding| finding.bad)
-            {
-                let object = format!("{} {}", snapshot.name(), finding.name);
-                full.damage(&object, snapshot.at().number, finding.message);
+        let judged = match &source {
+            Some(source) => source.check(&mut contents).await,
+            None => Ok(Vec::new()),
+        };
+        match judged {
+            Ok(findings) => {
+                for finding in findings.into_iter().filter(|finding| finding.bad) {
+                    let object = format!("{} {}", snapshot.name(), finding.name);
+                    full.damage(&object, number, finding.message);
+                }
             }
+            // Whoever judges ends where bytes are lacking. The rest is read all the same.
+            Err(_) if !contents.losses.is_none() => {}
+            Err(error) => return Err(error.into()),
         }
         contents.finish().await?;
-        full.entries += contents.entries;
+        full.entries += contents.losses.left_of(contents.entries);
+        whole &= contents.losses.is_none();
+        touched.add(&captured.name, captured.entries, contents.losses);
     }
-    Ok(())
+    Ok((!whole).then_some(touched))
 }
 
 impl Full {
@@ -455,6 +505,17 @@ impl fmt::Display for Verified {
                 }
                 writeln!(f)?;
             }
+            for row in &job.touched {
+                write!(f, "  {row}")?;
+            }
+            let of_snapshots = job.damage.iter().any(|row| !row.snapshots.is_empty());
+            if of_snapshots && self.level != "full" {
+                writeln!(
+                    f,
+                    "  which entries that are, and what can be restored in spite of it, says: strongroom verify {} --level full{}",
+                    job.job, self.said
+                )?;
+            }
             for RecipientsRow { snapshot, changed } in &job.recipients_changed {
                 writeln!(
                     f,
@@ -478,5 +539,32 @@ impl fmt::Display for Verified {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Also of the days before 1970, and at any hour.
+    #[test]
+    fn so_many_days_look_at_all_parts() {
+        let day: i64 = 24 * 60 * 60;
+        let sample: Sample = "5%".parse().expect("a share");
+        for first in [-1000_i64, -10, 0, 20_784] {
+            let parts = (first..first + 20).map(|number| {
+                let now = Timestamp::from_second(number * day + number.rem_euclid(day));
+                let slice = slice(sample, now.expect("a time"));
+                assert_eq!(slice.of, 20);
+                slice.number
+            });
+            let parts: BTreeSet<u32> = parts.collect();
+            assert!(parts.into_iter().eq(0..20), "{first}");
+        }
+        for number in [0, 20_784 * day] {
+            let now = Timestamp::from_second(number).expect("a time");
+            let said = slice("3/20".parse().expect("a share"), now);
+            assert_eq!((said.number, said.of), (2, 20));
+        }
     }
 }

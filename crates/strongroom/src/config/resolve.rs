@@ -20,7 +20,7 @@ use super::proxy::Proxy;
 use super::reference::{Environment, Reference};
 use super::retention::{self, Retention};
 use super::stored;
-use crate::cli::Globals;
+use crate::cli::{Globals, quoted};
 use crate::failure::Failure;
 use crate::names::check_name;
 use crate::units::Period;
@@ -46,6 +46,9 @@ pub(crate) struct Settings {
     pub(crate) repositories: Vec<Named>,
     /// Whether jobs go to those with a name: the command line did not say `--repo`.
     pub(crate) several: bool,
+    /// What the command line said of the repository and of who opens and signs it: flags, as a shell takes them, each with a space before
+    /// it. A command that we tell somebody to type needs them too.
+    pub(crate) said: String,
     /// Where what was read of buckets is kept; `None`: nowhere.
     pub(crate) cache: Option<Setting<PathBuf>>,
     /// Whether the file says where.
@@ -231,6 +234,7 @@ pub(crate) fn resolve(
 }
 
 fn command_line(settings: &mut Settings, globals: &Globals) -> Result<(), Failure> {
+    settings.said = said(globals);
     if let Some(text) = &globals.repo {
         settings.repository = Some(settings.place("--repo", text)?);
         settings.several = false;
@@ -276,6 +280,28 @@ fn command_line(settings: &mut Settings, globals: &Globals) -> Result<(), Failur
     Ok(())
 }
 
+fn said(globals: &Globals) -> String {
+    let path = |path: &PathBuf| path.display().to_string();
+    let flags = [
+        ("--config", globals.config.iter().map(path).collect()),
+        ("--repo", globals.repo.iter().cloned().collect()),
+        ("--identity", globals.identity.iter().map(path).collect()),
+        (
+            PASSPHRASE_FLAG,
+            globals.identity_passphrase.iter().cloned().collect(),
+        ),
+        ("--trust-writer", globals.trust_writer.clone()),
+        ("--trust-maintainer", globals.trust_maintainer.clone()),
+    ];
+    let flags = flags.into_iter();
+    let each = flags.flat_map(|(flag, values): (_, Vec<String>)| {
+        let values = values.into_iter();
+        values.map(move |value| format!(" {flag} {}", quoted(Path::new(&value))))
+    });
+    let plain = globals.allow_http.then(|| " --allow-http".to_owned());
+    each.chain(plain).collect()
+}
+
 const PASSPHRASE_FLAG: &str = "--identity-passphrase";
 
 /// Where the command line says that the passphrase of an identity file is to be had.
@@ -306,6 +332,7 @@ impl Resolver {
         }
         Ok(Settings {
             file: None,
+            said: String::new(),
             configuration: String::new(),
             repository: match file.repository {
                 Some(at) => Some(self.place(at)?),

@@ -3,6 +3,7 @@
 
 mod configuration;
 mod disk;
+mod entries;
 mod etcd;
 mod hostile;
 mod names;

@@ -9,13 +9,14 @@ use serde::Serialize;
 use source::{Action, Report, Step};
 
 use super::Part;
+use super::damaged::Damaged;
 use crate::exit::Exit;
 use crate::names::counted;
 use crate::output::Output;
 use crate::units::Size;
 
 /// For one reason so many entries are named to people.
-const NAMED_MAX: usize = 10;
+pub(super) const NAMED_MAX: usize = 10;
 
 /// A restore that was planned and, where `reports` says so, carried out.
 #[derive(Serialize)]
@@ -23,6 +24,9 @@ pub(crate) struct Restored {
     snapshot: String,
     dry_run: bool,
     plan: Vec<PlannedSource>,
+    /// What was chosen and is left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    damaged: Vec<Damaged>,
     /// The snapshot of what was overwritten.
     pub(super) undo: Option<String>,
     reports: Vec<SourceReport>,
@@ -80,11 +84,17 @@ struct FailedEntry {
 }
 
 impl Restored {
-    pub(super) fn new(snapshot: &Snapshot, dry_run: bool, plan: Vec<PlannedSource>) -> Self {
+    pub(super) fn new(
+        snapshot: &Snapshot,
+        dry_run: bool,
+        plan: Vec<PlannedSource>,
+        damaged: Vec<Damaged>,
+    ) -> Self {
         Self {
             snapshot: snapshot.name(),
             dry_run,
             plan,
+            damaged,
             undo: None,
             reports: Vec::new(),
         }
@@ -109,7 +119,7 @@ impl Restored {
     pub(crate) fn exit(&self) -> Exit {
         let failed = self.reports.iter().any(|report| !report.failed.is_empty());
         let left_out = self.plan.iter().any(|source| source.unmanageable > 0);
-        if failed || left_out {
+        if failed || left_out || !self.damaged.is_empty() {
             Exit::Partial
         } else {
             Exit::Ok
@@ -263,7 +273,7 @@ impl fmt::Display for Restored {
             };
             writeln!(f, "  {counts}; {} to write", Size(source.bytes))?;
         }
-        Ok(())
+        self.damaged.iter().try_for_each(|it| write!(f, "{it}"))
     }
 }
 
@@ -364,6 +374,7 @@ mod tests {
                 steps: steps.collect(),
                 notes: Vec::new(),
             }],
+            damaged: Vec::new(),
             undo: None,
             reports: vec![SourceReport {
                 source: "etcd".to_owned(),
