@@ -8,6 +8,8 @@ mod capture;
 mod cluster;
 #[path = "etcd/database.rs"]
 mod database;
+#[path = "etcd/forger.rs"]
+mod forger;
 #[path = "etcd/keys.rs"]
 mod keys;
 #[path = "etcd/members.rs"]

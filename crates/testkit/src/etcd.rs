@@ -56,6 +56,79 @@ pub struct EtcdOptions {
     pub flags: &'static [&'static str],
 }
 
+impl EtcdOptions {
+    /// What clients' URLs begin with.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+
+    /// The certificates that it takes, made in `folder`.
+    pub(crate) fn certificates(&self, folder: &Path) -> Option<Certificates> {
+        self.tls.then(|| Certificates::make(folder))
+    }
+
+    /// etcd's flags for all that is asked for here.
+    pub(crate) fn arguments(&self, certificates: Option<&Certificates>) -> Vec<String> {
+        let mut arguments = vec!["--bcrypt-cost=4".to_owned()];
+        if let Some(seconds) = self.login_seconds {
+            arguments.push(format!("--auth-token-ttl={seconds}"));
+        }
+        arguments.extend(self.flags.iter().map(|&flag| flag.to_owned()));
+        let Some(certificates) = certificates else {
+            return arguments;
+        };
+        let Certificates {
+            authority, server, ..
+        } = certificates;
+        if !self.open {
+            arguments.push("--client-cert-auth".to_owned());
+            arguments.push(format!("--trusted-ca-file={}", authority.display()));
+        }
+        arguments.push(format!("--cert-file={}", server.certificate.display()));
+        arguments.push(format!("--key-file={}", server.key.display()));
+        arguments
+    }
+}
+
+/// `etcdctl` against an endpoint, with a certificate and as root, where that is asked for.
+pub(crate) fn etcdctl(
+    release: &Release,
+    endpoint: &str,
+    certificates: Option<&Certificates>,
+    password: Option<&str>,
+) -> Command {
+    let mut command = Command::new(release.program("etcdctl"));
+    command.env("ETCDCTL_API", "3").stdin(Stdio::null());
+    command.arg(format!("--endpoints={endpoint}"));
+    if let Some(certificates) = certificates {
+        command.arg("--cacert").arg(&certificates.authority);
+        command.arg("--cert").arg(&certificates.client.certificate);
+        command.arg("--key").arg(&certificates.client.key);
+    }
+    if let Some(password) = password {
+        command.env("ETCDCTL_USER", format!("root:{password}"));
+    }
+    command
+}
+
+/// Whether this answer to a read says that etcd has a leader and serves: a write would succeed. With authentication on, a refusal is an answer.
+pub(crate) fn serves((success, said): &(bool, String)) -> bool {
+    *success || said.contains("user name is empty") || said.contains("permission denied")
+}
+
+/// What `etcdctl` has to be asked for, in this order, before etcd wants a password.
+pub(crate) fn require_password(password: &str, ask: impl Fn(&[&str]) -> (bool, String)) {
+    for arguments in [
+        &["user", "add", &format!("root:{password}")][..],
+        &["user", "grant-role", "root", "root"],
+        &["auth", "enable"],
+    ] {
+        let (success, said) = ask(arguments);
+        // Debian's 3.4 has the role `root` only once it is added.
+        assert!(success, "etcdctl {}: {said}", arguments[0]);
+    }
+}
+
 impl Etcd {
     /// Starts an empty one and waits until it answers.
     pub fn start(release: &Release, options: EtcdOptions) -> Self {
@@ -81,7 +154,7 @@ impl Etcd {
         folder: TempDir,
         data_dir: PathBuf,
     ) -> Self {
-        let certificates = options.tls.then(|| Certificates::make(folder.path()));
+        let certificates = options.certificates(folder.path());
         let root_password = options.root_password.clone();
         let release = release.clone();
         let mut etcd = Self {
@@ -95,15 +168,14 @@ impl Etcd {
         };
         etcd.spawn();
         if let Some(password) = root_password {
-            etcd.require_password(&password);
+            require_password(&password, |arguments| etcd.try_ctl(arguments, None));
         }
         etcd
     }
 
     /// Where clients connect.
     pub fn endpoint(&self) -> String {
-        let scheme = if self.options.tls { "https" } else { "http" };
-        format!("{scheme}://127.0.0.1:{}", self.ports[0])
+        format!("{}://{}", self.options.scheme(), self.address())
     }
 
     /// `127.0.0.1:PORT`, for whoever wants the bare connection.
@@ -252,47 +324,18 @@ impl Etcd {
             ("initial-cluster", format!("default={peer}")),
             ("log-level", "warn".to_owned()),
             ("logger", "zap".to_owned()),
-            ("bcrypt-cost", "4".to_owned()),
         ]
         .iter()
         .map(|(name, value)| format!("--{name}={value}"))
         .collect();
-        if let Some(seconds) = self.options.login_seconds {
-            arguments.push(format!("--auth-token-ttl={seconds}"));
-        }
-        arguments.extend(self.options.flags.iter().map(|&flag| flag.to_owned()));
+        arguments.extend(self.options.arguments(self.certificates.as_ref()));
         // Tests kill processes, not machines: what was written stays in the kernel's cache.
         arguments.push("--unsafe-no-fsync".to_owned());
-        if let Some(certificates) = &self.certificates {
-            let Certificates {
-                authority, server, ..
-            } = certificates;
-            if !self.options.open {
-                arguments.push("--client-cert-auth".to_owned());
-                arguments.push(format!("--trusted-ca-file={}", authority.display()));
-            }
-            arguments.push(format!("--cert-file={}", server.certificate.display()));
-            arguments.push(format!("--key-file={}", server.key.display()));
-        }
         arguments
     }
 
-    /// Whether it has a leader and serves: a write would succeed. With authentication on, a refusal is an answer.
     fn answers(&self) -> bool {
-        let (success, said) = self.try_ctl(&["get", "--limit=1", "ready"], None);
-        success || said.contains("user name is empty") || said.contains("permission denied")
-    }
-
-    fn require_password(&self, password: &str) {
-        for arguments in [
-            &["user", "add", &format!("root:{password}")][..],
-            &["user", "grant-role", "root", "root"],
-            &["auth", "enable"],
-        ] {
-            let (success, said) = self.try_ctl(arguments, None);
-            // Debian's 3.4 has the role `root` only once it is added.
-            assert!(success, "etcdctl {}: {said}", arguments[0]);
-        }
+        serves(&self.try_ctl(&["get", "--limit=1", "ready"], None))
     }
 
     fn try_ctl(&self, arguments: &[&str], password: Option<&str>) -> (bool, String) {
@@ -306,18 +349,8 @@ impl Etcd {
     }
 
     fn etcdctl(&self, password: Option<&str>) -> Command {
-        let mut command = Command::new(self.release.program("etcdctl"));
-        command.env("ETCDCTL_API", "3").stdin(Stdio::null());
-        command.arg(format!("--endpoints={}", self.endpoint()));
-        if let Some(certificates) = &self.certificates {
-            command.arg("--cacert").arg(&certificates.authority);
-            command.arg("--cert").arg(&certificates.client.certificate);
-            command.arg("--key").arg(&certificates.client.key);
-        }
-        if let Some(password) = password {
-            command.env("ETCDCTL_USER", format!("root:{password}"));
-        }
-        command
+        let certificates = self.certificates.as_ref();
+        etcdctl(&self.release, &self.endpoint(), certificates, password)
     }
 
     fn log(&self) -> String {
@@ -332,7 +365,7 @@ impl Drop for Etcd {
 }
 
 /// This machine's architecture, as Go calls it.
-fn go_architecture() -> &'static str {
+pub(crate) fn go_architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

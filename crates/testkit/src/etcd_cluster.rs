@@ -1,13 +1,14 @@
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::Release;
+use crate::etcd::{etcdctl, go_architecture, require_password, serves};
 use crate::process::Process;
+use crate::{Certificates, EtcdOptions, Release};
 
 /// How long a cluster may take until all members serve.
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -15,8 +16,12 @@ const DEADLINE: Duration = Duration::from_mins(1);
 /// Several members of one etcd on loopback, each with a data directory of its own name below one folder. Killed when dropped.
 pub struct EtcdCluster {
     release: Release,
+    options: EtcdOptions,
     folder: TempDir,
+    certificates: Option<Certificates>,
     members: Vec<Member>,
+    /// What etcdctl says as root, once it is asked for.
+    password: Option<String>,
     /// The member that was added to those that ran.
     joins: Option<usize>,
 }
@@ -31,6 +36,10 @@ struct Member {
 impl EtcdCluster {
     /// Settles on names and peer URLs. Nothing runs yet.
     pub fn new(release: &Release, members: usize) -> Self {
+        Self::new_with(release, members, EtcdOptions::default())
+    }
+
+    fn new_with(release: &Release, members: usize, options: EtcdOptions) -> Self {
         // All are held before the first is given up, so that they differ.
         let listeners: Vec<TcpListener> = (0..members)
             .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
@@ -44,18 +53,31 @@ impl EtcdCluster {
                 peer: port(listener),
                 process: None,
             });
+        let folder = TempDir::new().expect("a temporary folder");
         Self {
             release: release.clone(),
-            folder: TempDir::new().expect("a temporary folder"),
+            certificates: options.certificates(folder.path()),
+            options,
+            folder,
             members: members.collect(),
+            password: None,
             joins: None,
         }
     }
 
     /// An empty one that runs.
     pub fn start(release: &Release, members: usize) -> Self {
-        let mut cluster = Self::new(release, members);
+        Self::start_with(release, members, EtcdOptions::default())
+    }
+
+    /// An empty one whose clients come as `options` says. Among themselves, members speak in clear.
+    pub fn start_with(release: &Release, members: usize, options: EtcdOptions) -> Self {
+        let mut cluster = Self::new_with(release, members, options);
         cluster.run();
+        if let Some(password) = cluster.options.root_password.clone() {
+            require_password(&password, |arguments| cluster.try_ctl(0, arguments));
+            cluster.password = Some(password);
+        }
         cluster
     }
 
@@ -117,7 +139,12 @@ impl EtcdCluster {
 
     /// Where clients find member number `member`.
     pub fn endpoint(&self, member: usize) -> String {
-        format!("http://{}", self.address(member))
+        format!("{}://{}", self.options.scheme(), self.address(member))
+    }
+
+    /// The certificates, if it was started with TLS.
+    pub fn certificates(&self) -> &Certificates {
+        self.certificates.as_ref().expect("started with TLS")
     }
 
     /// The same for whoever wants the bare connection.
@@ -166,12 +193,14 @@ impl EtcdCluster {
     }
 
     fn try_ctl(&self, member: usize, arguments: &[&str]) -> (bool, String) {
-        let mut command = Command::new(self.release.program("etcdctl"));
-        command.env("ETCDCTL_API", "3").stdin(Stdio::null());
-        command.arg(format!("--endpoints={}", self.endpoint(member)));
+        let (endpoint, certificates) = (self.endpoint(member), self.certificates.as_ref());
+        let password = self.password.as_deref();
+        let mut command = etcdctl(&self.release, &endpoint, certificates, password);
         let output = command.args(arguments).output().expect("etcdctl runs");
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said).into_owned();
+        let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            said.push_str(&String::from_utf8_lossy(&output.stderr));
+        }
         (output.status.success(), said)
     }
 
@@ -184,11 +213,11 @@ impl EtcdCluster {
     fn wait_for(&self, member: usize) {
         let deadline = Instant::now() + DEADLINE;
         loop {
-            let (success, said) = self.try_ctl(member, &["get", "--limit=1", "ready"]);
-            if success {
+            let answer = self.try_ctl(member, &["get", "--limit=1", "ready"]);
+            if serves(&answer) {
                 return;
             }
-            let name = self.name(member);
+            let (name, said) = (self.name(member), answer.1);
             assert!(Instant::now() < deadline, "{name} does not serve: {said}");
             sleep(Duration::from_millis(50));
         }
@@ -209,8 +238,16 @@ impl EtcdCluster {
         } else {
             "new"
         };
+        let scheme = self.options.scheme();
+        let more = self.options.arguments(self.certificates.as_ref());
         let command = move |port| {
-            let mut command = etcd(&program, &data_dir, &name, &peer, &all, port);
+            let client = format!("{scheme}://127.0.0.1:{port}");
+            // A host has addresses that lead nowhere from elsewhere; nobody listens there.
+            let advertised = format!("{scheme}://127.0.0.1:1,{client}");
+            let mut command = etcd(&program, &data_dir, &name, &peer, &all);
+            command.args(&more);
+            command.arg(format!("--listen-client-urls={client}"));
+            command.arg(format!("--advertise-client-urls={advertised}"));
             command.arg(format!("--initial-cluster-state={state}"));
             command
         };
@@ -220,16 +257,13 @@ impl EtcdCluster {
     }
 }
 
-fn etcd(program: &Path, data_dir: &Path, name: &str, peer: &str, all: &str, port: u16) -> Command {
-    let client = format!("http://127.0.0.1:{port}");
-    // A host has addresses that lead nowhere from elsewhere; nobody listens there.
-    let advertised = format!("http://127.0.0.1:1,{client}");
+fn etcd(program: &Path, data_dir: &Path, name: &str, peer: &str, all: &str) -> Command {
     let mut command = Command::new(program);
+    // 3.4 asks for this wherever it is not amd64.
+    command.env("ETCD_UNSUPPORTED_ARCH", go_architecture());
     for (flag, value) in [
         ("name", name),
         ("data-dir", &data_dir.display().to_string()),
-        ("listen-client-urls", &client),
-        ("advertise-client-urls", &advertised),
         ("listen-peer-urls", peer),
         ("initial-advertise-peer-urls", peer),
         ("initial-cluster", all),

@@ -40,6 +40,8 @@ pub struct KubernetesOptions {
     pub encryption: Option<&'static str>,
     /// Run kube-controller-manager: garbage collection, service-account tokens, namespaces that go away.
     pub controllers: bool,
+    /// How the etcd under it is started: with TLS, or without.
+    pub etcd: EtcdOptions,
     /// Further arguments of the API server.
     pub arguments: Vec<String>,
 }
@@ -51,7 +53,7 @@ impl Kubernetes {
     /// Starts one and waits until it answers; `None` where its programs are missing, as [`require`] says.
     pub fn start(options: KubernetesOptions) -> Option<Self> {
         let release = require("kubernetes")?;
-        let etcd = Etcd::start(&require("etcd")?, EtcdOptions::default());
+        let etcd = Etcd::start(&require("etcd")?, options.etcd.clone());
         let folder = TempDir::new().expect("a temporary folder");
         let certificates = Certificates::make(folder.path());
         let mut kubernetes = Self {
@@ -313,6 +315,14 @@ impl Kubernetes {
             let file = shown(&self.path("encryption.yaml"));
             arguments.push(format!("--encryption-provider-config={file}"));
         }
+        if self.options.etcd.tls {
+            let Certificates {
+                authority, client, ..
+            } = self.etcd.certificates();
+            arguments.push(format!("--etcd-cafile={}", shown(authority)));
+            arguments.push(format!("--etcd-certfile={}", shown(&client.certificate)));
+            arguments.push(format!("--etcd-keyfile={}", shown(&client.key)));
+        }
         arguments.extend_from_slice(&self.options.arguments);
         arguments
     }
@@ -390,7 +400,7 @@ mod tests {
             users,
             encryption: Some(AES_GCM),
             controllers: true,
-            arguments: Vec::new(),
+            ..KubernetesOptions::default()
         };
         let Some(mut kubernetes) = Kubernetes::start(options) else {
             return;

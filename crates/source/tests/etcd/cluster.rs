@@ -17,7 +17,11 @@ pub(crate) async fn seed(server: &testkit::Etcd, keys: u32, large: u32) {
 
 /// The same wherever clients connect.
 pub(crate) async fn seed_at(endpoint: &str, keys: u32, large: u32) {
-    let mut client = client(endpoint).await;
+    seed_by(&mut client(endpoint).await, keys, large).await;
+}
+
+/// The same for whoever has a client.
+pub(crate) async fn seed_by(client: &mut Client, keys: u32, large: u32) {
     for some in (0..keys).collect::<Vec<_>>().chunks(100) {
         let puts = some
             .iter()

@@ -1,20 +1,24 @@
 //! Which of several members is captured, what happens when one fails on the way, and a new cluster made of the snapshot.
 
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use archive::Item;
-use etcd_client::{AlarmAction, AlarmOptions, AlarmType};
-use strongroom_source::etcd::{Etcd, Options, Timeouts};
+use etcd_client::{
+    AlarmAction, AlarmOptions, AlarmType, Certificate, Client, ConnectOptions, Identity, TlsOptions,
+};
+use strongroom_source::etcd::{ClientCertificate, Etcd, Options, Timeouts, Tls};
 use strongroom_source::suite::{self, Archive};
 use strongroom_source::{Capture, Error, ErrorKind, Sink, Source};
 use testkit::{EtcdCluster, EtcdOptions, Release, require};
 
-use crate::cluster::{client, contents_at, contents_of, seed_at};
+use crate::cluster::{client, contents_at, contents_of, seed_at, seed_by};
+use crate::forger::{Forger, Forgery};
 use crate::proxy::Proxy;
-use crate::{options, refusal, settings, snapshot};
+use crate::{login, options, refusal, settings, snapshot};
 
 fn source(endpoints: &[String], options: Options) -> Etcd {
     Etcd::new(Options {
@@ -52,7 +56,16 @@ fn others(member: usize) -> [usize; 2] {
 
 #[tokio::test]
 async fn a_follower_is_captured_and_whoever_was_asked_for() {
-    let Some(release) = require("etcd") else {
+    a_follower_is_captured("etcd").await;
+}
+
+#[tokio::test]
+async fn a_follower_of_debians_is_captured_and_whoever_was_asked_for() {
+    a_follower_is_captured("etcd-debian").await;
+}
+
+async fn a_follower_is_captured(name: &str) {
+    let Some(release) = require(name) else {
         return;
     };
     let mut cluster = EtcdCluster::start(&release, 3);
@@ -244,7 +257,213 @@ async fn hashes_are_compared_when_that_is_asked() {
     );
 }
 
-/// Every way in which a stream can go wrong, at the member that is tried first; the next one gives a whole snapshot.
+/// What is behind the others is captured when nobody else can be.
+#[tokio::test]
+async fn a_member_that_lags_is_captured_after_the_others() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let cluster = EtcdCluster::start(&release, 3);
+    let (ids, leader) = who(&cluster).await;
+    let [one, two] = others(leader);
+    let id = |member: usize| format!("{:x}", ids[member]);
+    write_entries(&cluster.endpoint(leader)).await;
+    for (entries, order, captured) in [
+        (1_100, &[two, leader][..], two),
+        (1_100, &[leader][..], leader),
+        (1_100, &[][..], one),
+        // So many are on their way under load.
+        (900, &[two, leader][..], one),
+    ] {
+        let behind = Forger::start(cluster.address(one), Forgery::Behind(entries)).await;
+        let mut endpoints = vec![behind.address()];
+        endpoints.extend(order.iter().map(|&member| cluster.endpoint(member)));
+        let found = capture(&source(&endpoints, Options::default())).await;
+        assert_eq!(
+            found.facts["etcd.member"],
+            id(captured),
+            "{entries} {order:?}"
+        );
+        assert_eq!(found.notes, [""; 0]);
+    }
+}
+
+/// More entries of the log than a member may be behind.
+async fn write_entries(endpoint: &str) {
+    let client = client(endpoint).await;
+    let put = async |number: u32| {
+        let mut client = client.clone();
+        let put = client.put(format!("/registry/entry/{number}"), "x", None);
+        put.await.expect("written");
+    };
+    futures::future::join_all((0..1_500).map(put)).await;
+}
+
+/// Streams that end in good order, and are no snapshots: from the member that is tried first, and from the only one.
+#[tokio::test]
+async fn a_stream_that_is_not_whole_is_taken_from_another_member() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let cluster = EtcdCluster::start(&release, 3);
+    seed_at(&cluster.endpoint(0), 2_000, 1).await;
+    let (ids, leader) = who(&cluster).await;
+    let [one, two] = others(leader);
+    for (forgery, what) in [
+        (Forgery::Ends(5), "it broke off after"),
+        (Forgery::Ends(1), "it did not end with a SHA-256"),
+        (Forgery::Empty, "the server sent nothing where"),
+        (Forgery::Bit(0), "its SHA-256 is not the one"),
+        (Forgery::Bit(3), "its SHA-256 is not the one"),
+    ] {
+        let forger = Forger::start(cluster.address(one), forgery).await;
+        let endpoints = [forger.address(), cluster.endpoint(two)];
+        let both = source(&endpoints, Options::default());
+        let (archive, found) = Archive::collect(&both).await.expect("a capture");
+        assert_eq!(found.facts["etcd.member"], format!("{:x}", ids[two]));
+        let [note] = &*found.notes else {
+            panic!("{what}: {:?}", found.notes)
+        };
+        assert!(
+            note.contains(&endpoints[0]) && note.contains(what),
+            "{note}"
+        );
+        assert_eq!(archive.len(), 1);
+        suite::finds_nothing_bad(&both, &archive).await;
+
+        let (kind, text) = refusal(&source(&endpoints[..1], Options::default())).await;
+        assert_eq!(kind, ErrorKind::Invalid, "{text}");
+        assert!(text.contains(what), "{text}");
+    }
+}
+
+fn options_of(cluster: &EtcdCluster, with_certificate: bool) -> Options {
+    let certificates = cluster.certificates();
+    let client = ClientCertificate {
+        certificate: certificates.client.certificate.clone(),
+        key: certificates.client.key.clone(),
+    };
+    Options {
+        tls: Some(Tls {
+            ca: certificates.authority.clone(),
+            client: with_certificate.then_some(client),
+            server_name: None,
+        }),
+        ..Options::default()
+    }
+}
+
+/// A client of a cluster with TLS, by certificate.
+async fn tls_client(cluster: &EtcdCluster, member: usize) -> Client {
+    let certificates = cluster.certificates();
+    let read = |path| std::fs::read(path).expect("readable");
+    let pair = &certificates.client;
+    let tls = TlsOptions::new()
+        .ca_certificate(Certificate::from_pem(read(&certificates.authority)))
+        .identity(Identity::from_pem(read(&pair.certificate), read(&pair.key)));
+    let connect = ConnectOptions::new().with_tls(tls);
+    let client = Client::connect([cluster.endpoint(member)], Some(connect));
+    client.await.expect("connected")
+}
+
+/// As [`who`].
+fn who_by_tls(cluster: &EtcdCluster) -> (Vec<String>, usize) {
+    let (mut ids, mut leader) = (Vec::new(), 0);
+    for member in 0..3 {
+        let said = cluster.ctl(member, &["endpoint", "status", "--write-out=json"]);
+        let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        let status = &said[0]["Status"];
+        let id = status["header"]["member_id"].as_u64().expect("an ID");
+        if status["leader"].as_u64() == Some(id) {
+            leader = member;
+        }
+        ids.push(format!("{id:x}"));
+    }
+    (ids, leader)
+}
+
+/// Three members that ask for certificates; the first follower is killed in the middle.
+#[tokio::test(flavor = "multi_thread")]
+async fn members_are_captured_by_certificate_and_replace_each_other() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let tls = EtcdOptions {
+        tls: true,
+        ..EtcdOptions::default()
+    };
+    let mut cluster = EtcdCluster::start_with(&release, 3, tls);
+    seed_by(&mut tls_client(&cluster, 0).await, 1_000, 30).await;
+    let (ids, leader) = who_by_tls(&cluster);
+    let [one, two] = others(leader);
+    let order = [leader, one, two].map(|member| cluster.endpoint(member));
+    let by_certificate = || source(&order, options_of(&cluster, true));
+    let advertised = Options {
+        advertised: true,
+        ..options_of(&cluster, true)
+    };
+
+    let found = capture(&by_certificate()).await;
+    assert_eq!(found.facts["etcd.member"], ids[one]);
+    assert_eq!(found.notes, [""; 0]);
+    let found = capture(&source(&order[..1], advertised)).await;
+    assert_ne!(found.facts["etcd.member"], ids[leader]);
+    let (kind, text) = refusal(&source(&order, options_of(&cluster, false))).await;
+    assert_eq!(kind, ErrorKind::Denied, "{text}");
+
+    let killed = by_certificate();
+    let (archive, found) = collect_while_killing(killed, &mut cluster, one).await;
+    let found = found.expect("another member is captured");
+    assert_eq!(found.facts["etcd.member"], ids[two]);
+    assert!(found.notes[0].contains("broke off"), "{:?}", found.notes);
+    let again = source(&order, options_of(&cluster, true));
+    suite::finds_nothing_bad(&again, &archive).await;
+}
+
+/// Three members with TLS that ask for a password and forget logins within a second: while the first one stalls, the login to the next one
+/// has gone.
+#[tokio::test]
+async fn the_next_member_is_captured_with_a_new_login() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let options = EtcdOptions {
+        tls: true,
+        open: true,
+        root_password: Some("pass".to_owned()),
+        login_seconds: Some(1),
+        ..EtcdOptions::default()
+    };
+    let cluster = EtcdCluster::start_with(&release, 3, options);
+    for number in 0..60 {
+        let value = "x".repeat(100_000);
+        cluster.ctl(0, &["put", &format!("/large/{number}"), &value]);
+    }
+    let (ids, leader) = who_by_tls(&cluster);
+    let [one, two] = others(leader);
+    let stalls = Proxy::start(cluster.address(one), 3_000_000).await;
+    let endpoints = [stalls.tls_address(), cluster.endpoint(two)];
+    let by = |password: &str| {
+        let mut options = options_of(&cluster, false);
+        options.login = Some(login("root", password));
+        let mut options = Options {
+            endpoints: endpoints.to_vec(),
+            ..options
+        };
+        options.timeouts.idle = Duration::from_secs(4);
+        Etcd::new(options)
+    };
+    let (archive, found) = Archive::collect(&by("pass")).await.expect("a capture");
+    assert_eq!(found.facts["etcd.member"], ids[two]);
+    assert!(found.notes[0].contains("stalled"), "{:?}", found.notes);
+    suite::finds_nothing_bad(&by("pass"), &archive).await;
+
+    let (kind, text) = refusal(&by("wrong")).await;
+    assert_eq!(kind, ErrorKind::Denied, "{text}");
+    assert!(text.contains("refuses the user or the password"), "{text}");
+}
+
+/// A stream that neither goes on nor ends, from the member that is tried first; the next one gives a whole snapshot.
 #[tokio::test]
 async fn a_stream_that_stalls_is_taken_from_another_member() {
     let Some(release) = require("etcd") else {
@@ -378,13 +597,23 @@ async fn collect_while_killing(
     (Archive::from_items(items), read.await.expect("no panic"))
 }
 
-/// The proof: three members under load, of which one is paused, one lags, and one is killed in the middle of its snapshot; three new members
+/// Three members under load, of which one is paused, lags, and is killed in the middle of its snapshot, one after the other; three new members
 /// are made of each of the snapshots in one run, and hold every key as it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn three_members_under_load_lose_one_and_come_back_as_three() {
-    let Some(release) = require("etcd") else {
+    under_load("etcd", "etcdutl").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_members_of_debians_under_load_lose_one_and_come_back_as_three() {
+    under_load("etcd-debian", "etcdctl").await;
+}
+
+async fn under_load(name: &str, tool: &str) {
+    let Some(release) = require(name) else {
         return;
     };
+    let tool = &release.program(tool);
     let mut cluster = EtcdCluster::start(&release, 3);
     seed_at(&cluster.endpoint(0), 1_000, 30).await;
     let (ids, leader) = who(&cluster).await;
@@ -400,7 +629,7 @@ async fn three_members_under_load_lose_one_and_come_back_as_three() {
     let (archive, found) = Archive::collect(&paused).await.expect("a capture");
     assert_eq!(found.facts["etcd.member"], format!("{:x}", ids[two]));
     assert!(found.notes[0].contains(&order[0]), "{:?}", found.notes);
-    comes_back(&release, &paused, &archive, &order[2], at_least).await;
+    comes_back(&release, tool, &paused, &archive, &order[2], at_least).await;
 
     // It goes on, and lags; and nobody else is asked. What it gives is as new as the others were.
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -409,7 +638,7 @@ async fn three_members_under_load_lose_one_and_come_back_as_three() {
     let lags = source(&order[..1], Options::default());
     let (archive, found) = Archive::collect(&lags).await.expect("a capture");
     assert_eq!(found.facts["etcd.member"], format!("{:x}", ids[one]));
-    comes_back(&release, &lags, &archive, &order[2], at_least).await;
+    comes_back(&release, tool, &lags, &archive, &order[2], at_least).await;
 
     // The one that is captured is killed in the middle: the next one is captured in its place.
     let at_least = contents_of(&order[2]).await.revision;
@@ -419,7 +648,46 @@ async fn three_members_under_load_lose_one_and_come_back_as_three() {
     assert_ne!(found.facts["etcd.member"], format!("{:x}", ids[one]));
     assert!(found.notes[0].contains("broke off"), "{:?}", found.notes);
     let again = source(&order, Options::default());
-    comes_back(&release, &again, &archive, &order[2], at_least).await;
+    comes_back(&release, tool, &again, &archive, &order[2], at_least).await;
+
+    stop.store(true, Ordering::Relaxed);
+    let written = load.await.expect("no panic");
+    assert!(written > 100, "there was a load: {written}");
+}
+
+/// All at once, in one capture: of five members under load one is paused, one lags, and the one that is captured is killed in the middle.
+#[tokio::test(flavor = "multi_thread")]
+async fn five_members_under_load_of_which_one_is_paused_one_lags_and_one_is_killed() {
+    let Some(release) = require("etcd") else {
+        return;
+    };
+    let mut cluster = EtcdCluster::start(&release, 5);
+    seed_at(&cluster.endpoint(0), 1_000, 30).await;
+    let (ids, leader) = who(&cluster).await;
+    let [paused, lags, killed, left] = [1, 2, 3, 4].map(|further| (leader + further) % 5);
+    write_entries(&cluster.endpoint(leader)).await;
+    let behind = Forger::start(cluster.address(lags), Forgery::Behind(1_100)).await;
+    let mut order = [paused, lags, killed, left, leader].map(|member| cluster.endpoint(member));
+    order[1] = behind.address();
+    let stop = Arc::new(AtomicBool::new(false));
+    let load = load(vec![order[4].clone(), order[3].clone()], Arc::clone(&stop));
+
+    cluster.pause(paused);
+    let at_least = contents_of(&order[4]).await.revision;
+    let all = || source(&order, Options::default());
+    let (archive, found) = collect_while_killing(all(), &mut cluster, killed).await;
+    let found = found.expect("another member is captured");
+    assert_eq!(found.facts["etcd.member"], format!("{:x}", ids[left]));
+    let [first, second] = &*found.notes else {
+        panic!("{:?}", found.notes)
+    };
+    assert!(first.contains(&order[0]), "{first}");
+    assert!(
+        second.contains(&order[2]) && second.contains("broke off"),
+        "{second}"
+    );
+    let tool = &release.program("etcdutl");
+    comes_back(&release, tool, &all(), &archive, &order[4], at_least).await;
 
     stop.store(true, Ordering::Relaxed);
     let written = load.await.expect("no panic");
@@ -429,6 +697,7 @@ async fn three_members_under_load_lose_one_and_come_back_as_three() {
 /// Three new members of the snapshot hold what the old cluster held at the snapshot's revision, which is not older than `at_least`.
 async fn comes_back(
     release: &Release,
+    tool: &Path,
     source: &Etcd,
     archive: &Archive,
     original: &str,
@@ -436,8 +705,8 @@ async fn comes_back(
 ) {
     assert!(!snapshot(archive).1.is_empty());
     let mut new = EtcdCluster::new(release, 3);
-    let (parent, tool) = (new.data_dirs(), release.program("etcdutl"));
-    let mut wanted = settings(&[("data-dir", &parent), ("etcdutl-path", &tool)]);
+    let parent = new.data_dirs();
+    let mut wanted = settings(&[("data-dir", &parent), ("etcdutl-path", tool)]);
     for (name, value) in [
         ("cluster", &*new.initial_cluster()),
         ("no-bump-revision", "true"),

@@ -28,6 +28,11 @@ impl Proxy {
     pub(crate) fn address(&self) -> String {
         format!("http://{}", self.address)
     }
+
+    /// The same for who speaks TLS through it.
+    pub(crate) fn tls_address(&self) -> String {
+        format!("https://{}", self.address)
+    }
 }
 
 async fn pass(client: TcpStream, server: TcpStream, left: Arc<AtomicUsize>) {
