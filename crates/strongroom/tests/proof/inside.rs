@@ -1,16 +1,16 @@
 //! One Secret out of an etcd snapshot, offline, through encryption at rest: compared with the API server's own answers.
 
-use testkit::{Kubernetes, KubernetesOptions, require_program};
+use testkit::{EtcdOptions, Kubernetes, KubernetesOptions, require_program};
 
 use crate::cluster::{script, shown};
 use crate::scene::Scene;
 
 const SECRETBOX: &str = "[secretbox: {keys: [{name: s, secret: MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=}]}, identity: {}]";
-/// What was written first stays readable, and three providers have written in the end.
+/// What was written first stays readable, and three providers have written in the end, one of them with what is its second key then.
 const THREE: &str = "[aescbc: {keys: [{name: c, secret: QUJDREVGR0hJSktMTU5PUA==}]}, \
     secretbox: {keys: [{name: s, secret: MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=}]}, \
-    aesgcm: {keys: [{name: g1, secret: MDEyMzQ1Njc4OWFiY2RlZg==}, {name: g2, secret: ZmVkY2JhOTg3NjU0MzIxMA==}]}, identity: {}]";
-const GCM_FIRST: &str = "[aesgcm: {keys: [{name: g1, secret: MDEyMzQ1Njc4OWFiY2RlZg==}, {name: g2, secret: ZmVkY2JhOTg3NjU0MzIxMA==}]}, \
+    aesgcm: {keys: [{name: g1, secret: MDEyMzQ1Njc4OWFiY2RlZg==}, {name: g2, secret: ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=}]}, identity: {}]";
+const GCM_FIRST: &str = "[aesgcm: {keys: [{name: g2, secret: ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=}, {name: g1, secret: MDEyMzQ1Njc4OWFiY2RlZg==}]}, \
     secretbox: {keys: [{name: s, secret: MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=}]}, identity: {}]";
 const WRONG: &str = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n- resources: [secrets]\n  providers:\n  \
     - secretbox: {keys: [{name: s, secret: ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=}]}\n  - aescbc: {keys: [{name: c, secret: UE9OTUxLSklIR0ZFRENCQQ==}]}\n";
@@ -26,32 +26,43 @@ struct World {
 }
 
 impl World {
-    /// A cluster with Secrets made to hurt, encrypted in three ways one after the other, and two jobs: its etcd, and its API.
+    /// A cluster with Secrets made to hurt, not encrypted at first and then in three ways one after the other, over an etcd with TLS that asks
+    /// for certificates; and two jobs: its etcd, and its API.
     fn new() -> Option<Self> {
         if !require_program("python3") {
             return None;
         }
         let mut cluster = Kubernetes::start(KubernetesOptions {
-            encryption: Some(SECRETBOX),
             controllers: true,
+            etcd: EtcdOptions {
+                tls: true,
+                ..EtcdOptions::default()
+            },
             ..KubernetesOptions::default()
         })?;
+        cluster.ctl(&["create", "namespace", "open"]);
+        literal(&cluster, "open", "plain", "as it is");
+        cluster.encrypt_with(SECRETBOX);
         script(&["seed", &cluster.url(), shown(cluster.authority()), "120"]);
         cluster.ctl_with(&["create", "-f", "-"], WIDGETS);
         cluster.wait_until("widgets are served", |it| {
             it.try_ctl(&["apply", "--server-side", "-f", "-"], WIDGET).0
         });
         cluster.encrypt_with(GCM_FIRST);
-        literal(&cluster, "gcm", "sealed by g1");
+        literal(&cluster, "shop", "gcm", "sealed by g2");
         cluster.encrypt_with(THREE);
-        literal(&cluster, "cbc", "sealed by c");
+        literal(&cluster, "shop", "cbc", "sealed by c");
         let scene = Scene::new();
         std::fs::copy(cluster.encryption(), scene.path("encryption.yaml")).expect("a copy");
         scene.write("wrong.yaml", WRONG);
+        let certificates = cluster.etcd().certificates();
         scene.configure(&format!(
-            "  etcd: {{sources: [{{etcd: {{endpoints: ['{}']}}}}]}}\n  \
+            "  etcd: {{sources: [{{etcd: {{endpoints: ['{}'], tls: {{ca: '{}', cert: '{}', key: '{}'}}}}}}]}}\n  \
              api: {{sources: [{{kubernetes: {{kubeconfig: '{}', resources: [configmaps, serviceaccounts, widgets.example.com]}}}}]}}\n",
             cluster.etcd().endpoint(),
+            shown(&certificates.authority),
+            shown(&certificates.client.certificate),
+            shown(&certificates.client.key),
             shown(&cluster.admin())
         ));
         Some(Self { cluster, scene })
@@ -62,9 +73,9 @@ impl World {
     }
 }
 
-fn literal(cluster: &Kubernetes, name: &str, value: &str) {
+fn literal(cluster: &Kubernetes, namespace: &str, name: &str, value: &str) {
     let value = format!("--from-literal=password={value}");
-    cluster.ctl(&["create", "secret", "generic", name, "-n", "shop", &value]);
+    cluster.ctl(&["create", "secret", "generic", name, "-n", namespace, &value]);
 }
 
 #[test]
@@ -104,8 +115,15 @@ fn what_lies_in_an_etcd_snapshot_is_what_the_api_server_says() {
     assert!(inside.len() > 120, "{} objects", inside.len());
     assert_eq!(inside, api);
 
-    for (name, value) in [("gcm", "sealed by g1"), ("cbc", "sealed by c")] {
-        let entry = format!("secrets/shop/{name}");
+    for (entry, begins, value) in [
+        ("secrets/shop/gcm", "k8s:enc:aesgcm:v1:g2:", "sealed by g2"),
+        ("secrets/shop/cbc", "k8s:enc:aescbc:v1:c:", "sealed by c"),
+        ("secrets/open/plain", "k8s\0", "as it is"),
+    ] {
+        let stored = format!("etcd:/registry/{entry}");
+        let stored = world.inside(&["cat", "etcd", &stored]).done().stdout;
+        assert!(stored.starts_with(begins.as_bytes()), "{entry}");
+        let entry = entry.to_owned();
         let got = world.inside(&["get", "etcd", &entry, "password"]).done();
         assert_eq!(got.text(), value);
     }
@@ -154,7 +172,7 @@ fn what_lies_in_an_etcd_snapshot_is_what_the_api_server_says() {
     assert!(past.done().text().contains("1 entry written"));
     let path = "jsonpath={.data.password}";
     let found = ["get", "secret", "gcm", "-n", "shop", "-o", path];
-    assert_eq!(cluster.ctl(&found), "c2VhbGVkIGJ5IGcx");
+    assert_eq!(cluster.ctl(&found), "c2VhbGVkIGJ5IGcy");
 
     // Over what was changed since, with what was there kept, and brought back from there.
     cluster.ctl(&[
@@ -203,6 +221,7 @@ fn what_cannot_be_opened_is_named_and_the_rest_is_there() {
         "/registry/secrets/shop/far",
         b"k8s:enc:kms:v2:vault-kms:\x01\x02",
     );
+    etcd.put("/registry/secrets/shop/old", b"k8s:enc:kms:v1:old-kms:\x01");
     etcd.put("/registry/secrets/shop/strange", b"k8s:enc:rot13:v1:k:zzz");
     etcd.put("/registry/secrets/shop/noise", b"k8s\0\xff\xff\xff");
     etcd.put("/other/key", b"a value");
@@ -237,6 +256,7 @@ fn what_cannot_be_opened_is_named_and_the_rest_is_there() {
     let strange = "not known here (k8s:enc:rot13:v1:k:zzz)";
     for (name, words) in [
         ("far", far),
+        ("old", "the KMS provider old-kms (v1) holds the key"),
         ("strange", strange),
         ("noise", "cannot be understood"),
     ] {
@@ -276,12 +296,12 @@ fn what_cannot_be_opened_is_named_and_the_rest_is_there() {
     scene.read(&get).refused(
         1,
         &[
-            "encrypted at rest with the key g1 (aesgcm)",
+            "encrypted at rest with the key g2 (aesgcm)",
             "--encryption-config",
         ],
     );
     let with = |file: &str| scene.read(&[&get[..], &["--encryption-config", file]].concat());
-    with("wrong.yaml").refused(1, &["g1 (aesgcm)", "does not have"]);
+    with("wrong.yaml").refused(1, &["g2 (aesgcm)", "does not have"]);
     let wrong = scene.read(&[
         "show",
         "etcd",

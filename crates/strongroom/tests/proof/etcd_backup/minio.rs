@@ -5,6 +5,7 @@ use std::fs;
 use testkit::{Minio, require};
 
 use super::world::{MASTER, OTHER_MASTER, World};
+use crate::scene::Seen;
 
 /// A world whose objects lie on a MinIO.
 struct OnMinio {
@@ -93,4 +94,21 @@ fn only_its_own_authority_is_believed() {
     assert_eq!(world.leftovers(), [] as [&str; 0]);
     world.configure(&config);
     assert_eq!(world.restored(&[]), world.keys());
+}
+
+/// Without `ca_cert`, the authorities of the system are believed: here, those that `SSL_CERT_FILE` names.
+#[test]
+fn the_systems_authorities_are_believed_where_none_is_named() {
+    let Some(on) = OnMinio::new() else { return };
+    let world = &on.world;
+    world.etcd.ctl(&["put", "a", "b"]);
+    let certificates = on.minio.certificates();
+    let line = format!("    ca_cert: {}\n", certificates.authority.display());
+    world.reconfigure(&line, "");
+    for words in [&["backup"][..], &["restore", "-d", "data"]] {
+        let mut command = world.command(words);
+        command.env("SSL_CERT_FILE", &certificates.authority);
+        Seen::of(&mut command).done();
+    }
+    assert_eq!(world.served(), world.keys());
 }

@@ -136,6 +136,11 @@ impl World {
         let _ = fs::remove_dir_all(self.scene.path("data"));
         let arguments = [&["restore", "-d", "data"][..], arguments].concat();
         self.run(&arguments).done();
+        self.served()
+    }
+
+    /// What an etcd on the restored data directory has: all its keys.
+    pub(super) fn served(&self) -> String {
         let etcd = Etcd::start_on(&self.release, &self.scene.path("data"));
         keys(&etcd.everything())
     }
