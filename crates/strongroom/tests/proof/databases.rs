@@ -1,7 +1,7 @@
 //! Databases in the same snapshot as the secrets that open them: captured, lost, restored, and compared by their own means.
 
 use serde_json::{Value, json};
-use testkit::{Postgres, RabbitMq, require};
+use testkit::{Kubernetes, KubernetesOptions, Postgres, RabbitMq, require};
 
 use crate::scene::Scene;
 
@@ -13,6 +13,23 @@ create view newest as select * from orders order by id desc limit 10;
 select lo_from_bytea(4711, decode(repeat('00ff0a0d', 50000), 'hex'));
 grant select on orders to app;
 "#;
+
+/// What DataRobot keeps in a cluster and cannot do without, and the password of a database.
+const SECRETS: &str = r"
+apiVersion: v1
+kind: Namespace
+metadata: {name: datarobot}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: core-credentials, namespace: datarobot, labels: {app.kubernetes.io/instance: dr}}
+stringData: {asymmetrickey: one, drsecurekey: other}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: core-postgres, namespace: datarobot, labels: {app.kubernetes.io/instance: dr}}
+stringData: {password: opens-the-shop}
+";
 
 fn definitions() -> Value {
     json!({
@@ -56,6 +73,7 @@ fn source(name: &str, run: &[&str], restore: &[&str], environment: &[(&str, Stri
 struct Databases {
     postgres: Postgres,
     rabbitmq: RabbitMq,
+    cluster: Kubernetes,
     scene: Scene,
 }
 
@@ -65,6 +83,7 @@ impl Databases {
         let databases = Self {
             postgres: Postgres::start(&postgres),
             rabbitmq: RabbitMq::start(&rabbitmq),
+            cluster: Kubernetes::start(KubernetesOptions::default())?,
             scene: Scene::new(),
         };
         databases.fill();
@@ -73,6 +92,7 @@ impl Databases {
     }
 
     fn fill(&self) {
+        self.cluster.ctl_with(&["apply", "-f", "-"], SECRETS);
         self.postgres
             .sql("postgres", "create role app login password 'secret'");
         self.postgres
@@ -118,12 +138,13 @@ impl Databases {
         );
         self.scene.write("password", Postgres::PASSWORD);
         self.scene.configure(&format!(
-            "  data: {{window: 5m, sources: [{roles}, {shop}, {rabbitmq}]}}\n"
+            "  data: {{window: 5m, sources: [{{datarobot: {{kubeconfig: '{}', namespace: datarobot, driver: none}}}}, {roles}, {shop}, {rabbitmq}]}}\n",
+            self.cluster.admin().display()
         ));
     }
 
     /// All that there is, as their own programs say it.
-    fn all(&self) -> (String, Value) {
+    fn all(&self) -> (String, Value, String) {
         let mut text = self.postgres.run("pg_dumpall", &["--globals-only"]);
         text += &self.postgres.run("pg_dump", &["shop"]);
         // A new word in every dump, so that nothing in it can end it.
@@ -138,7 +159,9 @@ impl Databases {
                 list.sort_by_key(ToString::to_string);
             }
         }
-        (text, definitions)
+        let path = "jsonpath={range .items[*]}{.metadata.name} {.data}{end}";
+        let secrets = ["get", "secrets", "-n", "datarobot", "-o", path];
+        (text, definitions, self.cluster.ctl(&secrets))
     }
 }
 
@@ -156,13 +179,21 @@ fn databases_that_were_lost_come_back() {
     let shown = it.scene.read(&["show", "data", "--json"]).done().json();
     let time = |value: &Value, name: &str| value[name].as_str().expect("a time").to_owned();
     let (from, to) = (time(&shown, "started"), time(&shown, "finished"));
-    for source in shown["sources"].as_array().expect("a list") {
+    let sources = shown["sources"].as_array().expect("a list");
+    let names: Vec<&str> = sources
+        .iter()
+        .filter_map(|it| it["name"].as_str())
+        .collect();
+    assert_eq!(names, ["datarobot", "roles", "shop", "rabbitmq"]);
+    for source in sources {
         assert!(
             from <= time(source, "started") && time(source, "finished") <= to,
             "{shown}"
         );
     }
 
+    it.cluster
+        .ctl(&["delete", "secrets", "--all", "-n", "datarobot"]);
     it.postgres.sql("postgres", "drop database shop");
     it.postgres.sql("postgres", "drop role app");
     for word in ["stop_app", "reset", "start_app"] {
@@ -186,6 +217,8 @@ fn databases_that_were_lost_come_back() {
     let after = it.all();
     assert_eq!(after.0, before.0);
     assert_eq!(after.1, before.1);
+    assert!(after.2.contains("core-postgres"), "{}", after.2);
+    assert_eq!(after.2, before.2);
 
     // Over what is there, and back.
     it.postgres
