@@ -59,6 +59,7 @@ pub(crate) async fn restore(
     let mut dump = bucket.dump(backup, master.as_ref()).await?;
     let object = dump.object().to_owned();
     let bytes = dump.bytes();
+    let _draft = target.draft();
     let written = etcd.write(&plan, &mut dump, &options).await;
     let report = written.map_err(|error| failed(&object, error))?;
     let notes = target.publish(report.notes)?;
@@ -142,15 +143,21 @@ impl Target {
         }
     }
 
+    /// The verified file, while it has no name of its own.
+    fn draft(&self) -> Draft {
+        Draft(match self {
+            Self::Snapshot { draft, .. } => Some(draft.clone()),
+            Self::DataDir(_) => None,
+        })
+    }
+
     /// Gives the verified file its name; what to say.
     fn publish(&self, notes: Vec<String>) -> anyhow::Result<Vec<String>> {
         let Self::Snapshot { path, draft } = self else {
             return Ok(notes);
         };
-        if let Err(error) = std::fs::rename(draft, path).and_then(|()| sync_folder(path)) {
-            let _ = std::fs::remove_file(draft);
-            return Err(error).with_context(|| format!("create {}", path.display()));
-        }
+        let renamed = std::fs::rename(draft, path).and_then(|()| sync_folder(path));
+        renamed.with_context(|| format!("create {}", path.display()))?;
         Ok(vec![format!(
             "{} holds all of etcd in clear, for its owner only: delete it when the data directory is made",
             path.display()
@@ -168,6 +175,18 @@ impl Target {
         match self {
             Self::DataDir(_) => None,
             Self::Snapshot { path, .. } => Some(path.clone()),
+        }
+    }
+}
+
+/// All of etcd in clear: gone when this is dropped, unless it was given its name. So it is when a signal ends the restore just before that.
+struct Draft(Option<PathBuf>);
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // After the file was given its name there is nothing of this one, and nothing else can be done about a failure.
+            let _ = std::fs::remove_file(path);
         }
     }
 }
