@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use common::{Secrets, World, dump, noise, sample, stranger};
+use common::{Secrets, World, dump, noise, sample, store_of, stranger};
+use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use repository::{Compute, Error, Level, Report, Repository, Snapshot, Store, Trust, verify_job};
 
 /// Two snapshots, the second of which refers to the first one's run.
@@ -20,17 +19,6 @@ async fn two_snapshots() -> (World, Secrets) {
     second.insert("new".into(), noise(3000, 3));
     world.back_up(&second).await;
     (world, second)
-}
-
-async fn store_of(objects: &BTreeMap<String, Bytes>) -> Arc<dyn ObjectStore> {
-    let store = InMemory::new();
-    for (name, bytes) in objects {
-        store
-            .put(&Path::from(name.as_str()), bytes.clone().into())
-            .await
-            .expect("memory takes it");
-    }
-    Arc::new(store)
 }
 
 async fn verify(world: &World, store: Arc<dyn ObjectStore>, level: Level) -> Result<Report, Error> {

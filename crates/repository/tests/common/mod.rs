@@ -268,3 +268,25 @@ pub async fn dump(store: &dyn ObjectStore) -> BTreeMap<String, bytes::Bytes> {
     }
     objects
 }
+
+/// A store of these objects.
+pub async fn store_of(objects: &BTreeMap<String, bytes::Bytes>) -> Arc<dyn ObjectStore> {
+    use object_store::ObjectStoreExt;
+    let store = InMemory::new();
+    for (name, bytes) in objects {
+        let name = object_store::path::Path::from(name.as_str());
+        let put = store.put(&name, bytes.clone().into()).await;
+        put.expect("memory takes it");
+    }
+    Arc::new(store)
+}
+
+/// What kind of object has this name.
+pub fn kind(name: &str) -> &str {
+    match name.rsplit_once('/') {
+        Some((folder, _)) if folder.ends_with("/log") => "commit",
+        Some((_, object)) if object.starts_with("pack-") => "pack",
+        Some((_, object)) => object,
+        None => name,
+    }
+}

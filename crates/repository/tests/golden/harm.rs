@@ -3,16 +3,12 @@
 //! cases of `random_damage` are about one repository without maintenance.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use bytes::Bytes;
-use object_store::ObjectStoreExt;
-use object_store::memory::InMemory;
-use object_store::path::Path;
 use repository::{Compute, Error, Level, Report, Repository, Snapshot, Store, Valid, verify_job};
 
 use crate::common::dice::Dice;
-use crate::common::{dump, job};
+use crate::common::{dump, job, kind, store_of};
 use crate::{Golden, UNTRUSTED, all, tell_sources};
 
 type Objects = BTreeMap<String, Bytes>;
@@ -116,23 +112,8 @@ fn harmed(whole: &Objects, dice: &mut Dice) -> (Objects, String) {
     }
 }
 
-fn kind(name: &str) -> &str {
-    match name.rsplit_once('/') {
-        Some((folder, _)) if folder.ends_with("/log") => "commit",
-        Some((_, object)) if object.starts_with("pack-") => "pack",
-        Some((_, object)) => object,
-        None => name,
-    }
-}
-
 async fn opened(objects: &Objects) -> Option<Repository> {
-    let store = InMemory::new();
-    for (name, bytes) in objects {
-        let name = Path::from(name.as_str());
-        let put = store.put(&name, bytes.clone().into()).await;
-        put.expect("memory takes it");
-    }
-    match Repository::open(Store::new(Arc::new(store), "memory")).await {
+    match Repository::open(Store::new(store_of(objects).await, "memory")).await {
         Ok(repository) => Some(repository),
         Err(Error::Unusable { .. } | Error::NoRepository { .. }) => None,
         Err(error) => panic!("{error}"),

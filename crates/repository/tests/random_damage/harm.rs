@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::Objects;
 use crate::common::dice::Dice;
+use crate::common::kind;
 use crate::scene::{Scene, commit_name};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -190,15 +191,6 @@ fn of_a_kind<'a>(names: &'a [String], dice: &mut Dice) -> &'a str {
     let chosen = *dice.one_of(&different);
     let of_it: Vec<&String> = names.iter().filter(|name| kind(name) == chosen).collect();
     of_it[dice.below(of_it.len())]
-}
-
-fn kind(name: &str) -> &str {
-    match name.rsplit_once('/') {
-        Some((folder, _)) if folder.ends_with("/log") => "commit",
-        Some((_, object)) if object.starts_with("pack-") => "pack",
-        Some((_, object)) => object,
-        None => name,
-    }
 }
 
 /// An object to exchange with: of the same kind, mostly.

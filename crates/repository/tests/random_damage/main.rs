@@ -17,11 +17,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use common::dice::Dice;
+use common::store_of;
 use harm::Harm;
 use layer::Layers;
-use object_store::memory::InMemory;
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use repository::{Compute, Error, Level, Report, Repository, Snapshot, Valid, verify_job};
 use scene::Scene;
 use truth::Truth;
@@ -169,16 +167,6 @@ async fn harm_that_the_writer_key_signs_is_never_restored() {
     }
     layers.print("harm that the writer key signs");
     layers.all_were_needed(&["AEAD", "age"]);
-}
-
-async fn store_of(objects: &Objects) -> Arc<dyn ObjectStore> {
-    let store = InMemory::new();
-    for (name, bytes) in objects {
-        let name = Path::from(name.as_str());
-        let put = store.put(&name, bytes.clone().into()).await;
-        put.expect("memory takes it");
-    }
-    Arc::new(store)
 }
 
 async fn verify(scene: &Scene, repository: &Repository) -> Report {

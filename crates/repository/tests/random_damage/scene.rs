@@ -10,9 +10,9 @@ use format::{Commit, CommitRef, DigestText, Object, Statement};
 use object_store::memory::InMemory;
 use repository::{Backup, Compute, Outcome, Repository};
 
-use crate::common::{NOW, Secrets, World, dump, noise, take};
+use crate::Objects;
+use crate::common::{NOW, Secrets, World, dump, noise, store_of, take};
 use crate::truth::harms;
-use crate::{Objects, store_of};
 
 /// What a snapshot holds, source by source.
 pub(crate) type Contents = Vec<Secrets>;

@@ -18,12 +18,15 @@ pub(super) struct Mapping {
 }
 
 /// What a plan has met of a mapping.
-#[derive(Default)]
 pub(super) struct Met {
+    /// Where what is renamed goes.
+    targets: BTreeSet<Name>,
     namespaces: BTreeSet<String>,
     names: BTreeSet<Name>,
-    /// Where what is renamed goes, and where what is not renamed stays although something else goes there.
-    taken: Vec<Name>,
+    /// Of the targets those that something goes to.
+    taken: BTreeSet<Name>,
+    /// The first that two objects would become.
+    twice: Option<Name>,
 }
 
 impl Mapping {
@@ -98,6 +101,18 @@ impl Mapping {
         self.names.contains_key(&id.entry())
     }
 
+    /// Nothing was met yet.
+    pub(super) fn unmet(&self) -> Met {
+        let renamed = self.names.keys().filter_map(|entry| Id::parse(entry).ok());
+        Met {
+            targets: renamed.map(|id| self.place(&id).entry()).collect(),
+            namespaces: BTreeSet::new(),
+            names: BTreeSet::new(),
+            taken: BTreeSet::new(),
+            twice: None,
+        }
+    }
+
     /// Remembers that the object is among what is to be restored.
     pub(super) fn meet(&self, id: &Id, met: &mut Met) {
         let namespace = if id.is_namespace() {
@@ -110,18 +125,13 @@ impl Mapping {
         if self.names.is_empty() {
             return;
         }
-        let entry = id.entry();
-        if self.names.contains_key(&entry) {
-            met.taken.push(self.place(id).entry());
-            met.names.insert(entry);
-        } else if self.targets().any(|target| target == self.place(id)) {
-            met.taken.push(self.place(id).entry());
+        if self.renames(id) {
+            met.names.insert(id.entry());
         }
-    }
-
-    fn targets(&self) -> impl Iterator<Item = Id> {
-        let sources = self.names.keys().filter_map(|entry| Id::parse(entry).ok());
-        sources.map(|id| self.place(&id))
+        let placed = self.place(id).entry();
+        if met.targets.contains(&placed) && !met.taken.insert(placed.clone()) {
+            met.twice.get_or_insert(placed);
+        }
     }
 
     /// What is not among what is to be restored was mistyped: what was meant to go elsewhere would be written over where it was. And two
@@ -142,8 +152,7 @@ impl Mapping {
                 "--{MAP_NAME} renames {from}, which is not among what is to be restored"
             )));
         }
-        let mut seen = BTreeSet::new();
-        match met.taken.iter().find(|target| !seen.insert(*target)) {
+        match &met.twice {
             None => Ok(()),
             Some(target) => Err(wrong(format!(
                 "--{MAP_NAME}: two of the objects that are to be restored would become {target}"
@@ -196,7 +205,7 @@ mod tests {
     }
 
     fn met(mapping: &Mapping, entries: &[&str]) -> Result<(), String> {
-        let mut met = Met::default();
+        let mut met = mapping.unmet();
         for entry in entries {
             mapping.meet(&id(entry), &mut met);
         }

@@ -33,7 +33,7 @@ pub(super) async fn plan(
         managers: Managers::default(),
         group: Vec::new(),
         listed: None,
-        met: Met::default(),
+        met: wishes.mapping.unmet(),
         plan: Plan::default(),
     };
     while let Some(entry) = entries.next().await? {

@@ -5,6 +5,7 @@ mod folder;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use foreign::datarobot::Installation;
 use repository::Snapshot;
 
 use crate::cli::{Export, Format, Layout};
@@ -37,13 +38,7 @@ pub(crate) async fn export(session: &Session, export: &Export) -> anyhow::Result
     refuse_screen(export.terminal)?;
     let snapshot = open(session, export).await?;
     if export.format == Format::DataRobotValues {
-        let found = installation(
-            &snapshot,
-            export.release.as_deref(),
-            &export.only,
-            &export.inside,
-        )
-        .await?;
+        let found = found_in(&snapshot, export).await?;
         let made = foreign::datarobot::values(&found);
         let made = made.with_context(|| format!("make values from {}", snapshot.name()))?;
         Output::raw(made.yaml.as_bytes())?;
@@ -65,6 +60,12 @@ async fn open(session: &Session, export: &Export) -> anyhow::Result<Snapshot> {
     inside::open(session, &repository, name, &export.inside, wants).await
 }
 
+/// DataRobot's installation, as it was asked for.
+async fn found_in(snapshot: &Snapshot, export: &Export) -> anyhow::Result<Installation> {
+    let release = export.release.as_deref();
+    installation(snapshot, release, &export.only, &export.inside).await
+}
+
 /// As it was said, or as the vendor's procedure has it.
 fn folder_of(export: &Export) -> Result<PathBuf, Failure> {
     let variable = || std::env::var_os(BACKUP_LOCATION).filter(|it| !it.is_empty());
@@ -82,13 +83,7 @@ fn folder_of(export: &Export) -> Result<PathBuf, Failure> {
 async fn data_robot(session: &Session, export: &Export, folder: &Path) -> anyhow::Result<Exported> {
     folder::refuse_existing(folder)?;
     let snapshot = open(session, export).await?;
-    let found = installation(
-        &snapshot,
-        export.release.as_deref(),
-        &export.only,
-        &export.inside,
-    )
-    .await?;
+    let found = found_in(&snapshot, export).await?;
     let made = foreign::datarobot::folder(&found);
     let made = made.with_context(|| format!("make DataRobot's folder from {}", snapshot.name()))?;
     folder::write(folder, &made.files)?;
