@@ -246,7 +246,8 @@ impl Candidate {
 struct Bench<'a> {
     policy: &'a Policy,
     now: Timestamp,
-    /// The newest time that a complete one claims, now at most: where the periods end. They do not go on while nothing is backed up.
+    /// The newest time that a complete one claims that is not too old, now at most: where the periods end. They do not go on while
+    /// nothing is backed up.
     end: Timestamp,
     /// The newest that is complete.
     newest: Option<u64>,
@@ -258,21 +259,26 @@ struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     fn new(snapshots: &'a [Candidate], policy: &'a Policy, now: Timestamp) -> Self {
-        let whole = || snapshots.iter().filter(|it| it.counts() && !it.partial);
-        let end = whole().filter_map(|snapshot| snapshot.finished).max();
-        let end = end.unwrap_or(now).min(now);
-        let newest = whole().next_back();
+        let mut whole = snapshots.iter().filter(|it| it.counts() && !it.partial);
+        let newest = whole.next_back();
         let mut bench = Self {
             policy,
             now,
-            end,
+            end: now,
             newest: newest.map(|snapshot| snapshot.number),
             newer: newer(snapshots),
             oldest: HashMap::new(),
         };
+        // What goes for its age stands for no period and ends none: the next judgement, without it, would say otherwise.
+        let standing = snapshots.iter().enumerate();
+        let standing = standing.filter(|(at, it)| it.counts() && !bench.goes_for_its_age(*at, it));
+        let standing: Vec<&Candidate> = standing.map(|(_, snapshot)| snapshot).collect();
+        let whole = standing.iter().filter(|it| !it.partial);
+        let end = whole.filter_map(|snapshot| snapshot.finished).max();
+        bench.end = end.unwrap_or(now).min(now);
         // The shortest period that keeps a snapshot is the one that is named.
         for (period, count) in policy.periods().into_iter().rev() {
-            let oldest = bench.oldest_of_each(snapshots, period, count);
+            let oldest = bench.oldest_of_each(&standing, period, count);
             bench.oldest.extend(oldest.map(|number| (number, period)));
         }
         bench
@@ -282,19 +288,16 @@ impl<'a> Bench<'a> {
     /// none the oldest partial one.
     fn oldest_of_each(
         &self,
-        snapshots: &'a [Candidate],
+        snapshots: &[&Candidate],
         period: Period,
         count: u32,
-    ) -> impl Iterator<Item = u64> + use<'a> {
+    ) -> impl Iterator<Item = u64> + use<> {
         let zone = &self.policy.zone;
         let first = period.number(self.end, zone) - i64::from(count) + 1;
         let mut taken: HashSet<(WriterId, i64)> = HashSet::new();
         let mut found = Vec::new();
         for partial in [false, true] {
-            for snapshot in snapshots
-                .iter()
-                .filter(|it| it.counts() && it.partial == partial)
-            {
+            for snapshot in snapshots.iter().filter(|it| it.partial == partial) {
                 let Some(finished) = snapshot.finished else {
                     continue;
                 };
@@ -306,6 +309,21 @@ impl<'a> Bench<'a> {
             }
         }
         found.into_iter().filter(move |_| count > 0)
+    }
+
+    fn is_too_old(&self, finished: Timestamp) -> bool {
+        let age = self.now.duration_since(finished);
+        let limit = self.policy.max_age;
+        limit.is_some_and(|max_age| age >= signed(max_age))
+    }
+
+    /// Whether `max_age` makes it go, of one that counts: [`judge`](Self::judge) says so too.
+    fn goes_for_its_age(&self, at: usize, snapshot: &Candidate) -> bool {
+        let stays = snapshot.pinned
+            || self.newest == Some(snapshot.number)
+            || snapshot.age(self.now) < signed(self.policy.min_age)
+            || self.newer[at] < self.policy.min_count;
+        !stays && snapshot.finished.is_some_and(|it| self.is_too_old(it))
     }
 
     fn judge(&self, at: usize, snapshot: &Candidate) -> (bool, Reason) {
@@ -335,8 +353,7 @@ impl<'a> Bench<'a> {
         let Some(finished) = snapshot.finished else {
             return (true, Reason::NoTime);
         };
-        let age = self.now.duration_since(finished);
-        if policy.max_age.is_some_and(|max_age| age >= signed(max_age)) {
+        if self.is_too_old(finished) {
             let keep = is_last(policy.min_count);
             return (
                 keep,

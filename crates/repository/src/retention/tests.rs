@@ -310,6 +310,24 @@ proptest! {
 }
 
 #[test]
+fn what_goes_for_its_age_stands_for_no_period() {
+    // Mondays begin weeks: the first snapshot of this one is too old, and the second stands for it.
+    let mut snapshots = hourly(3);
+    for (snapshot, days) in snapshots.iter_mut().zip([5, 3, 1]) {
+        let time = Some(at(NOW - days * DAY));
+        (snapshot.finished, snapshot.stored) = (time, time);
+    }
+    let weekly = Policy {
+        weekly: 1,
+        max_age: Some(days(4)),
+        ..policy()
+    };
+    assert_eq!(kept(&snapshots, &weekly), BTreeSet::from([2, 3]));
+    assert_eq!(reason(&snapshots, &weekly, 2), Reason::Oldest(Period::Week));
+    assert_eq!(kept(&snapshots[1..], &weekly), BTreeSet::from([2, 3]));
+}
+
+#[test]
 fn hourly_snapshots_under_the_usual_policy() {
     let snapshots = hourly(24 * 90);
     let policy = Policy {
