@@ -43,14 +43,19 @@ type Cut = (Vec<Vec<u8>>, Vec<u8>);
 
 fn cut(bytes: &[u8], piece: usize) -> Result<Cut, Fault> {
     let mut cutter = Cutter::default();
-    let mut objects = Vec::new();
+    let (mut objects, mut begun) = (Vec::new(), None);
     for mut part in bytes.chunks(piece) {
         while let Some(object) = cutter.cut(&mut part)? {
             objects.push(object.to_vec());
         }
         assert!(part.is_empty());
+        if cutter.is_open() {
+            begun = Some(cutter.envelope().to_vec());
+        }
     }
-    Ok((objects, cutter.finish()?))
+    let envelope = cutter.finish()?;
+    assert!(begun.is_none_or(|begun| envelope.starts_with(&begun)));
+    Ok((objects, envelope))
 }
 
 /// An object is taken and becomes entries, each of which can be exported; or it is refused in one line.

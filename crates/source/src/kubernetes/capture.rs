@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use archive::{Content, Name};
+use archive::Name;
 
 use super::client::Client;
 use super::id::Id;
@@ -63,7 +63,7 @@ impl Reading<'_> {
                 let several = names.len() > 1;
                 for name in names {
                     match namespace(self.client, &name).await {
-                        Ok(object) => self.pour(&object).await?,
+                        Ok(object) => self.pour(object).await?,
                         // One of several is missing, as it would be from a list.
                         Err(error) if several && error.kind() == ErrorKind::Denied => {
                             let name = format!("namespaces/{name}");
@@ -93,15 +93,18 @@ impl Reading<'_> {
     async fn lists(&mut self, kind: &Resource, queries: Vec<Query>) -> Result<(), Error> {
         let mut versions: Vec<String> = Vec::new();
         let several = queries.len() > 1;
-        for mut query in queries {
+        let (mut queries, mut ahead) = (queries.into_iter().peekable(), None);
+        while let Some(mut query) = queries.next() {
             query.at = versions.last().cloned();
             let question = ask(&query, None);
-            let mut listing = Listing::new(self.client, query.clone());
+            let mut listing = Listing::new(self.client, query.clone())
+                .before(queries.peek().cloned())
+                .after(ahead.take());
             loop {
                 match listing.next().await {
                     Ok(Some(object)) => {
                         if *kind == Resource::namespaces() || self.wanted.takes(&object) {
-                            self.pour(&object).await?;
+                            self.pour(object).await?;
                         }
                     }
                     Ok(None) => break,
@@ -117,6 +120,7 @@ impl Reading<'_> {
                     versions.push(version.clone());
                 }
             }
+            ahead = listing.into_ahead();
         }
         if !versions.is_empty() {
             let fact = format!("kubernetes.resource-version.{}", kind.key());
@@ -125,16 +129,18 @@ impl Reading<'_> {
         Ok(())
     }
 
-    async fn pour(&mut self, object: &Object) -> Result<(), Error> {
-        self.sink.begin(object.header()).await?;
-        self.sink.data(Content::new(object.content())).await?;
-        self.sink.end().await?;
+    async fn pour(&mut self, object: Object) -> Result<(), Error> {
         *self.objects.entry(object.id.kind.clone()).or_default() += 1;
         if let Some(namespace) = &object.id.namespace
             && !self.seen.contains(namespace)
         {
             self.seen.insert(namespace.clone());
         }
+        self.sink.begin(object.header()).await?;
+        for content in object.into_content() {
+            self.sink.data(content).await?;
+        }
+        self.sink.end().await?;
         Ok(())
     }
 

@@ -36,7 +36,7 @@ pub(super) struct Client {
 }
 
 /// What is asked of the server, in RBAC's words.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Ask {
     pub(super) verb: Verb,
     /// What it is about; `None` for what is not ruled by kinds (versions, and which kinds there are).
@@ -47,7 +47,7 @@ pub(super) struct Ask {
 }
 
 /// An object or a list, as a rule of RBAC would name it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct About {
     pub(super) resource: Resource,
     pub(super) namespace: Option<String>,

@@ -83,6 +83,16 @@ impl Cutter {
         Ok(None)
     }
 
+    /// Whether the list of objects has begun and not ended.
+    pub(super) fn is_open(&self) -> bool {
+        self.inside
+    }
+
+    /// What has come so far of what stands around the objects.
+    pub(super) fn envelope(&self) -> &[u8] {
+        &self.envelope
+    }
+
     /// What stood around the objects, which is a list without any; an error if the list is not complete.
     pub(super) fn finish(self) -> Result<Vec<u8>, Fault> {
         if self.depth == 0 && self.state == State::Outside && !self.envelope.is_empty() {

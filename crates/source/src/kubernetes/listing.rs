@@ -1,5 +1,8 @@
+use std::panic::resume_unwind;
+
 use bytes::{Buf as _, Bytes};
 use serde::Deserialize;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::client::{Ask, Client, PATIENCE, Pieces, Verb};
@@ -29,6 +32,10 @@ pub(super) struct Query {
 
 /// The objects of a kind, ascending, read page by page and one at a time.
 ///
+/// The server says before the first object of a page where the next one begins: that one is asked for at once, and behind the last
+/// one the first of the list that follows ([`Listing::before`]), so that the server makes it ready while this one is read. What has
+/// arrived of it waits in the buffers of its connection.
+///
 /// A page that broke off is asked for again, and what it held before is passed over. If the server has forgotten the version that
 /// the list started with (410), it goes on behind the last object with a newer version: no object comes twice and none that was
 /// there all the time is left out, but objects of two moments stand in one list, and [`Listing::versions`] says so.
@@ -38,6 +45,10 @@ pub(super) struct Listing<'c> {
     /// Where the next page starts; `None`: at the beginning.
     token: Option<String>,
     page: Option<Page>,
+    /// The page after that one.
+    ahead: Option<Ahead>,
+    /// What is listed after this.
+    following: Option<Query>,
     /// What the last object sorts by.
     last: Option<String>,
     versions: Vec<String>,
@@ -53,6 +64,20 @@ struct Page {
     pieces: Pieces,
     piece: Bytes,
     cutter: Cutter,
+    /// Whether its beginning was looked at for the token of the next one.
+    opened: bool,
+}
+
+/// A page that was asked for before its turn. The question is taken back if this is dropped.
+pub(super) struct Ahead {
+    question: Ask,
+    answer: JoinHandle<Result<Pieces, Failure>>,
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.answer.abort();
+    }
 }
 
 /// What stands around the objects of a page.
@@ -77,6 +102,8 @@ impl<'c> Listing<'c> {
             query,
             token: None,
             page: None,
+            ahead: None,
+            following: None,
             last: None,
             versions: Vec::new(),
             patience: Patience::new(PATIENCE),
@@ -84,6 +111,23 @@ impl<'c> Listing<'c> {
             asked: Instant::now(),
             done: false,
         }
+    }
+
+    /// The same, and `following` is to be listed next, as of the version that this list ends with.
+    pub(super) fn before(mut self, following: Option<Query>) -> Self {
+        self.following = following;
+        self
+    }
+
+    /// The same, of which the list before may have asked for the first page.
+    pub(super) fn after(mut self, ahead: Option<Ahead>) -> Self {
+        self.ahead = ahead;
+        self
+    }
+
+    /// The first page of what follows, if it was asked for.
+    pub(super) fn into_ahead(self) -> Option<Ahead> {
+        self.ahead
     }
 
     /// The versions of the kind that were read: one, unless the server forgot it on the way.
@@ -105,18 +149,11 @@ impl<'c> Listing<'c> {
 
     /// The next object of this page that is new; `None` if the page is at its end.
     async fn step(&mut self) -> Result<Option<Object>, Failure> {
-        let page = match &mut self.page {
-            Some(page) => page,
-            none => {
-                self.asked = Instant::now();
-                let question = ask(&self.query, self.token.as_deref());
-                none.insert(Page {
-                    pieces: self.client.begin(&question).await?,
-                    piece: Bytes::new(),
-                    cutter: Cutter::default(),
-                })
-            }
-        };
+        if self.page.is_none() {
+            let pieces = self.begin().await?;
+            self.page = Some(Page::new(pieces));
+        }
+        let page = self.page.as_mut().expect("it is there now");
         loop {
             let before = page.piece.len();
             let mut rest = &page.piece[..];
@@ -126,6 +163,12 @@ impl<'c> Listing<'c> {
             let object = cut.map(|json| Object::parse(&self.query.resource, json));
             let used = before - rest.len();
             page.piece.advance(used);
+            if !page.opened && page.cutter.is_open() {
+                page.opened = true;
+                let begun = page.cutter.envelope();
+                let question = what_follows(begun, &self.query, self.following.as_ref());
+                self.ahead = question.map(|question| Ahead::ask(self.client, question));
+            }
             if let Some(object) = object {
                 let object = object.map_err(|_| Failure::Broken(self.client.nonsense()))?;
                 let key = object.id.key();
@@ -151,6 +194,17 @@ impl<'c> Listing<'c> {
         Ok(None)
     }
 
+    /// The page that starts at the token, asked for now if it was not before.
+    async fn begin(&mut self) -> Result<Pieces, Failure> {
+        self.asked = Instant::now();
+        let question = ask(&self.query, self.token.as_deref());
+        let ahead = self.ahead.take();
+        match ahead.filter(|ahead| ahead.question == question) {
+            Some(ahead) => ahead.answer().await,
+            None => self.client.begin(&question).await,
+        }
+    }
+
     /// What comes after this page.
     fn turn(&mut self) -> Result<(), Failure> {
         let page = self.page.take().expect("it was read to its end");
@@ -174,6 +228,7 @@ impl<'c> Listing<'c> {
     /// Makes ready to go on, if that can be done.
     async fn recover(&mut self, failure: Failure) -> Result<(), Failure> {
         self.page = None;
+        self.ahead = None;
         match failure {
             Failure::Refused(refusal) if is_expired(&refusal) => {
                 self.query.at = None;
@@ -197,6 +252,47 @@ impl<'c> Listing<'c> {
             failure => Err(failure),
         }
     }
+}
+
+impl Page {
+    fn new(pieces: Pieces) -> Self {
+        Self {
+            pieces,
+            piece: Bytes::new(),
+            cutter: Cutter::default(),
+            opened: false,
+        }
+    }
+}
+
+impl Ahead {
+    fn ask(client: &Client, question: Ask) -> Self {
+        let (client, asked) = (client.clone(), question.clone());
+        Self {
+            question,
+            answer: tokio::spawn(async move { client.begin(&asked).await }),
+        }
+    }
+
+    async fn answer(mut self) -> Result<Pieces, Failure> {
+        let answer = (&mut self.answer).await;
+        answer.unwrap_or_else(|error| resume_unwind(error.into_panic()))
+    }
+}
+
+/// The question for the page after this one, if what stands before the first object says what that is: the next one of `query`, or the
+/// first of `following`. What has `begun` is cut off in the list of objects.
+fn what_follows(begun: &[u8], query: &Query, following: Option<&Query>) -> Option<Ask> {
+    let whole = [begun, b"]}"].concat();
+    let Envelope { metadata } = serde_json::from_slice(&whole).ok()?;
+    if !metadata.r#continue.is_empty() {
+        return Some(ask(query, Some(&metadata.r#continue)));
+    }
+    let following = Query {
+        at: Some(metadata.resource_version),
+        ..following?.clone()
+    };
+    Some(ask(&following, None))
 }
 
 fn disorder(client: &Client, object: &Object) -> Error {
