@@ -224,7 +224,9 @@ async fn credentials_that_end_are_renewed() {
     let (mut sink, mut receiver) = strongroom_source::Sink::channel();
     // Nobody takes what comes until the token has to be renewed, and each Secret fills what the sink holds.
     let value = vec![b'v'; 1 << 19];
-    let many = (0..600).map(|i| secret("a", &format!("s{i:04}"), "Opaque", &[("k", &value[..1])]));
+    // Three pages: the second is asked for while the first is read, before the token has to be renewed.
+    let many =
+        (0..1_100).map(|i| secret("a", &format!("s{i:04}"), "Opaque", &[("k", &value[..1])]));
     create(&cluster, &[], many.collect());
     let large = (0..40).map(|i| secret("a", &format!("l{i:04}"), "Opaque", &[("k", &value)]));
     create(&cluster, &[], large.collect());
