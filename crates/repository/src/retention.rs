@@ -270,8 +270,10 @@ impl<'a> Bench<'a> {
             oldest: HashMap::new(),
         };
         // What goes for its age stands for no period and ends none: the next judgement, without it, would say otherwise.
+        // Whether it does is judged before periods are looked at, of which nothing is known yet.
+        let stands = |at, it: &Candidate| it.counts() && bench.judge(at, it).1 != Reason::TooOld;
         let standing = snapshots.iter().enumerate();
-        let standing = standing.filter(|(at, it)| it.counts() && !bench.goes_for_its_age(*at, it));
+        let standing = standing.filter(|(at, it)| stands(*at, it));
         let standing: Vec<&Candidate> = standing.map(|(_, snapshot)| snapshot).collect();
         let whole = standing.iter().filter(|it| !it.partial);
         let end = whole.filter_map(|snapshot| snapshot.finished).max();
@@ -311,21 +313,6 @@ impl<'a> Bench<'a> {
         found.into_iter().filter(move |_| count > 0)
     }
 
-    fn is_too_old(&self, finished: Timestamp) -> bool {
-        let age = self.now.duration_since(finished);
-        let limit = self.policy.max_age;
-        limit.is_some_and(|max_age| age >= signed(max_age))
-    }
-
-    /// Whether `max_age` makes it go, of one that counts: [`judge`](Self::judge) says so too.
-    fn goes_for_its_age(&self, at: usize, snapshot: &Candidate) -> bool {
-        let stays = snapshot.pinned
-            || self.newest == Some(snapshot.number)
-            || snapshot.age(self.now) < signed(self.policy.min_age)
-            || self.newer[at] < self.policy.min_count;
-        !stays && snapshot.finished.is_some_and(|it| self.is_too_old(it))
-    }
-
     fn judge(&self, at: usize, snapshot: &Candidate) -> (bool, Reason) {
         let policy = self.policy;
         let is_last = |count: u32| snapshot.counts() && self.newer[at] < count;
@@ -353,7 +340,8 @@ impl<'a> Bench<'a> {
         let Some(finished) = snapshot.finished else {
             return (true, Reason::NoTime);
         };
-        if self.is_too_old(finished) {
+        let age = self.now.duration_since(finished);
+        if policy.max_age.is_some_and(|max_age| age >= signed(max_age)) {
             let keep = is_last(policy.min_count);
             return (
                 keep,
