@@ -10,8 +10,9 @@ use std::path::Path;
 use crate::bounded::{LIMIT_KIB, PRINTED, bounded};
 use crate::scene::Scene;
 
-/// By so much the same command differs from one run to the next.
-const NOISE_KIB: u64 = 8 << 10;
+/// By so much more the longest may need: how full everything that waits ever gets at once is chance, and the longer it takes the more often
+/// there is one (21 MiB were seen). Less than a hundredth of what there is more to read: whoever keeps a hundredth of it is found out.
+const CHANCE_KIB: u64 = 32 << 10;
 
 #[test]
 fn memory_does_not_grow_with_the_data() {
@@ -28,7 +29,7 @@ fn memory_does_not_grow_with_the_data() {
         ));
         assert!(small.max(large) <= &LIMIT_KIB, "{command}: {large} KiB");
         assert!(
-            *large <= medium + medium / 4 + NOISE_KIB,
+            *large <= medium + CHANCE_KIB,
             "{command}: {large} KiB, and {medium} KiB for less"
         );
     }
