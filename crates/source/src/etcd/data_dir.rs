@@ -105,10 +105,8 @@ impl DataDir {
             let path = shown(&member.path);
             notes.push(format!("{tool} will make the data directory {path}"));
         }
-        for path in self.paths() {
-            if Site::at(path)? == Site::Taken {
-                notes.push(format!("what is in {} is moved aside", shown(path)));
-            }
+        for path in self.taken() {
+            notes.push(format!("what is in {} is moved aside", shown(path?)));
         }
         notes.push(why);
         Ok(Action::Create)
@@ -139,7 +137,7 @@ impl DataDir {
         let raise = raise.map_err(|reason| Error::new(ErrorKind::Unsupported, reason))?;
         // It took its time, and somebody may have started an etcd meanwhile.
         self.must_be_free()?;
-        if !verified && self.replaces()? {
+        if !verified && self.taken().next().transpose()?.is_some() {
             draft.verify().await?;
             verified = true;
         }
@@ -173,10 +171,8 @@ impl DataDir {
     /// Moves aside what is there. Dropped, the result takes away what was made since, and puts it back.
     fn prepare(&self) -> Result<Prepared, Error> {
         let mut prepared = Prepared::default();
-        for path in self.paths() {
-            if Site::at(path)? == Site::Taken {
-                prepared.asides.push(Aside::make(path, &self.moment)?);
-            }
+        for path in self.taken() {
+            prepared.asides.push(Aside::make(path?, &self.moment)?);
         }
         prepared
             .unfinished
@@ -186,16 +182,6 @@ impl DataDir {
             prepared.unfinished.push(Unfinished::new(&self.path));
         }
         Ok(prepared)
-    }
-
-    /// Whether something is there that is to be moved aside.
-    fn replaces(&self) -> Result<bool, Error> {
-        for path in self.paths() {
-            if Site::at(path)? == Site::Taken {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     fn must_be_free(&self) -> Result<(), Error> {
@@ -222,6 +208,15 @@ impl DataDir {
     fn paths(&self) -> impl Iterator<Item = &Path> {
         let members = self.members.iter().map(|member| &*member.path);
         members.chain(self.wal_dir.as_deref())
+    }
+
+    /// Those where something is that has to be moved aside. Each is looked at when its turn comes: a log within the data directory goes with it.
+    fn taken(&self) -> impl Iterator<Item = Result<&Path, Error>> {
+        self.paths().filter_map(|path| match Site::at(path) {
+            Ok(Site::Taken) => Some(Ok(path)),
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        })
     }
 
     fn next_steps(&self) -> Vec<String> {
@@ -446,6 +441,28 @@ mod tests {
                 "--initial-advertise-peer-urls=http://b:1"
             ]
         );
+    }
+
+    #[test]
+    fn a_log_within_the_data_directory_is_moved_aside_with_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path().join("data");
+        let wal = data.join("log");
+        std::fs::create_dir_all(&wal).expect("made");
+        std::fs::write(wal.join("precious"), "x").expect("written");
+        let text = |path: &Path| path.to_str().expect("a plain name").to_owned();
+        let settings = [
+            ("data-dir", &*text(&data)),
+            ("wal-dir", &text(&wal)),
+            ("replace", "true"),
+        ];
+        let data_dir = asked_for(&settings).expect("valid").expect("a place");
+        let prepared = data_dir.prepare();
+        let prepared = prepared.unwrap_or_else(|error| panic!("{error}"));
+        assert!(!data.exists());
+        assert_eq!(prepared.asides.len(), 1);
+        drop(prepared);
+        assert!(wal.join("precious").exists(), "and put back");
     }
 
     #[test]
