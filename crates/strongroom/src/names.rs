@@ -99,19 +99,28 @@ pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// The known name that `typed` was probably meant to be: at most a third of it differs.
+/// The known name that `typed` was probably meant to be: at most a third of it differs, or it is how this one begins and no other.
 pub(crate) fn nearest<'a>(
     typed: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let allowed = (typed.chars().count() / 3).max(1);
     let typed: String = typed.chars().take(256).collect();
-    known
-        .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&typed, name), name))
+    let known: Vec<&str> = known.into_iter().collect();
+    let near = known
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(&typed, name), *name))
         .filter(|(distance, _)| *distance <= allowed)
-        .min()
-        .map(|(_, name)| name)
+        .min();
+    near.map(|(_, name)| name)
+        .or_else(|| only_longer(&typed, &known))
+}
+
+/// The one name that begins with `typed`. Two letters could be anything.
+fn only_longer<'a>(typed: &str, known: &[&'a str]) -> Option<&'a str> {
+    let mut longer = known.iter().filter(|name| name.starts_with(typed));
+    let one = longer.next().filter(|_| typed.chars().count() > 2);
+    one.filter(|_| longer.next().is_none()).copied()
 }
 
 #[cfg(test)]
@@ -171,6 +180,10 @@ mod tests {
         assert_eq!(nearest("repositroy", known), Some("repository"));
         assert_eq!(nearest("job", known), Some("jobs"));
         assert_eq!(nearest("password", known), None);
+        assert_eq!(nearest("rep", known), Some("repository"));
+        assert_eq!(nearest("re", known), None);
+        assert_eq!(nearest("user", ["username", "password"]), Some("username"));
+        assert_eq!(nearest("timeout", ["timeout_in", "timeout_of_all"]), None);
     }
 
     proptest! {

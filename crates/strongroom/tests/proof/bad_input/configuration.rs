@@ -40,6 +40,12 @@ fn mistakes_are_named_by_line_and_column_before_anything_runs() {
             "4:38",
             "did you mean `timeout`?",
         ),
+        (
+            "jobs:\n  prod:\n    sources:\n      - etcd: {endpoints: ['h:1'], user: root}\n"
+                .to_owned(),
+            "4:36",
+            "did you mean `username`?",
+        ),
         (format!("{job}\n{job}\n"), "2:", "jobs"),
         ("jobs: [".to_owned(), "1:", ""),
     ] {
