@@ -2,24 +2,15 @@
 //! that has none of our code makes them and compares them (`cluster.py`).
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 use testkit::{Kubernetes, KubernetesOptions, require_program};
 
 use crate::scene::Scene;
+use crate::script::Script;
 
 const SECRETS: &str = "3000";
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proof/cluster.py");
-
-pub(crate) fn script(arguments: &[&str]) -> String {
-    let mut command = Command::new("python3");
-    let output = command.arg(SCRIPT).args(arguments).output();
-    let output = output.expect("python3 runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {said}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
+pub(crate) const CLUSTER: Script = Script("cluster.py");
 
 pub(crate) fn shown(path: &Path) -> &str {
     path.to_str().expect("a plain name")
@@ -44,10 +35,10 @@ fn a_cluster_that_lost_its_namespaces_gets_them_back() {
     let admin = cluster.admin();
     let see = |name: &str| {
         let file = scene.path(name);
-        script(&["see", kubectl, shown(&admin), shown(&file)]);
+        CLUSTER.run(&["see", kubectl, shown(&admin), shown(&file)]);
         shown(&file).to_owned()
     };
-    script(&["seed", &url, authority, SECRETS]);
+    CLUSTER.run(&["seed", &url, authority, SECRETS]);
     scene.configure(&format!(
         "  prod:\n    sources:\n      - kubernetes:\n          kubeconfig: '{}'\n          exclude_namespaces: [default, 'kube-*']\n          \
          resources: [configmaps, serviceaccounts, roles.rbac.authorization.k8s.io]\n",
@@ -62,9 +53,9 @@ fn a_cluster_that_lost_its_namespaces_gets_them_back() {
     assert!(added.is_some_and(|added| added < 10_000), "{again}");
     scene.read(&["verify", "--level", "full"]).done();
 
-    script(&["lose", &url, authority]);
+    CLUSTER.run(&["lose", &url, authority]);
     scene.read(&["restore", "prod", "--yes"]).done();
-    let said = script(&["same", &before, &see("after")]);
+    let said = CLUSTER.run(&["same", &before, &see("after")]);
     assert!(said.starts_with("3016 objects"), "{said}");
     let left = scene.read(&["restore", "prod", "--dry-run", "--json"]);
     assert_eq!(changes(&left.done().json()), Vec::<String>::new());
@@ -83,7 +74,7 @@ fn a_cluster_that_lost_its_namespaces_gets_them_back() {
         "--yes",
     ];
     scene.read(&elsewhere).done();
-    script(&["same", &before, &see("moved"), "shop=copy"]);
+    CLUSTER.run(&["same", &before, &see("moved"), "shop=copy"]);
 }
 
 /// What a plan would write, or cannot.

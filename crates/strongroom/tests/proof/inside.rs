@@ -2,7 +2,7 @@
 
 use testkit::{EtcdOptions, Kubernetes, KubernetesOptions, require_program};
 
-use crate::cluster::{script, shown};
+use crate::cluster::{CLUSTER, shown};
 use crate::scene::Scene;
 
 const SECRETBOX: &str = "[secretbox: {keys: [{name: s, secret: MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=}]}, identity: {}]";
@@ -43,7 +43,7 @@ impl World {
         cluster.ctl(&["create", "namespace", "open"]);
         literal(&cluster, "open", "plain", "as it is");
         cluster.encrypt_with(SECRETBOX);
-        script(&["seed", &cluster.url(), shown(cluster.authority()), "120"]);
+        CLUSTER.run(&["seed", &cluster.url(), shown(cluster.authority()), "120"]);
         cluster.ctl_with(&["create", "-f", "-"], WIDGETS);
         cluster.wait_until("widgets are served", |it| {
             it.try_ctl(&["apply", "--server-side", "-f", "-"], WIDGET).0
@@ -137,7 +137,7 @@ fn what_lies_in_an_etcd_snapshot_is_what_the_api_server_says() {
         .expect("a plain name")
         .to_owned();
     let admin = cluster.admin();
-    let see = |name: &str| script(&["see", &kubectl, shown(&admin), &file(name)]);
+    let see = |name: &str| CLUSTER.run(&["see", &kubectl, shown(&admin), &file(name)]);
     see("before");
     cluster.ctl(&["delete", "secrets", "-n", "shop", "--all"]);
     cluster.ctl(&["delete", "widget", "w", "-n", "shop"]);
@@ -153,7 +153,7 @@ fn what_lies_in_an_etcd_snapshot_is_what_the_api_server_says() {
         .inside(&["restore", "etcd", "--only", "*/shop/**", "--yes"])
         .done();
     see("after");
-    script(&["same", &file("before"), &file("after")]);
+    CLUSTER.run(&["same", &file("before"), &file("after")]);
     cluster.ctl(&["get", "widget", "w", "-n", "shop"]);
 
     // Past the API server, as etcd has it, encrypted: it serves what it finds.

@@ -23,5 +23,7 @@ mod stores;
 mod taken_over;
 mod watch;
 
+mod scale;
 mod scene;
+mod script;
 mod tree;

@@ -1,17 +1,19 @@
 //! Kubernetes loses its etcd: with encryption at rest, with a client that watches all the time, and with what happened after the snapshot.
 //!
-//! 600 objects; 5,000 with `STRONGROOM_LONG`. The client is a script that has none of our code (`watcher.py`).
+//! 5,000 objects; 600 outside of CI, but with `STRONGROOM_LONG`. The client is a script that has none of our code (`watcher.py`).
 
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use testkit::{Kubernetes, KubernetesOptions, require, require_program};
 
+use crate::scale;
 use crate::scene::Scene;
+use crate::script::Script;
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proof/watcher.py");
+const WATCHER: Script = Script("watcher.py");
 const KINDS: [&str; 2] = ["secrets", "configmaps"];
 /// What happens in the script after the snapshot, of each kind.
 const FUTURE: &str = "future-";
@@ -25,12 +27,8 @@ struct Watcher {
 impl Watcher {
     fn start(scene: &Scene, url: &str, authority: &str) -> Self {
         let file = scene.path("watcher.json");
-        let mut command = Command::new("python3");
-        command
-            .arg(SCRIPT)
-            .args(["watch", url, authority])
-            .arg(&file);
-        let child = command.spawn().expect("python3 runs");
+        let mut command = WATCHER.command(&["watch", url, authority]);
+        let child = command.arg(&file).spawn().expect("python3 runs");
         Self { file, child }
     }
 
@@ -59,15 +57,6 @@ impl Drop for Watcher {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn script(arguments: &[&str]) -> String {
-    let mut command = Command::new("python3");
-    let output = command.arg(SCRIPT).args(arguments).output();
-    let output = output.expect("python3 runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {said}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn objects<'a>(known: &'a Value, kind: &str) -> &'a serde_json::Map<String, Value> {
@@ -116,15 +105,14 @@ fn a_client_that_watches_sees_nothing_from_the_future() {
     let scene = Scene::new();
     let (url, authority) = (cluster.url(), cluster.authority().to_owned());
     let authority = authority.to_str().expect("a plain name");
-    let long = std::env::var_os("STRONGROOM_LONG").is_some();
-    let count: usize = if long { 5_000 } else { 600 };
-    script(&["seed", &url, authority, &count.to_string()]);
+    let count: usize = if scale::is_full() { 5_000 } else { 600 };
+    WATCHER.run(&["seed", &url, authority, &count.to_string()]);
     scene.configure(&format!(
         "  prod: {{sources: [{{etcd: {{endpoints: ['{}']}}}}]}}\n",
         cluster.etcd().endpoint()
     ));
     scene.run(&["backup"]).done();
-    let before: Value = parse(&script(&["see", &url, authority]));
+    let before: Value = parse(&WATCHER.run(&["see", &url, authority]));
 
     let watcher = Watcher::start(&scene, &url, authority);
     let all = |known: &Value| {
@@ -134,7 +122,7 @@ fn a_client_that_watches_sees_nothing_from_the_future() {
             .sum::<usize>()
     };
     watcher.wait_until("all objects", |known| all(known) >= count);
-    script(&["later", &url, authority]);
+    WATCHER.run(&["later", &url, authority]);
     let future = |known: &Value| KINDS.map(|kind| counts(known, kind).1);
     let seen = watcher.wait_until("what came later", |known| future(known) == [70, 70]);
 
@@ -166,7 +154,7 @@ fn a_client_that_watches_sees_nothing_from_the_future() {
     watcher.wait_until("what is new", |known| {
         has_new(known) && future(known) == [0, 0]
     });
-    let now: Value = parse(&script(&["see", &url, authority]));
+    let now: Value = parse(&WATCHER.run(&["see", &url, authority]));
     let known = watcher.wait_until("what everybody sees", |known| {
         KINDS
             .iter()
@@ -184,7 +172,7 @@ fn a_client_that_watches_sees_nothing_from_the_future() {
     }
 
     // And that this is what it takes: without it the client goes on believing in what was lost.
-    script(&["later", &url, authority]);
+    WATCHER.run(&["later", &url, authority]);
     watcher.wait_until("what came later", |known| future(known) == [70, 70]);
     cluster.kill();
     cluster.etcd_mut().kill();
