@@ -9,6 +9,7 @@ mod databases;
 mod datarobot;
 mod drill;
 mod etcd_backup;
+mod etcd_memory;
 mod helm;
 mod inside;
 mod interrupted;
@@ -23,6 +24,7 @@ mod stores;
 mod taken_over;
 mod watch;
 
+mod noise;
 mod scale;
 mod scene;
 mod script;
