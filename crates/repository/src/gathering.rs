@@ -76,22 +76,31 @@ impl Window {
     }
 }
 
+/// Where the bytes of a group are compared with what its writer read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checked {
+    /// In the group, by its own digest.
+    Here,
+    /// By whoever reads them, who has a digest of all of them and uses none before.
+    Later,
+}
+
 /// A group that is being put together.
 pub(crate) struct Gathering {
     buffer: Buffer,
-    /// Of the chunks' plain hashes.
-    hasher: blake3::Hasher,
+    /// Of the chunks' plain hashes, unless they are checked later.
+    hasher: Option<blake3::Hasher>,
     /// Of the pieces that may still come.
     room: u64,
 }
 
 impl Gathering {
     /// Nothing yet, in `buffer`, of what shall have `length` bytes.
-    pub(crate) fn new(mut buffer: Buffer, length: u64) -> Self {
+    pub(crate) fn new(mut buffer: Buffer, length: u64, checked: Checked) -> Self {
         buffer.bytes.reserve_exact(length.min(GROUP_MAX) as usize);
         Self {
             buffer,
-            hasher: blake3::Hasher::new(),
+            hasher: (checked == Checked::Here).then(blake3::Hasher::new),
             room: length,
         }
     }
@@ -105,12 +114,17 @@ impl Gathering {
     }
 
     fn append(&mut self, chunk: &[u8]) {
-        self.hasher.update(blake3::hash(chunk).as_bytes());
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(blake3::hash(chunk).as_bytes());
+        }
         self.buffer.bytes.extend_from_slice(chunk);
     }
 
-    /// The bytes, if they are what the manifest promises.
+    /// The bytes, if they are as many as the manifest promises and, where that is checked here, those that it promises.
     pub(crate) fn finish(self, digest: Digest) -> Option<Buffer> {
-        (self.room == 0 && self.hasher.finalize() == digest.0).then_some(self.buffer)
+        let good = self
+            .hasher
+            .is_none_or(|hasher| hasher.finalize() == digest.0);
+        (self.room == 0 && good).then_some(self.buffer)
     }
 }

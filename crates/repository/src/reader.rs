@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::task::Poll;
 
 use archive::{Body, CatalogReader, Content, Digest, Entry};
@@ -9,6 +10,7 @@ use futures::stream::FuturesOrdered;
 use futures::{FutureExt as _, StreamExt as _, poll};
 
 use crate::buffers::Buffer;
+use crate::gathering::Checked;
 use crate::snapshot::ChunkAt;
 use crate::{Error, Snapshot};
 
@@ -70,6 +72,14 @@ impl<'a> EntryReader<'a> {
     pub fn selecting(mut self, select: Select) -> Self {
         self.content.select = select;
         self
+    }
+
+    /// Says that nothing of the current entry is used before `None` follows its last byte. Its own digests are enough then: those of groups that
+    /// lie in it as a whole are not compared on top.
+    pub fn hold_back(&mut self) {
+        if let Some(current) = &self.current {
+            self.content.vouched = self.content.position..current.end;
+        }
     }
 
     /// The next entry; `None` after the last. Content of the one before that was not read is skipped, not fetched.
@@ -209,6 +219,8 @@ struct StreamReader<'a> {
     select: Select,
     starts: Vec<GroupStart>,
     position: u64,
+    /// Bytes whose digest is compared by whoever reads them.
+    vouched: Range<u64>,
     /// The group that `position` is in, if it was read: its number and bytes.
     current: Option<(usize, Bytes)>,
     ahead: FuturesOrdered<BoxFuture<'a, Result<Buffer, Error>>>,
@@ -243,6 +255,7 @@ impl<'a> StreamReader<'a> {
             select,
             starts,
             position: 0,
+            vouched: 0..0,
             current: None,
             ahead,
             first_ahead: 0,
@@ -330,7 +343,15 @@ impl<'a> StreamReader<'a> {
             }
             let (snapshot, stream) = (self.snapshot, self.stream);
             let (group, first) = (&stream.groups[next], self.starts[next].chunk);
-            let mut read = snapshot.read_group(stream, group, first).boxed();
+            let vouched = self.vouched.start <= self.starts[next].byte
+                && self.starts[next + 1].byte <= self.vouched.end;
+            let checked = if vouched {
+                Checked::Later
+            } else {
+                Checked::Here
+            };
+            let read = snapshot.read_group(stream, group, first, checked);
+            let mut read = read.boxed();
             // Once, so that what it reads is asked for now and not when the groups before it are there.
             let read = match poll!(&mut read) {
                 Poll::Ready(done) => ready(done).boxed(),

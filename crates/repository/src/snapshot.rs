@@ -9,7 +9,7 @@ use futures::future::try_join_all;
 
 use crate::buffers::{Buffer, Buffers};
 use crate::frames::{Frames, OpenRun};
-use crate::gathering::{Gathering, Window};
+use crate::gathering::{Checked, Gathering, Window};
 use crate::keys::Opener;
 use crate::view::{Trust, Valid};
 use crate::{Compute, EntryReader, Error, Repository};
@@ -121,14 +121,16 @@ impl Snapshot {
         (&source.content, &source.catalog)
     }
 
-    /// The bytes of one group of a stream, which starts at chunk `start`, authenticated.
+    /// The bytes of one group of a stream, which starts at chunk `start`: as some writer sealed them, and unless that is `checked` later,
+    /// as the writer of this snapshot read them.
     pub(crate) async fn read_group(
         &self,
         stream: &Stream,
         group: &Group,
         start: ChunkAt,
+        checked: Checked,
     ) -> Result<Buffer, Error> {
-        let mut gathering = Gathering::new(self.groups.take(), group.length);
+        let mut gathering = Gathering::new(self.groups.take(), group.length, checked);
         let mut window = Window::default();
         for range in start.ranges(stream, group.chunks) {
             let origin = self.manifest.origins[range.origin as usize];

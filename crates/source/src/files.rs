@@ -213,6 +213,8 @@ async fn feed(
         };
         let replaces = matches!(step.action, Action::Update { .. });
         let mut going = pieces.push(Piece::Begin(Box::new(entry), replaces)).await;
+        // It gets its name at its end.
+        contents.hold_back();
         while let Some(content) = contents.data().await?.filter(|_| going) {
             going = pieces.push(Piece::Data(content)).await;
         }

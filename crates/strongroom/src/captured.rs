@@ -89,6 +89,10 @@ impl Contents for Planned<'_> {
         Ok(None)
     }
 
+    fn hold_back(&mut self) {
+        self.reader.hold_back();
+    }
+
     async fn data(&mut self) -> Result<Option<Content>, Error> {
         let content = self.reader.data().await.map_err(stored)?;
         self.progress

@@ -4,6 +4,7 @@ use std::pin::pin;
 
 use archive::{Entry, Name};
 use futures::future::{Either, select};
+use futures::try_join;
 
 use super::draft::Draft;
 use super::raise::{Asked, Raise, decide, open_question};
@@ -119,14 +120,16 @@ impl DataDir {
         contents: &mut dyn Contents,
     ) -> Result<Vec<String>, Error> {
         self.must_be_free()?;
-        let tool = Tool::find(self.tool.as_deref()).await?;
         let mut draft = Draft::beside(&self.path).await?;
         let mut verified = !was_captured(entry);
-        if verified {
-            draft.fill(contents).await?;
-        } else {
-            draft.fill_unverified(contents).await?;
-        }
+        let filling = async {
+            if verified {
+                draft.fill(contents).await
+            } else {
+                draft.fill_unverified(contents).await
+            }
+        };
+        let (tool, ()) = try_join!(Tool::find(self.tool.as_deref()), filling)?;
         let looks = self.must_look(entry);
         let kubernetes = if looks {
             holds_kubernetes(draft.path()).await?

@@ -109,6 +109,7 @@ impl Draft {
         contents: &mut dyn Contents,
         verifier: Option<Verifier>,
     ) -> Result<Option<Verifier>, Error> {
+        contents.hold_back();
         let (sender, pieces) = mpsc::channel(2);
         let file = Arc::clone(&self.file);
         // Hashing and writing take about as long as opening, and go on beside it.
