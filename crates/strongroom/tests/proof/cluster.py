@@ -4,6 +4,7 @@
     cluster.py lose URL AUTHORITY           deletes the namespaces, and waits until they are gone
     cluster.py see KUBECTL KUBECONFIG FILE  what is there, object by object, into FILE
     cluster.py same BEFORE AFTER [A=B ...]  compares two such files, of which the second may have namespace B for A
+    cluster.py enter URL AUTHORITY FILE     how many of the accounts' tokens that were seen in FILE the cluster takes
 """
 
 import base64
@@ -32,6 +33,11 @@ TYPES = {
     "helm.sh/release.v1": ["release"],
     "example.com/own": ["k"],
 }
+# A Secret that the cluster fills with a token of the account that it names, and what it says of it.
+TOKEN = "kubernetes.io/service-account-token"
+ACCOUNT = "kubernetes.io/service-account.name"
+ACCOUNT_UID = "kubernetes.io/service-account.uid"
+LAST_USED = "kubernetes.io/legacy-token-last-used"
 # What the cluster itself puts into every namespace.
 MADE = {("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")}
 
@@ -42,12 +48,12 @@ class Api:
         self.trust = ssl.create_default_context(cafile=authority)
         self.local = threading.local()
 
-    def call(self, method, path, body=None, kind="application/json"):
+    def call(self, method, path, body=None, kind="application/json", token="admin"):
         """The status and the parsed answer. Each thread keeps a connection."""
         if not hasattr(self.local, "connection"):
             place = self.place
             self.local.connection = http.client.HTTPSConnection(place.hostname, place.port, context=self.trust, timeout=120)
-        headers = {"Authorization": "Bearer admin", "Accept": "application/json", "Content-Type": kind}
+        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json", "Content-Type": kind}
         self.local.connection.request(method, path, body and json.dumps(body), headers)
         answer = self.local.connection.getresponse()
         return answer.status, json.loads(answer.read())
@@ -76,8 +82,8 @@ def value(chance, size):
 
 
 def secret(chance, number):
-    kind = list(TYPES)[number % len(TYPES)]
-    keys = TYPES[kind] + [f"key-{at}_.{chance.randrange(100)}" for at in range(chance.randrange(4))]
+    kind = TOKEN if number % 31 == 30 else list(TYPES)[number % len(TYPES)]
+    keys = TYPES.get(kind, []) + [f"key-{at}_.{chance.randrange(100)}" for at in range(chance.randrange(4))]
     sizes = [0, 20, 300, 4000] if number % 100 else [30_000]
     data = {key: value(chance, chance.choice(sizes)) for key in keys}
     if kind == "kubernetes.io/ssh-auth":
@@ -88,7 +94,7 @@ def secret(chance, number):
         data[".dockercfg"] = b'{"r.example.com":{"auth":"dTpw"}}'
     if number % 1000 == 7:
         # As much as there may be, in one value.
-        data = {key: b"" for key in TYPES[kind]} | {"k" * 253: chance.randbytes(1024 * 1024)}
+        data = {key: b"" for key in TYPES.get(kind, [])} | {"k" * 253: chance.randbytes(1024 * 1024)}
     name = f"s-{number:05}"
     if number % 10 == 3:
         name += "." + "n" * (252 - len(name))
@@ -97,11 +103,14 @@ def secret(chance, number):
         metadata["labels"] = {"app.kubernetes.io/name": f"x{number % 7}", "empty": ""}
     if chance.randrange(2):
         metadata["annotations"] = {"note": "two\nlines \x1b[2J \u202e \"quoted\" \\ ü", "a/b": "x" * chance.randrange(2000)}
+    if kind == TOKEN:
+        metadata.setdefault("annotations", {})[ACCOUNT] = "robot"
     if number % 50 == 1:
         metadata["finalizers"] = ["example.com/hold", "example.com/also"]
     body = {"apiVersion": "v1", "kind": "Secret", "type": kind, "metadata": metadata,
             "data": {key: base64.b64encode(it).decode() for key, it in data.items()}}
-    if number % 5 == 0:
+    # What is immutable is never given a token.
+    if number % 5 == 0 and kind != TOKEN:
         body["immutable"] = number % 10 == 0
     return body
 
@@ -161,7 +170,14 @@ def see(kubectl, kubeconfig, path):
         command = [kubectl, f"--kubeconfig={kubeconfig}", f"--cache-dir={path}.cache", "get", *arguments, "-o", "json"]
         return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)["items"]
 
-    items = listed("namespaces") + listed(KINDS, "-A")
+    deadline = time.monotonic() + 120
+    while True:
+        items = listed("namespaces") + listed(KINDS, "-A")
+        waiting = [it for it in items if it.get("type") == TOKEN and "token" not in it.get("data", {})]
+        if not waiting:
+            break
+        assert time.monotonic() < deadline, f"{len(waiting)} Secrets are given no token"
+        time.sleep(0.2)
     owners = {(it["kind"], it["metadata"].get("namespace"), it["metadata"]["name"]): it["metadata"]["uid"] for it in items}
     seen = {}
     for item in items:
@@ -171,6 +187,13 @@ def see(kubectl, kubeconfig, path):
             continue
         for owned in ("uid", "resourceVersion", "creationTimestamp", "generation"):
             metadata.pop(owned, None)
+        if item.get("type") == TOKEN:
+            # Another uid, but that of the account.
+            account = owners.get(("ServiceAccount", namespace, metadata["annotations"][ACCOUNT]))
+            said = metadata["annotations"][ACCOUNT_UID]
+            metadata["annotations"][ACCOUNT_UID] = "its account's" if said == account else "nobody's"
+            filled = base64.b64decode(item["data"]["namespace"]).decode()
+            item["data"]["namespace"] = "its own" if filled == namespace else "another"
         for owner in metadata.get("ownerReferences", []):
             # Another uid, but that of the owner.
             found = owners.get((owner["kind"], namespace, owner["name"]))
@@ -190,10 +213,40 @@ def same(before, after, *moved):
     wrong += [f"surplus: {key}" for key in after.keys() - before.keys()]
     for key in before.keys() & after.keys():
         one, other = before[key], after[key]
+        if one.get("type") == other.get("type") == TOKEN:
+            if one["data"].pop("token") == other["data"].pop("token"):
+                wrong.append(f"{key}: it has the old token")
+            forget_use(one)
+            forget_use(other)
         wrong += [f"{key}: {field}" for field in one.keys() | other.keys() if one.get(field) != other.get(field)]
     print(f"{len(before)} objects, {len(wrong)} differences")
     if wrong:
         sys.exit("\n".join(sorted(wrong)[:20]))
+
+
+def forget_use(item):
+    """The cluster writes down beside a token when it was used."""
+    labels = item["metadata"].get("labels", {})
+    labels.pop(LAST_USED, None)
+    if not labels:
+        item["metadata"].pop("labels", None)
+
+
+def enter(url, authority, path):
+    api = Api(url, authority)
+    tokens = [it for it in json.load(open(path)).values() if it.get("type") == TOKEN]
+    entered = 0
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    for item in tokens:
+        token = base64.b64decode(item["data"]["token"]).decode()
+        status, said = api.call("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", review, token=token)
+        if status == 401:
+            continue
+        metadata = item["metadata"]
+        account = f"system:serviceaccount:{metadata['namespace']}:{metadata['annotations'][ACCOUNT]}"
+        assert status == 201 and said["status"]["userInfo"]["username"] == account, said
+        entered += 1
+    print(f"{entered} of {len(tokens)} tokens")
 
 
 def placed(item, namespace):
@@ -211,4 +264,4 @@ if __name__ == "__main__":
     if act == "seed":
         seed(arguments[0], arguments[1], int(arguments[2]))
     else:
-        {"lose": lose, "see": see, "same": same}[act](*arguments)
+        {"lose": lose, "see": see, "same": same, "enter": enter}[act](*arguments)

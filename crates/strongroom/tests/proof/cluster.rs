@@ -44,6 +44,9 @@ fn a_cluster_that_lost_its_namespaces_gets_them_back() {
          resources: [configmaps, serviceaccounts, roles.rbac.authorization.k8s.io]\n",
         shown(&admin)
     ));
+    let enter = |seen: &str| CLUSTER.run(&["enter", &url, authority, seen]);
+    // The cluster writes down beside a token when it was used.
+    enter(&see("unused"));
     let before = see("before");
     let taken = scene.run(&["backup", "--json"]).done().json();
     assert_eq!(taken["jobs"][0]["partial"], false);
@@ -55,8 +58,11 @@ fn a_cluster_that_lost_its_namespaces_gets_them_back() {
 
     CLUSTER.run(&["lose", &url, authority]);
     scene.read(&["restore", "prod", "--yes"]).done();
-    let said = CLUSTER.run(&["same", &before, &see("after")]);
+    let after = see("after");
+    let said = CLUSTER.run(&["same", &before, &after]);
     assert!(said.starts_with("3016 objects"), "{said}");
+    assert_eq!(enter(&before), "0 of 96 tokens\n");
+    assert_eq!(enter(&after), "96 of 96 tokens\n");
     let left = scene.read(&["restore", "prod", "--dry-run", "--json"]);
     assert_eq!(changes(&left.done().json()), Vec::<String>::new());
 
@@ -74,7 +80,9 @@ fn a_cluster_that_lost_its_namespaces_gets_them_back() {
         "--yes",
     ];
     scene.read(&elsewhere).done();
-    CLUSTER.run(&["same", &before, &see("moved"), "shop=copy"]);
+    let moved = see("moved");
+    CLUSTER.run(&["same", &before, &moved, "shop=copy"]);
+    assert_eq!(enter(&moved), "120 of 120 tokens\n");
 }
 
 /// What a plan would write, or cannot.
