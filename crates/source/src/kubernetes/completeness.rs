@@ -24,6 +24,12 @@ pub(super) const REFERRING: [(&str, &str); 8] = [
     ("ingresses.networking.k8s.io", ""),
 ];
 
+/// Those who issue certificates, as cert-manager has them: in no namespace, and in one.
+pub(super) const ISSUERS: [&str; 2] = ["clusterissuers.cert-manager.io", "issuers.cert-manager.io"];
+
+/// So many namespaces are named in which a kind may not be listed.
+const NAMED_MAX: usize = 10;
+
 /// The label of the keys with which Sealed Secrets opens what was sealed for this cluster.
 const SEALING_KEY: &str = "sealedsecrets.bitnami.com/sealed-secrets-key";
 
@@ -118,23 +124,23 @@ impl Report<'_> {
         let Some(kind) = Resource::find(self.client, key).await? else {
             return Ok(());
         };
+        let mut hidden = Hidden::default();
         for query in self.chosen.queries(&kind, &Objects::default()) {
             let mut listing = Listing::new(self.client, query.clone());
             loop {
                 match listing.next().await {
                     Ok(Some(object)) => self.refer(&object, pod),
                     Ok(None) => break,
-                    // Rights to see what runs are another's to have; what they hide is said.
-                    Err(Failure::Refused(refusal)) if refusal.is_about_rights() => {
-                        let reason = refusal.clause(&ask(&query, None));
-                        let name = Name::from(key);
-                        let message = format!("what {key} refer to is not known: {reason}");
-                        self.find(false, name, message);
-                        return Ok(());
+                    Err(failure) => {
+                        hidden.take(failure, &query)?;
+                        break;
                     }
-                    Err(failure) => return Err(failure.explain(&ask(&query, None))),
                 }
             }
+        }
+        if let Some(reason) = hidden.reason() {
+            let message = format!("what {key} refer to is not known: {reason}");
+            self.find(false, Name::from(key), message);
         }
         Ok(())
     }
@@ -221,13 +227,15 @@ impl Report<'_> {
 
     /// Certificates are issued again by those who issued them, if these are there.
     async fn look_for_issuers(&mut self, options: &Options) -> Result<(), Error> {
-        for key in ["clusterissuers.cert-manager.io", "issuers.cert-manager.io"] {
+        for key in ISSUERS {
             if options.resources.iter().any(|kind| kind == key) {
                 continue;
             }
+            // Where there is no cert-manager, nothing is missing.
             let Some(kind) = Resource::find(self.client, key).await? else {
                 continue;
             };
+            let mut hidden = Hidden::default();
             for query in self.chosen.queries(&kind, &Objects::default()) {
                 let mut listing = Listing::new(self.client, query.clone());
                 match listing.next().await {
@@ -240,9 +248,14 @@ impl Report<'_> {
                         break;
                     }
                     Ok(None) => {}
-                    Err(Failure::Refused(refusal)) if refusal.is_about_rights() => break,
-                    Err(failure) => return Err(failure.explain(&ask(&query, None))),
+                    Err(failure) => hidden.take(failure, &query)?,
                 }
+            }
+            if let Some(reason) = hidden.reason() {
+                let message = format!(
+                    "whether certificates need {key} to be issued again is not known: {reason}"
+                );
+                self.find(false, Name::from(key), message);
             }
         }
         Ok(())
@@ -250,6 +263,47 @@ impl Report<'_> {
 
     fn find(&mut self, bad: bool, name: Name, message: String) {
         self.findings.push(Finding { bad, name, message });
+    }
+}
+
+/// Where a kind may not be listed. Rights to see what runs are another's to have: what their lack hides is said, and the rest is
+/// looked at.
+#[derive(Default)]
+struct Hidden {
+    /// Why, for the first.
+    reason: Option<String>,
+    /// The namespaces after it.
+    others: Vec<Name>,
+}
+
+impl Hidden {
+    fn take(&mut self, failure: Failure, query: &Query) -> Result<(), Error> {
+        let ask = ask(query, None);
+        let refusal = match failure {
+            Failure::Refused(refusal) if refusal.is_about_rights() => refusal,
+            failure => return Err(failure.explain(&ask)),
+        };
+        if self.reason.is_none() {
+            self.reason = Some(refusal.clause(&ask));
+        } else {
+            self.others
+                .extend(query.namespace.as_deref().map(Name::from));
+        }
+        Ok(())
+    }
+
+    fn reason(&self) -> Option<String> {
+        let reason = self.reason.as_ref()?;
+        let count = self.others.len();
+        if count == 0 {
+            return Some(reason.clone());
+        }
+        let named = self.others.iter().take(NAMED_MAX).map(Name::to_string);
+        let mut others = named.collect::<Vec<_>>().join(", ");
+        if count > NAMED_MAX {
+            others = format!("{others} and {} more", count - NAMED_MAX);
+        }
+        Some(format!("{reason}; the same is missing in {others}"))
     }
 }
 

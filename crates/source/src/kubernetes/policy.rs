@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::completeness::REFERRING;
+use super::completeness::{ISSUERS, REFERRING};
 use super::options::{Options, is_exact};
 
 /// What somebody is to be allowed to do.
@@ -29,6 +29,28 @@ pub enum Subject {
     },
 }
 
+const BACKUP: &str = "strongroom-backup";
+
+/// Kinds that lie in no namespace, so that no Role lets anybody see them. Of others only the cluster knows.
+const OUTSIDE: [&str; 16] = [
+    "apiservices.apiregistration.k8s.io",
+    "clusterexternalsecrets.external-secrets.io",
+    "clusterissuers.cert-manager.io",
+    "clusterrolebindings.rbac.authorization.k8s.io",
+    "clusterroles.rbac.authorization.k8s.io",
+    "clustersecretstores.external-secrets.io",
+    "csidrivers.storage.k8s.io",
+    "customresourcedefinitions.apiextensions.k8s.io",
+    "ingressclasses.networking.k8s.io",
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+    "nodes",
+    "persistentvolumes",
+    "priorityclasses.scheduling.k8s.io",
+    "runtimeclasses.node.k8s.io",
+    "storageclasses.storage.k8s.io",
+    "validatingwebhookconfigurations.admissionregistration.k8s.io",
+];
+
 /// A rule of RBAC.
 struct Rule {
     group: String,
@@ -39,8 +61,8 @@ struct Rule {
 
 /// Manifests, as YAML, that allow `subject` what `purpose` needs of what `options` select, and nothing else.
 ///
-/// Where the namespaces are given by their names, these are Roles in them. Patterns, labels and "all" need a `ClusterRole`, and so does a
-/// restore, because a namespace that was lost has no Role in it any more.
+/// Where the namespaces are given by their names, these are Roles in them, and a `ClusterRole` only of what lies in no namespace. Patterns,
+/// labels and "all" need a `ClusterRole`, and so does a restore, because a namespace that was lost has no Role in it any more.
 pub fn policy(options: &Options, purpose: Purpose, subject: &Subject) -> String {
     let named = &options.namespaces.include;
     let exact = !named.is_empty()
@@ -48,19 +70,10 @@ pub fn policy(options: &Options, purpose: Purpose, subject: &Subject) -> String 
         && named.iter().all(|name| is_exact(name));
     let mut text = String::new();
     if purpose == Purpose::Backup && exact {
-        let mut namespaces: Vec<&String> = named.iter().collect();
-        namespaces.sort();
-        namespaces.dedup();
-        for namespace in namespaces {
-            let mut rules = objects(&read(options), &["list"]);
-            if options.namespace_objects {
-                rules.push(of_namespaces(&["get"], vec![namespace.clone()]));
-            }
-            write_role(&mut text, purpose, Some(namespace), &rules, subject);
-        }
+        write_backup_of_named(&mut text, options, subject);
         return text;
     }
-    let rules = match purpose {
+    let (name, rules) = match purpose {
         Purpose::Backup => {
             let mut rules = objects(&read(options), &["list"]);
             let chosen = !named.is_empty()
@@ -69,43 +82,68 @@ pub fn policy(options: &Options, purpose: Purpose, subject: &Subject) -> String 
             if chosen || options.namespace_objects {
                 rules.push(of_namespaces(&["get", "list"], Vec::new()));
             }
-            rules
+            (BACKUP, rules)
         }
         // To delete is for --recreate only, and to patch for objects that somebody applies.
         Purpose::Restore => {
             let all = &["get", "list", "create", "update", "patch", "delete"];
-            let mut rules = objects(&options.resources, all);
+            let mut rules = objects(&written(options), all);
             rules.push(of_namespaces(
                 &["get", "list", "create", "update", "patch"],
                 Vec::new(),
             ));
-            rules
+            ("strongroom-restore", rules)
         }
     };
-    write_role(&mut text, purpose, None, &rules, subject);
+    write_role(&mut text, name, None, &rules, subject);
     text
 }
 
-/// The kinds that a capture lists beside Secrets.
-fn read(options: &Options) -> Vec<String> {
-    let mut kinds = options.resources.clone();
+fn write_backup_of_named(text: &mut String, options: &Options, subject: &Subject) {
+    let mut namespaces: Vec<&String> = options.namespaces.include.iter().collect();
+    namespaces.sort();
+    namespaces.dedup();
+    let (outside, inside): (Vec<&str>, Vec<&str>) = read(options)
+        .into_iter()
+        .partition(|kind| OUTSIDE.contains(kind));
+    for namespace in namespaces {
+        let mut rules = objects(&inside, &["list"]);
+        if options.namespace_objects {
+            rules.push(of_namespaces(&["get"], vec![namespace.clone()]));
+        }
+        write_role(text, BACKUP, Some(namespace), &rules, subject);
+    }
+    if !outside.is_empty() {
+        // By another name than that of a job that reads all namespaces: it may be granted beside this one.
+        let name = "strongroom-backup-outside";
+        write_role(text, name, None, &objects(&outside, &["list"]), subject);
+    }
+}
+
+/// The kinds that a capture lists.
+fn read(options: &Options) -> Vec<&str> {
+    let mut kinds = written(options);
     if options.check {
-        let referring = REFERRING.iter().map(|(kind, _)| *kind);
-        let looked_at = referring.chain(["issuers.cert-manager.io"]);
-        kinds.extend(looked_at.map(str::to_owned));
+        kinds.extend(REFERRING.iter().map(|(kind, _)| *kind));
+        kinds.extend(ISSUERS);
     }
     kinds
 }
 
-/// One rule for Secrets and the other kinds of each group.
-fn objects(kinds: &[String], verbs: &'static [&'static str]) -> Vec<Rule> {
+/// The kinds that a restore writes.
+fn written(options: &Options) -> Vec<&str> {
+    let others = options.resources.iter().map(String::as_str);
+    ["secrets"].into_iter().chain(others).collect()
+}
+
+/// One rule for the kinds of each group.
+fn objects(kinds: &[&str], verbs: &'static [&'static str]) -> Vec<Rule> {
     let mut groups: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    groups.entry("").or_default().push("secrets".to_owned());
-    for key in kinds {
+    // Namespaces have a rule of their own.
+    for key in kinds.iter().filter(|key| **key != "namespaces") {
         let (plural, group) = key.split_once('.').unwrap_or((key, ""));
         let kinds = groups.entry(group).or_default();
-        // Namespaces have a rule of their own.
-        if key != "namespaces" && !kinds.iter().any(|kind| kind == plural) {
+        if !kinds.iter().any(|kind| kind == plural) {
             kinds.push(plural.to_owned());
         }
     }
@@ -129,15 +167,11 @@ fn of_namespaces(verbs: &'static [&'static str], names: Vec<String>) -> Rule {
 
 fn write_role(
     text: &mut String,
-    purpose: Purpose,
+    name: &str,
     namespace: Option<&str>,
     rules: &[Rule],
     subject: &Subject,
 ) {
-    let name = match purpose {
-        Purpose::Backup => "strongroom-backup",
-        Purpose::Restore => "strongroom-restore",
-    };
     let kind = match namespace {
         Some(_) => "Role",
         None => "ClusterRole",
@@ -235,5 +269,45 @@ subjects:
         assert_eq!(text, expected);
         let text = policy(&options, Purpose::Restore, &user);
         assert!(text.contains("kind: ClusterRoleBinding"), "{text}");
+    }
+
+    #[test]
+    fn what_lies_in_no_namespace_is_seen_by_a_cluster_role_and_nothing_else_is() {
+        let mut options = Options {
+            resources: vec!["clusterroles.rbac.authorization.k8s.io".to_owned()],
+            check: true,
+            ..Options::default()
+        };
+        let user = Subject::User("backup".to_owned());
+        options.namespaces.include = vec!["shop".to_owned()];
+        let text = policy(&options, Purpose::Backup, &user);
+        let (of_shop, outside) = text
+            .split_once("kind: ClusterRole\n")
+            .expect("there is one");
+        let expected = "\
+metadata: {name: strongroom-backup-outside}
+rules:
+- {apiGroups: [\"cert-manager.io\"], resources: [\"clusterissuers\"], verbs: [\"list\"]}
+- {apiGroups: [\"rbac.authorization.k8s.io\"], resources: [\"clusterroles\"], verbs: [\"list\"]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: strongroom-backup-outside}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: strongroom-backup-outside}
+subjects:
+- {kind: User, apiGroup: rbac.authorization.k8s.io, name: \"backup\"}
+";
+        assert_eq!(outside, expected);
+        assert!(
+            of_shop.contains(r#"resources: ["issuers"], verbs: ["list"]"#),
+            "{of_shop}"
+        );
+        assert!(!of_shop.contains("clusterissuers"), "{of_shop}");
+        // Where all is read, it is one.
+        options.namespaces.include.clear();
+        let text = policy(&options, Purpose::Backup, &user);
+        let rule = r#"{apiGroups: ["cert-manager.io"], resources: ["clusterissuers", "issuers"], verbs: ["list"]}"#;
+        assert!(text.contains(rule), "{text}");
+        assert_eq!(text.matches("kind: ClusterRole\n").count(), 1, "{text}");
     }
 }

@@ -301,7 +301,7 @@ fn referring() -> Vec<Value> {
 #[tokio::test]
 async fn what_a_restore_will_need_is_named() {
     let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions {
-        users: vec!["keeper".to_owned()],
+        users: vec!["keeper".to_owned(), "reader".to_owned()],
         ..KubernetesOptions::default()
     }) else {
         return;
@@ -382,7 +382,9 @@ async fn what_a_restore_will_need_is_named() {
     );
 
     fewer_rights(&cluster, options.clone(), &messages).await;
-    issuers(&cluster, options, messages.len()).await;
+    issuers(&cluster, options.clone(), messages.len()).await;
+    issuers_that_may_not_be_seen(&cluster, options.clone()).await;
+    rights_in_one_of_two(&cluster, options).await;
 }
 
 /// A kind of cert-manager's, of which nothing but its name is known here.
@@ -437,30 +439,100 @@ async fn issuers(cluster: &testkit::Kubernetes, mut options: Options, others: us
     assert_eq!(found(&options).await, [of_all]);
 }
 
+/// What one who may see no issuers does not know, and which rule is missing; with what is printed he sees them.
+async fn issuers_that_may_not_be_seen(cluster: &testkit::Kubernetes, mut options: Options) {
+    let found = async |options: &Options| {
+        let findings = Kubernetes::new(options.clone()).completeness().await;
+        let findings = findings.expect("a report").into_iter();
+        let findings = findings.filter(|it| it.message.contains("issuers"));
+        findings.map(|it| (it.bad, it.message)).collect::<Vec<_>>()
+    };
+    let all = found(&options).await;
+    assert_eq!(all.len(), 2, "{all:?}");
+    options.access = access(cluster, "keeper");
+    assert_eq!(found(&options).await, all, "it has the printed rights");
+    options.access = access(cluster, "reader");
+    may_list_secrets(cluster, "a", "reader");
+    let unseen = |kind: &str, place: &str, role: &str| {
+        let group = "cert-manager.io";
+        let message = format!(
+            "whether certificates need {kind}.{group} to be issued again is not known: this user may not list {kind}.{group}{place}; {role} with \
+             {{apiGroups: [\"{group}\"], resources: [{kind}], verbs: [list]}} would allow it"
+        );
+        (false, message)
+    };
+    let expected = [
+        unseen("clusterissuers", "", "a ClusterRole"),
+        unseen("issuers", " in namespace a", "a Role in namespace a"),
+    ];
+    assert_eq!(found(&options).await, expected);
+
+    // It fails no backup, which says the same.
+    options.namespace_objects = false;
+    let (archive, capture) = Archive::collect(&Kubernetes::new(options))
+        .await
+        .expect("a capture");
+    assert_eq!((archive.len(), capture.incomplete), (1, vec![]));
+    for (_, message) in expected {
+        assert!(capture.notes.contains(&message), "{:?}", capture.notes);
+    }
+}
+
+/// What may not be seen in one namespace keeps nobody from what may be seen in the next.
+async fn rights_in_one_of_two(cluster: &testkit::Kubernetes, mut options: Options) {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "sealing", "name": "p"},
+        "spec": {"containers": [{"name": "c", "image": "i"}], "imagePullSecrets": [{"name": "nowhere"}]},
+    });
+    create(cluster, &[], vec![pod]);
+    may_list_secrets(cluster, "sealing", "reader");
+    options.access = access(cluster, "reader");
+    options.namespace_objects = false;
+    options.namespaces.include = vec!["a".to_owned(), "sealing".to_owned()];
+    let found = async |options: &Options| {
+        let findings = Kubernetes::new(options.clone()).completeness().await;
+        let findings = findings.expect("a report").into_iter();
+        let messages = findings.map(|it| it.message);
+        messages
+            .filter(|it| it.starts_with("what pods "))
+            .collect::<Vec<_>>()
+    };
+    let refused = "what pods refer to is not known: this user may not list pods in namespace a; a Role in namespace a with \
+                   {apiGroups: [\"\"], resources: [pods], verbs: [list]} would allow it";
+    let both = format!("{refused}; the same is missing in sealing");
+    assert_eq!(found(&options).await, [both]);
+
+    let mut of_one = options.clone();
+    of_one.namespaces.include = vec!["sealing".to_owned()];
+    let reader = Subject::User("reader".to_owned());
+    let rights = policy(&of_one, Purpose::Backup, &reader);
+    cluster.ctl_with(&["apply", "-f", "-"], &rights);
+    assert_eq!(found(&options).await, [refused]);
+    let findings = Kubernetes::new(options).completeness().await;
+    let refers = "pods/sealing/p refers to secrets/sealing/nowhere, which does not exist";
+    let mut findings = findings.expect("a report").into_iter();
+    assert!(findings.any(|it| it.message == refers));
+}
+
+fn access(cluster: &testkit::Kubernetes, user: &str) -> Access {
+    Access::Kubeconfig {
+        files: vec![cluster.kubeconfig(user)],
+        context: None,
+    }
+}
+
+fn may_list_secrets(cluster: &testkit::Kubernetes, namespace: &str, user: &str) {
+    let role = ["create", "role", user, "-n", namespace];
+    cluster.ctl(&[&role[..], &["--verb=list", "--resource=secrets"]].concat());
+    let binding = ["create", "rolebinding", user, "-n", namespace];
+    let (role, user) = (format!("--role={user}"), format!("--user={user}"));
+    cluster.ctl(&[&binding[..], &[&role, &user]].concat());
+}
+
 /// Whoever may only read Secrets is told what stays unknown.
 async fn fewer_rights(cluster: &testkit::Kubernetes, mut options: Options, messages: &[&str]) {
-    cluster.ctl(&[
-        "create",
-        "role",
-        "r",
-        "-n",
-        "a",
-        "--verb=list",
-        "--resource=secrets",
-    ]);
-    cluster.ctl(&[
-        "create",
-        "rolebinding",
-        "r",
-        "-n",
-        "a",
-        "--role=r",
-        "--user=keeper",
-    ]);
-    options.access = Access::Kubeconfig {
-        files: vec![cluster.kubeconfig("keeper")],
-        context: None,
-    };
+    may_list_secrets(cluster, "a", "keeper");
+    options.access = access(cluster, "keeper");
     let findings = Kubernetes::new(options.clone())
         .completeness()
         .await
