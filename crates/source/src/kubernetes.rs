@@ -26,6 +26,7 @@ mod listing;
 mod capture;
 mod selection;
 
+mod bootstrap;
 mod compare;
 mod extra;
 mod managers;

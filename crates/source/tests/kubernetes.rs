@@ -1,5 +1,7 @@
 //! The kubernetes source on a real API server, with RBAC and, where they matter, the cluster's controllers.
 
+#[path = "kubernetes/bootstrap.rs"]
+mod bootstrap;
 #[path = "kubernetes/busy.rs"]
 mod busy;
 #[path = "kubernetes/capture.rs"]

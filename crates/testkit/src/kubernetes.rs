@@ -341,6 +341,8 @@ impl Kubernetes {
                 "--secure-port=0",
                 "--leader-elect=false",
                 "--use-service-account-credentials=false",
+                // The last one runs only where it is named, as kubeadm names it.
+                "--controllers=*,token-cleaner-controller",
             ]);
         self.controllers = Some(command.spawn().expect("kube-controller-manager runs"));
         self.wait_until("the controllers give a namespace its account", |it| {

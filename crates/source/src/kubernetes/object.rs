@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use super::bootstrap;
 use super::id::Id;
 use super::resource::{Resource, Shape};
 
@@ -235,7 +236,11 @@ impl Object {
             attributes.set(IMMUTABLE, immutable.to_string());
         }
         if shape == Shape::Secret {
-            attributes.set(TYPE, record.r#type.unwrap_or_default().as_bytes());
+            let kind = record.r#type.unwrap_or_default();
+            attributes.set(TYPE, kind.as_bytes());
+            if let Some(end) = bootstrap::end_of(&kind, &record.values) {
+                attributes.set(bootstrap::EXPIRES, end);
+            }
         } else if !record.binary.is_empty() {
             let keys: Vec<&String> = record.binary.keys().collect();
             let keys = serde_json::to_vec(&keys).map_err(|_| Unreadable)?;

@@ -4,6 +4,7 @@ use archive::Entry;
 use http::StatusCode;
 use zeroize::Zeroizing;
 
+use super::bootstrap::Ending;
 use super::client::{Ask, Client, Verb};
 use super::compare::{decide, differences};
 use super::id::Id;
@@ -31,6 +32,7 @@ pub(super) async fn plan(
         wishes,
         kinds: HashMap::new(),
         managers: Managers::default(),
+        ending: Ending::default(),
         group: Vec::new(),
         listed: None,
         met: wishes.mapping.unmet(),
@@ -48,6 +50,7 @@ struct Planner<'c> {
     /// Kinds that the cluster was asked for: `None` if it does not have them.
     kinds: HashMap<String, Option<Resource>>,
     managers: Managers,
+    ending: Ending,
     /// Entries of one kind in one namespace that were not compared yet.
     group: Vec<Planned>,
     /// What lies where the group lies, once that turned out not to be small.
@@ -185,6 +188,9 @@ impl Planner<'_> {
         };
         if action.writes() {
             self.managers.note(&entry);
+            if let Some(now) = self.wishes.now {
+                self.ending.note(&entry, now);
+            }
         }
         self.step(entry, action);
     }
@@ -202,6 +208,7 @@ impl Planner<'_> {
         self.plan.notes.extend(self.managers.notes());
         Ok(self.plan)
     }
+        self.plan.notes.extend(self.ending.notes());
 }
 
 impl<'c> Listed<'c> {

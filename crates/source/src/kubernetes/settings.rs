@@ -1,3 +1,5 @@
+use jiff::Timestamp;
+
 use super::mapping::{MAP_NAME, MAP_NAMESPACE, Mapping};
 use crate::{Conflict, Error, ErrorKind, RestoreOptions, Setting};
 
@@ -42,6 +44,8 @@ pub(super) struct Wishes {
     pub(super) mapping: Mapping,
     pub(super) owners: Owners,
     pub(super) recreate: bool,
+    /// When it began, if that was said.
+    pub(super) now: Option<Timestamp>,
     /// That so many objects that the snapshot does not have are deleted.
     pub(super) prune: Option<usize>,
 }
@@ -71,6 +75,7 @@ impl Wishes {
             mapping: Mapping::default(),
             owners: Owners::default(),
             recreate: false,
+            now: options.moment.parse().ok(),
             prune: None,
         };
         for (name, value) in &options.settings {
