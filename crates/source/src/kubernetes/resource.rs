@@ -33,6 +33,10 @@ impl Resource {
         Self::core("secrets", "Secret", true)
     }
 
+    pub(super) fn service_accounts() -> Self {
+        Self::core("serviceaccounts", "ServiceAccount", true)
+    }
+
     pub(super) fn namespaces() -> Self {
         Self::core("namespaces", "Namespace", false)
     }
@@ -52,7 +56,7 @@ impl Resource {
         match key {
             "secrets" => Some(Self::secrets()),
             "configmaps" => Some(Self::core("configmaps", "ConfigMap", true)),
-            "serviceaccounts" => Some(Self::core("serviceaccounts", "ServiceAccount", true)),
+            "serviceaccounts" => Some(Self::service_accounts()),
             "namespaces" => Some(Self::namespaces()),
             _ => None,
         }

@@ -21,7 +21,7 @@ use super::planning::seen;
 use super::refusal::{Failure, Refusal};
 use super::resource::Resource;
 use super::settings::{Owners, Wishes};
-use super::tokens::is_token;
+use super::tokens::{account, is_token};
 use crate::files::refuse_conflicts;
 use crate::patience::Patience;
 use crate::{Action, Contents, Error, ErrorKind, Plan, Report};
@@ -32,6 +32,8 @@ const IN_FLIGHT: usize = 16;
 const RACES: u32 = 10;
 /// How long an object is tried again whose request got no answer.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// How long the account is waited for that the cluster itself makes in every namespace.
+const DEFAULT_ACCOUNT: Duration = Duration::from_secs(5);
 /// The largest entry that can be an object.
 const ENTRY_MAX: u64 = 16 * 1024 * 1024;
 
@@ -253,6 +255,7 @@ impl Restore<'_> {
         let id = self.wishes.mapping.place(&captured);
         let manifest = Manifest::new(&work.entry, &work.content, id, resource, self.wishes);
         let mut manifest = manifest.map_err(Stop::Entry)?;
+        self.look_for_account(&work, &manifest).await?;
         let orphan = self.look_up_owners(&mut work, &mut manifest).await?;
         let one = One {
             restore: self,
@@ -263,6 +266,41 @@ impl Restore<'_> {
         one.write(notes).await?;
         self.orphans.lock().await.extend(orphan);
         Ok(())
+    }
+
+    /// A token whose account is not there would be written, and deleted by the cluster a moment later.
+    async fn look_for_account(&self, work: &Work, manifest: &Manifest) -> Result<(), Stop> {
+        let attributes = &work.entry.attributes;
+        let Some(account) = account(attributes).filter(|_| is_token(attributes)) else {
+            return Ok(());
+        };
+        let namespace = manifest.id.namespace.as_deref();
+        let accounts = Resource::service_accounts();
+        let ask = Ask::object(Verb::Get, &accounts, namespace, &account);
+        let patience = if account == "default" {
+            DEFAULT_ACCOUNT
+        } else {
+            Duration::ZERO
+        };
+        let until = Instant::now() + patience;
+        loop {
+            match self.client.insist(&ask).await {
+                Err(Failure::Broken(error)) => return Err(Stop::All(error)),
+                Err(Failure::Refused(refusal)) if refusal.code == StatusCode::NOT_FOUND => {
+                    if Instant::now() >= until {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                // Without the right to see it, it may be there.
+                Ok(_) | Err(Failure::Refused(_)) => return Ok(()),
+            }
+        }
+        let id = Id::new(&accounts, namespace, &account);
+        Err(Stop::Entry(format!(
+            "its account {} is not there, and the cluster deletes a token without one: restore the account, or create it",
+            id.entry()
+        )))
     }
 
     /// Gives `manifest` its owners' uids of today, and leaves out those that are not there.

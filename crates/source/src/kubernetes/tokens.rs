@@ -39,15 +39,20 @@ pub(super) fn unfilled(attributes: &Attributes) -> Attributes {
     wish
 }
 
+/// The account that it is for.
+pub(super) fn account(attributes: &Attributes) -> Option<String> {
+    let annotations = attribute(attributes, ANNOTATIONS).unwrap_or_default();
+    annotations[ACCOUNT].as_str().map(str::to_owned)
+}
+
 /// Whether it is one that clusters before 1.24 made for every account without being asked; those after it do not want it back,
 /// and those before make their own.
 pub(super) fn is_automatic(name: &str, attributes: &Attributes) -> bool {
-    let annotations = attribute(attributes, ANNOTATIONS).unwrap_or_default();
-    let Some(account) = annotations[ACCOUNT].as_str() else {
+    let Some(account) = account(attributes) else {
         return false;
     };
     let rest = name
-        .strip_prefix(account)
+        .strip_prefix(account.as_str())
         .and_then(|rest| rest.strip_prefix("-token-"));
     let random = |rest: &str| rest.len() == 5 && rest.bytes().all(|b| b.is_ascii_alphanumeric());
     is_token(attributes) && rest.is_some_and(random)

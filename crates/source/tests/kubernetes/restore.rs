@@ -95,7 +95,28 @@ async fn namespaces_that_were_lost_come_back() {
     let left = again.steps.iter().filter(|it| it.action != Action::Same);
     assert_eq!(left.collect::<Vec<_>>(), Vec::<&_>::new());
 
+    a_token_without_its_account(&cluster, &archive).await;
     come_back_elsewhere(&cluster, &archive, before).await;
+}
+
+/// The cluster would delete it a moment after it was written: that is no restore.
+async fn a_token_without_its_account(cluster: &testkit::Kubernetes, archive: &Archive) {
+    let source = everything_of(cluster, &NAMESPACES);
+    let elsewhere = settings(Conflict::Fail, &[("map-namespace", "prod=dawn")]);
+    let (token, account) = ("secrets/prod/robot-token", "serviceaccounts/prod/robot");
+    let alone = archive.only(|entry| entry.name.to_string() == token);
+    let (_, report) = restore(&source, &alone, &elsewhere).await;
+    let reason = "its account serviceaccounts/dawn/robot is not there, and the cluster deletes a token without one: restore the account, or create it";
+    assert_eq!(report.written, 0);
+    assert_eq!(report.failed, [(token.into(), reason.to_owned())]);
+    let both = archive.only(|entry| [token, account].contains(&entry.name.to_string().as_str()));
+    let (_, report) = restore(&source, &both, &elsewhere).await;
+    assert_eq!((report.written, report.failed), (2, vec![]));
+    let path = "jsonpath={.data.token}";
+    let arguments = ["get", "secret", "robot-token", "-n", "dawn", "-o", path];
+    cluster.wait_until("the account there gets its token", |it| {
+        it.try_ctl(&arguments, "").1.starts_with("ZXl")
+    });
 }
 
 /// The same again, where nothing is.
