@@ -58,6 +58,7 @@ use crate::{
 };
 use client::Client;
 use id::Id;
+use mapping::Mapping;
 use settings::Wishes;
 
 pub use export::manifest;
@@ -116,10 +117,19 @@ impl Kubernetes {
     }
 }
 
-/// The name under which the object that was captured as `name` is captured where `options` restore it.
-pub fn placed(name: &Name, options: &RestoreOptions) -> Result<Name, Error> {
-    let wishes = Wishes::read(options)?;
-    Ok(Id::parse(name).map_or_else(|_| name.clone(), |id| wishes.mapping.place(&id).entry()))
+/// Where a restore puts what was captured.
+pub struct Places(Mapping);
+
+impl Places {
+    /// As `options` say.
+    pub fn of(options: &RestoreOptions) -> Result<Self, Error> {
+        Ok(Self(Wishes::read(options)?.mapping))
+    }
+
+    /// The name under which the object that was captured as `name` is captured there.
+    pub fn place(&self, name: &Name) -> Name {
+        Id::parse(name).map_or_else(|_| name.clone(), |id| self.0.place(&id).entry())
+    }
 }
 
 #[async_trait]

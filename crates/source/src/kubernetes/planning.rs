@@ -204,11 +204,13 @@ impl Planner<'_> {
 
     async fn finish(mut self) -> Result<Plan, Error> {
         self.flush().await?;
-        self.wishes.mapping.refuse_unmet(&self.met)?;
+        let names = self.plan.steps.iter().map(|step| &step.name);
+        self.wishes.mapping.refuse_unmet(&self.met, names)?;
+        self.plan.notes.extend(self.wishes.mapping.notes());
         self.plan.notes.extend(self.managers.notes());
+        self.plan.notes.extend(self.ending.notes());
         Ok(self.plan)
     }
-        self.plan.notes.extend(self.ending.notes());
 }
 
 impl<'c> Listed<'c> {

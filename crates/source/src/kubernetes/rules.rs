@@ -22,7 +22,9 @@ const LABEL_MAX: usize = 63;
 /// Whether a server would take `manifest`, which is of the kind `resource`. If not: what about it, to follow its name; never a value.
 pub(super) fn judge(manifest: &Value, resource: &Resource) -> Result<(), String> {
     let metadata = &manifest["metadata"];
-    name(resource, metadata["name"].as_str().unwrap_or_default())?;
+    let name = metadata["name"].as_str().unwrap_or_default();
+    judge_name(resource, name)
+        .map_err(|rule| format!("has a name that no server takes: it has {rule}"))?;
     if resource.namespaced {
         let namespace = metadata["namespace"].as_str().unwrap_or_default();
         if !is_label(namespace) {
@@ -56,7 +58,8 @@ pub(super) fn judge(manifest: &Value, resource: &Resource) -> Result<(), String>
     }
 }
 
-fn name(resource: &Resource, name: &str) -> Result<(), String> {
+/// Whether an object of this kind could be called `name`; if not, what a name has.
+pub(super) fn judge_name(resource: &Resource, name: &str) -> Result<(), &'static str> {
     let (good, rule) = match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "namespaces" | "services") => (is_label(name), "1 to 63 of a-z, 0-9 and -"),
         // They are no more than a part of a path.
@@ -66,10 +69,7 @@ fn name(resource: &Resource, name: &str) -> Result<(), String> {
         ),
         _ => (is_subdomain(name), "1 to 253 of a-z, 0-9, - and ."),
     };
-    if good {
-        return Ok(());
-    }
-    Err(format!("has a name that no server takes: it has {rule}"))
+    if good { Ok(()) } else { Err(rule) }
 }
 
 fn labels(labels: &Value) -> Result<(), String> {
@@ -221,7 +221,7 @@ fn is_word(text: &str) -> bool {
 }
 
 /// One part of a domain's name.
-fn is_label(text: &str) -> bool {
+pub(super) fn is_label(text: &str) -> bool {
     let usual = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     framed(text, LABEL_MAX, usual) && text.bytes().all(|b| usual(&b) || b == b'-')
 }

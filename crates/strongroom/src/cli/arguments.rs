@@ -678,6 +678,10 @@ impl Args for SourceFlags {
                 .help(setting.help)
                 .help_heading(format!("Options of {kind}"));
             command.arg(match setting.value {
+                // A list may be said at once or piece by piece.
+                Some(value) if value.ends_with(",...") => {
+                    arg.value_name(value).action(ArgAction::Append)
+                }
                 Some(value) => arg.value_name(value),
                 None => arg.action(ArgAction::SetTrue),
             })
@@ -693,7 +697,10 @@ impl FromArgMatches for SourceFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let given = restore_settings().filter_map(|(_, setting)| {
             let value = match setting.value {
-                Some(_) => matches.get_one::<String>(setting.name)?.clone(),
+                Some(_) => {
+                    let said = matches.get_many::<String>(setting.name)?;
+                    said.cloned().collect::<Vec<_>>().join(",")
+                }
                 None => matches.get_flag(setting.name).then(|| "true".to_owned())?,
             };
             Some((setting.name.to_owned(), value))

@@ -379,10 +379,12 @@ fn refuse_conflicts(parts: &[Part<'_>]) -> Result<(), Failure> {
     }
     let conflicts = counted(conflicts as u64, "entry is", "entries are");
     let message = format!("nothing was restored: {conflicts} in the way");
-    let of_etcd = |part: &Part<'_>| part.settings.kind.name() == "etcd";
+    let all_of = |kind: &str| parts.iter().all(|part| part.settings.kind.name() == kind);
     let hint = if parts.iter().all(|part| part.keys.is_some()) {
         "--conflict skip, or --conflict overwrite"
-    } else if parts.iter().all(of_etcd) {
+    } else if all_of("kubernetes") {
+        "--conflict skip, --conflict overwrite, or --map-namespace A=B into another namespace"
+    } else if all_of("etcd") {
         "another place, or --replace, which moves a data directory aside"
     } else {
         "--conflict skip, --conflict overwrite, or --to another place"

@@ -210,6 +210,156 @@ fn what_a_restore_overwrote_or_deleted_is_brought_back() {
     assert_eq!(password("copy"), "dHdv");
 }
 
+/// What is mistyped at night is said before anything is written, in words that say what to type.
+#[test]
+fn what_is_mapped_wrongly_is_refused_as_a_whole() {
+    let Some((cluster, scene)) = scene() else {
+        return;
+    };
+    scene.good(&["backup"]);
+    cluster.ctl(&["delete", "secrets", "--all", "-n", "shop"]);
+    let name = "--map-name";
+    let space = "--map-namespace";
+    for (arguments, words) in [
+        (
+            &[name, "secrets/shop/db"][..],
+            "--map-name takes KIND/NAMESPACE/A=B, not secrets/shop/db",
+        ),
+        (&[name, "=x"], "--map-name takes KIND/NAMESPACE/A=B, not =x"),
+        (
+            &[name, "secrets/shop/db="],
+            "--map-name takes KIND/NAMESPACE/A=B, not secrets/shop/db=",
+        ),
+        (
+            &[name, ""],
+            "--map-name takes KIND/NAMESPACE/A=B,... and is given nothing",
+        ),
+        (&[name, "db=x"], "--map-name: db is no object"),
+        (
+            &[name, "secrets/shop/db=secrets/shop/x"],
+            "say secrets/shop/db=x, and --map-namespace for another namespace",
+        ),
+        (
+            &[name, "secrets/shop/db=Db"],
+            "--map-name: Db cannot be the name of an object: it has 1 to 253 of a-z",
+        ),
+        (&[name, "namespaces/shop=x"], "say --map-namespace shop=x"),
+        (
+            &[name, "secret/shop/db=x"],
+            "which is not among what is to be restored: did you mean secrets/shop/db?",
+        ),
+        (
+            &[name, "secrets/shop/d*=x"],
+            "it is for one object, and knows no patterns",
+        ),
+        (
+            &[name, "secrets/shop/bd=x"],
+            "--map-name renames secrets/shop/bd, which is not among what is to be restored",
+        ),
+        (
+            &[name, "secrets/shop/tls=x", "--only", "secrets/shop/db"],
+            "--map-name renames secrets/shop/tls, which is not among what is to be restored",
+        ),
+        (
+            &[name, "secrets/shop/db=x", name, "secrets/shop/tls=x"],
+            "two of the objects that are to be restored would become secrets/shop/x",
+        ),
+        (
+            &[name, "secrets/shop/db=tls"],
+            "two of the objects that are to be restored would become secrets/shop/tls",
+        ),
+        (
+            &[name, "secrets/shop/db=x,secrets/shop/db=y"],
+            "--map-name maps secrets/shop/db twice",
+        ),
+        (
+            &[name, "secrets/shop/db=x", "--prune-extra", "0"],
+            "cannot go together with --map-namespace or --map-name",
+        ),
+        (&[space, "shop"], "--map-namespace takes A=B, not shop"),
+        (&[space, "shop="], "--map-namespace takes A=B, not shop="),
+        (
+            &[space, "shop=Copy"],
+            "Copy cannot be the name of a namespace",
+        ),
+        (
+            &[space, "namespaces/shop=copy"],
+            "namespaces/shop cannot be the name of a namespace",
+        ),
+        (
+            &[space, "shop=copy,other=copy"],
+            "--map-namespace maps two namespaces onto one",
+        ),
+        (
+            &[space, "shpo=copy"],
+            "--map-namespace leads out of the namespace shpo, and nothing of what is to be restored lies in it",
+        ),
+    ] {
+        let all = [&["restore", "prod", "--yes"], arguments].concat();
+        let (said, complained) = ended(&with_identity(&scene, &all), 2);
+        assert_eq!(said, "", "{arguments:?}");
+        assert!(complained.contains(words), "{arguments:?}: {complained}");
+    }
+    let left = cluster.ctl(&["get", "secrets", "-A", "-o", "name"]);
+    assert_eq!(left, "", "nothing was written");
+}
+
+/// The plan says where everything goes, and what does not follow it there.
+#[test]
+fn what_is_mapped_is_said_by_the_plan_and_done() {
+    let Some((cluster, scene)) = scene() else {
+        return;
+    };
+    scene.good(&["backup"]);
+    let mapped = [
+        "restore",
+        "prod",
+        "--only",
+        "secrets/shop/db",
+        "--only",
+        "secrets/shop/tls",
+        "--map-name",
+        "secrets/shop/db=db-before",
+        "--map-namespace",
+        "shop=copy",
+    ];
+    let with = |more: &[&str]| ended(&with_identity(&scene, &[&mapped[..], more].concat()), 0).0;
+    let expected = "\
+restore prod/1
+kubernetes (kubernetes)
+  + secrets/shop/db -> secrets/copy/db-before
+  + secrets/shop/tls -> secrets/copy/tls
+  what refers to secrets/shop/db by its name (pods, service accounts) does not refer to db-before
+  2 to create; 11 B to write
+";
+    assert_eq!(with(&["--dry-run"]), expected);
+    let json: serde_json::Value =
+        serde_json::from_str(&with(&["--dry-run", "--json"])).expect("JSON");
+    let steps = &json["plan"][0]["steps"];
+    assert_eq!(steps[0]["name"], "secrets/shop/db");
+    assert_eq!(steps[0]["target"], "secrets/copy/db-before");
+    with(&["--yes"]);
+    let copied = cluster.ctl(&["get", "secrets", "-n", "copy", "-o", "name"]);
+    assert_eq!(copied, "secret/db-before\nsecret/tls\n");
+
+    // Something else is in the way by now, and what can be done about it can be done here.
+    let patch = r#"{"data":{"password":"dHdv"}}"#;
+    cluster.ctl(&["patch", "secret", "db-before", "-n", "copy", "-p", patch]);
+    let (said, complained) = ended(
+        &with_identity(&scene, &[&mapped[..], &["--yes"]].concat()),
+        17,
+    );
+    assert!(
+        said.contains("! secrets/shop/db -> secrets/copy/db-before  (differs in password)"),
+        "{said}"
+    );
+    assert!(
+        complained.contains("--map-namespace A=B into another namespace"),
+        "{complained}"
+    );
+    assert!(!complained.contains("--to "), "{complained}");
+}
+
 #[test]
 fn what_cannot_be_imported_takes_no_snapshot() {
     let scene = Scene::new("[{kubernetes: {kubeconfig: none}}]");

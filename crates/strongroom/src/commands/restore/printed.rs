@@ -6,10 +6,12 @@ use std::fmt;
 use archive::Name;
 use repository::Snapshot;
 use serde::Serialize;
+use source::kubernetes::Places;
 use source::{Action, Report, Step};
 
 use super::Part;
 use super::damaged::Damaged;
+use crate::config::resolve::Kind;
 use crate::exit::Exit;
 use crate::names::counted;
 use crate::output::Output;
@@ -60,6 +62,9 @@ pub(super) struct PlannedSource {
 struct PlannedStep {
     action: &'static str,
     name: String,
+    /// The name that it gets, where that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
     /// What differs: `content`, keys, attributes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     what: Vec<String>,
@@ -139,6 +144,10 @@ impl Restored {
 impl PlannedSource {
     pub(super) fn new(part: &Part<'_>) -> Self {
         let steps = &part.plan.steps;
+        let places = match &part.settings.kind {
+            Kind::Kubernetes(_) => Places::of(&part.options).ok(),
+            _ => None,
+        };
         let count =
             |is: fn(&Action) -> bool| steps.iter().filter(|step| is(&step.action)).count() as u64;
         Self {
@@ -158,14 +167,17 @@ impl PlannedSource {
             unmanageable: count(|action| matches!(action, Action::Unmanageable { .. })),
             extra: part.plan.extra.iter().map(Name::to_string).collect(),
             bytes: part.bytes,
-            steps: steps.iter().filter_map(PlannedStep::new).collect(),
+            steps: steps
+                .iter()
+                .filter_map(|step| PlannedStep::new(step, places.as_ref()))
+                .collect(),
             notes: part.plan.notes.clone(),
         }
     }
 }
 
 impl PlannedStep {
-    fn new(step: &Step) -> Option<Self> {
+    fn new(step: &Step, places: Option<&Places>) -> Option<Self> {
         let (action, what, reason) = match &step.action {
             Action::Same => return None,
             Action::Create => ("create", Vec::new(), None),
@@ -174,9 +186,12 @@ impl PlannedStep {
             Action::Conflict { reason } => ("conflict", Vec::new(), Some(reason.clone())),
             Action::Unmanageable { reason } => ("unmanageable", Vec::new(), Some(reason.clone())),
         };
+        let target = places.map(|places| places.place(&step.name));
+        let target = target.filter(|target| *target != step.name);
         Some(Self {
             action,
             name: step.name.to_string(),
+            target: target.map(|target| target.to_string()),
             what,
             reason,
         })
@@ -221,6 +236,9 @@ impl PlannedStep {
 impl fmt::Display for PlannedStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "  {} {}", self.sign(), self.name)?;
+        if let Some(target) = &self.target {
+            write!(f, " -> {target}")?;
+        }
         if !self.what.is_empty() {
             write!(f, "  ({})", self.what.join(", "))?;
         }
@@ -349,6 +367,7 @@ mod tests {
                 .to_owned(),
             ),
             name,
+            target: None,
             what: Vec::new(),
         });
         let failed = all.map(|name| FailedEntry {

@@ -12,7 +12,7 @@ use repository::{Repository, Snapshot};
 use serde_json::{Value, json};
 use source::Action;
 use source::files::{Files, FilesOptions};
-use source::kubernetes::{self, Kubernetes};
+use source::kubernetes::{Kubernetes, Places};
 
 use super::Part;
 use crate::config::resolve::Kind;
@@ -97,10 +97,8 @@ fn task(part: &Part<'_>, replaced: &[&Name]) -> anyhow::Result<(Task, Value)> {
             (Box::new(Files::new(&options)?), Some(names), description)
         }
         (Kind::Kubernetes(settings), _) => {
-            let names: HashSet<Name> = replaced
-                .iter()
-                .map(|name| kubernetes::placed(name, &part.options))
-                .collect::<Result<_, _>>()?;
+            let places = Places::of(&part.options)?;
+            let names: HashSet<Name> = replaced.iter().map(|name| places.place(name)).collect();
             let source = Kubernetes::holding(settings.options(), &names);
             let description = json!({"name": part.name, "kubernetes": cluster(settings)});
             (Box::new(source), Some(names), description)
