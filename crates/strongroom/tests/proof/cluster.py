@@ -190,7 +190,7 @@ def see(kubectl, kubeconfig, path):
         if item.get("type") == TOKEN:
             # Another uid, but that of the account.
             account = owners.get(("ServiceAccount", namespace, metadata["annotations"][ACCOUNT]))
-            said = metadata["annotations"][ACCOUNT_UID]
+            said = metadata["annotations"].get(ACCOUNT_UID)
             metadata["annotations"][ACCOUNT_UID] = "its account's" if said == account else "nobody's"
             filled = base64.b64decode(item["data"]["namespace"]).decode()
             item["data"]["namespace"] = "its own" if filled == namespace else "another"
