@@ -12,7 +12,7 @@ import time
 import compare
 import etcd
 import report
-from measure import check, measure, median, run, say
+from measure import check, measure, median, run, say, settle
 from tools import Strongroom
 from values import Values
 
@@ -37,7 +37,7 @@ class Live(Strongroom):
         return f"etcd: {{endpoints: ['http://{self.endpoint}']}}"
 
     def back_up(self):
-        os.sync()
+        settle()
         return super().back_up()
 
     def restore_to(self, place):
@@ -94,7 +94,7 @@ def captures(folder, server, ours, keys, values, rounds):
 
     def save():
         saved.unlink()
-        os.sync()
+        settle()
         usages[SAVE].append(measure(f"etcdctl --endpoints {server.endpoint} snapshot save {saved}"))
         sizes.append(os.path.getsize(saved))
 
@@ -124,7 +124,7 @@ def restores(folder, ours, captured, rounds):
     def measured(command, *made):
         for path in made:
             path.unlink(missing_ok=True) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
-        os.sync()
+        settle()
         return measure(command)
 
     for number in range(rounds):
@@ -176,7 +176,8 @@ def text(captured, options):
         f"thirds text. It runs on the same machine and disk, and does not sync. A round: `{SAVE}`; a first capture, into an empty "
         "repository in a directory; one more, of which nothing is new; 1 % of the keys are rewritten; a later capture; `save` once more. "
         f"Medians of {options.rounds} rounds. Both sides sync what they write: etcdctl its file, before it gives it its name; strongroom every "
-        "object and its folder. Processor and memory are the client's; the server's, which is the same for both, comes on top.", "",
+        "object and its folder. Before each step all is on the disk, and 5 GiB of memory were taken and given back, which a host may have lent to others. "
+        "Processor and memory are the client's; the server's, which is the same for both, comes on top.", "",
         "Then what was captured last is restored. The data directory: `cp` of the saved file, `etcdutl snapshot restore` of the copy, which is "
         "removed; strongroom hands what it has opened and verified to the same etcdutl. Both end with `sync -f`, since etcdutl does not sync the "
         "database; the revision is not raised on either side. The file alone: `cp`, and `sync` of the copy, as strongroom syncs its own. Every restored "
