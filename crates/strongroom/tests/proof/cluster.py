@@ -185,9 +185,11 @@ def see(kubectl, kubeconfig, path):
         namespace = metadata.get("namespace", metadata["name"] if item["kind"] == "Namespace" else "")
         if namespace in ("default", "kube-system", "kube-public", "kube-node-lease") or (item["kind"], metadata["name"]) in MADE:
             continue
+        uid = metadata["uid"]
         for owned in ("uid", "resourceVersion", "creationTimestamp", "generation"):
             metadata.pop(owned, None)
         if item.get("type") == TOKEN:
+            item["made as"] = uid
             # Another uid, but that of the account.
             account = owners.get(("ServiceAccount", namespace, metadata["annotations"][ACCOUNT]))
             said = metadata["annotations"].get(ACCOUNT_UID)
@@ -214,8 +216,11 @@ def same(before, after, *moved):
     for key in before.keys() & after.keys():
         one, other = before[key], after[key]
         if one.get("type") == other.get("type") == TOKEN:
-            if one["data"].pop("token") == other["data"].pop("token"):
-                wrong.append(f"{key}: it has the old token")
+            # One that was lost has another token, and one that was not has its own.
+            lost = one.pop("made as") != other.pop("made as")
+            changed = one["data"].pop("token") != other["data"].pop("token")
+            if lost != changed:
+                wrong.append(f"{key}: it has {'another' if changed else 'the old'} token")
             forget_use(one)
             forget_use(other)
         wrong += [f"{key}: {field}" for field in one.keys() | other.keys() if one.get(field) != other.get(field)]
