@@ -176,7 +176,7 @@ def text(captured, options):
         f"thirds text. It runs on the same machine and disk, and does not sync. A round: `{SAVE}`; a first capture, into an empty "
         "repository in a directory; one more, of which nothing is new; 1 % of the keys are rewritten; a later capture; `save` once more. "
         f"Medians of {options.rounds} rounds. Both sides sync what they write: etcdctl its file, before it gives it its name; strongroom every "
-        "object and its folder. Before each step all is on the disk, and 5 GiB of memory were taken and given back, which a host may have lent to others. "
+        "object and its folder. Before each step all is on the disk, and up to 5 GiB of memory were taken and given back, which a host may have lent to others. "
         "Processor and memory are the client's; the server's, which is the same for both, comes on top.", "",
         "Then what was captured last is restored. The data directory: `cp` of the saved file, `etcdutl snapshot restore` of the copy, which is "
         "removed; strongroom hands what it has opened and verified to the same etcdutl. Both end with `sync -f`, since etcdutl does not sync the "
