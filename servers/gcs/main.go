@@ -40,12 +40,17 @@ func main() {
 	}
 	fake.CreateBucketWithOpts(fakestorage.CreateBucketOpts{Name: *bucket, VersioningEnabled: *versioned})
 	fmt.Println(listener.Addr())
-	log.Fatal(http.Serve(listener, conditionalPuts{fake.HTTPHandler()}))
+	log.Fatal(http.Serve(listener, conditionalPuts{fake.HTTPHandler(), listener.Addr().String()}))
 }
 
-type conditionalPuts struct{ fake http.Handler }
+type conditionalPuts struct {
+	fake http.Handler
+	host string
+}
 
 func (h conditionalPuts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// The library answers the XML API to one name only, and whoever comes by way of a proxy says another one.
+	r.Host = h.host
 	bucket, object, found := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	if r.Method != http.MethodPut || !found || r.URL.RawQuery != "" {
 		h.fake.ServeHTTP(w, r)

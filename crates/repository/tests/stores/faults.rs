@@ -1,33 +1,84 @@
-//! Servers and networks that misbehave, between a real server and us: a proxy that decides the fate of each request.
+//! Servers and networks that misbehave, between each real server and us: a proxy that decides the fate of each request. What it
+//! answers in a server's place is in the words of that server's service.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use repository::{Error, Remote, Repository, Store, StoreFailureKind};
-use testkit::{Certificates, Message, Proxy, Treatment, Versitygw, VersitygwOptions, require};
+use futures::join;
+use repository::{AzProof, Error, Remote, Repository, Store, StoreFailureKind};
+use testkit::{
+    Certificates, Message, Proxy, Server, Treatment, Versitygw, VersitygwOptions, require,
+};
+use zeroize::Zeroizing;
 
 use crate::common::{World, noise, sample};
-use crate::server::{remote, s3};
+use crate::server::{az, remote, s3, within};
 
-/// versitygw behind a proxy.
-struct Faulty {
-    proxy: Proxy,
-    server: Versitygw,
+/// Everything that can go wrong, on one server.
+async fn all_is_survived_or_refused_by(name: &str) {
+    let Some(server) = Server::start(name) else {
+        return;
+    };
+    // Each in a part of the bucket of its own, so that their pauses pass at the same time.
+    join!(
+        the_answers_of_all_puts_are_lost(&server),
+        every_put_is_done_and_answered_with_an_error(&server),
+        answers_with_data_are_cut(&server),
+        a_server_that_is_busy_is_asked_again_when_it_says(&server),
+        a_server_that_hangs_is_given_up(&server),
+        a_bucket_that_says_nothing_of_its_settings_is_given_up(&server),
+        a_server_that_hangs_in_the_middle_of_an_answer_is_asked_again(&server),
+        refusals_are_told_apart(&server),
+        uploads_are_paced_and_nothing_else_is(&server),
+    );
 }
 
-impl Faulty {
-    fn start(decide: impl Fn(&Message) -> Treatment + Send + Sync + 'static) -> Option<Self> {
-        let server = Versitygw::start(&require("versitygw")?, VersitygwOptions::default());
-        server.s3().make_bucket("bucket");
-        let proxy = Proxy::start(&server.s3().address, decide);
-        Some(Self { proxy, server })
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_between_versitygw_and_us() {
+    all_is_survived_or_refused_by("versitygw").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_between_minio_and_us() {
+    all_is_survived_or_refused_by("minio").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_between_azurite_and_us() {
+    all_is_survived_or_refused_by("azurite").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_between_the_fake_of_google_and_us() {
+    all_is_survived_or_refused_by("gcs").await;
+}
+
+/// A part of the server's bucket that is called `prefix`, behind a proxy.
+struct Faulty<'a> {
+    proxy: Proxy,
+    server: &'a Server,
+    prefix: &'a str,
+}
+
+impl<'a> Faulty<'a> {
+    fn new(
+        server: &'a Server,
+        prefix: &'a str,
+        decide: impl Fn(&Message) -> Treatment + Send + Sync + 'static,
+    ) -> Self {
+        let proxy = Proxy::start(&server.address(), decide);
+        Self {
+            proxy,
+            server,
+            prefix,
+        }
     }
 
     fn remote(&self) -> Remote {
-        let s3_server = self.server.s3();
-        let account = s3(&s3_server.access_key, &s3_server.secret_key);
-        remote("s3://bucket/r", self.proxy.endpoint(), account)
+        let mut remote = within(self.server, self.prefix);
+        remote.endpoint = Some(self.server.endpoint_by_way_of(self.proxy.address()));
+        remote
     }
 
     fn store(&self) -> Store {
@@ -55,17 +106,45 @@ fn puts(request: &Message) -> bool {
     request.method() == "PUT"
 }
 
-fn xml(status: &str, code: &str) -> Message {
-    let body = format!("<Error><Code>{code}</Code><Message>As it is said.</Message></Error>");
-    let headers = [("content-type", "application/xml")];
+/// Reads of objects: lists and settings have a query.
+fn gets(request: &Message) -> bool {
+    request.method() == "GET" && !request.target().contains('?')
+}
+
+/// The document in which a service says what is wrong; of Google Cloud Storage the API that speaks XML.
+fn says(server: &Server, status: &str, code: &str) -> Message {
+    let said = "As it is said.";
+    let (body, code_header) = match server {
+        Server::Versitygw(_) | Server::Minio(_) => {
+            let body = format!("<Error><Code>{code}</Code><Message>{said}</Message></Error>");
+            (body, None)
+        }
+        Server::Gcs(_) => {
+            let body = format!(
+                "<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code><Message>{said}</Message></Error>"
+            );
+            (body, None)
+        }
+        Server::Azurite(_) => {
+            let body = format!(
+                "\u{feff}<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>{code}</Code><Message>{said}\n\
+                 RequestId:1\nTime:2026-11-27T10:11:12Z</Message></Error>"
+            );
+            (body, Some(("x-ms-error-code", code)))
+        }
+    };
+    let headers = [Some(("content-type", "application/xml")), code_header];
+    let headers: Vec<_> = headers.into_iter().flatten().collect();
     Message::new(format!("HTTP/1.1 {status}"), &headers, body.as_bytes())
 }
 
 /// Two backups, and both are as they should be, whatever became of the answers.
-async fn survives(decide: impl Fn(&Message) -> Treatment + Send + Sync + 'static) {
-    let Some(faulty) = Faulty::start(decide) else {
-        return;
-    };
+async fn survives(
+    server: &Server,
+    what: &str,
+    decide: impl Fn(&Message) -> Treatment + Send + Sync + 'static,
+) {
+    let faulty = Faulty::new(server, what, decide);
     let mut remote = faulty.remote();
     // Where no answer ever comes back, each put is made that often before it is settled by reading.
     remote.patience.retries = 3;
@@ -74,42 +153,45 @@ async fn survives(decide: impl Fn(&Message) -> Treatment + Send + Sync + 'static
     world.back_up(&first).await;
     let second = [("other".to_owned(), noise(3_000_000, 5))].into();
     world.back_up(&second).await;
-    assert!(world.read(1).await.expect("whole") == first);
-    assert!(world.read(2).await.expect("whole") == second);
-    assert_eq!(world.numbers().await, [1, 2]);
+    assert!(world.read(1).await.expect(what) == first, "{what}");
+    assert!(world.read(2).await.expect(what) == second, "{what}");
+    assert_eq!(world.numbers().await, [1, 2], "{what}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_answers_of_all_puts_are_lost() {
-    survives(every(1, puts, Treatment::AnswerLost)).await;
+async fn the_answers_of_all_puts_are_lost(server: &Server) {
+    survives(server, "lost", every(1, puts, Treatment::AnswerLost)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_put_is_done_and_answered_with_an_error() {
+async fn every_put_is_done_and_answered_with_an_error(server: &Server) {
     // Asked again, the server says that there is one already: ours.
-    let error = Treatment::DoneButAnswered(xml("500 Internal Server Error", "InternalError"));
-    survives(every(2, puts, error)).await;
+    let error = says(server, "500 Internal Server Error", "InternalError");
+    let treatment = Treatment::DoneButAnswered(error);
+    survives(server, "failed", every(2, puts, treatment)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn answers_with_data_are_cut() {
-    let gets = |request: &Message| request.method() == "GET" && !request.target().contains('?');
-    survives(every(2, gets, Treatment::AnswerCut(100))).await;
+async fn answers_with_data_are_cut(server: &Server) {
+    survives(server, "cut", every(2, gets, Treatment::AnswerCut(100))).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_busy_is_asked_again_when_it_says() {
-    is_asked_again("503 Slow Down").await;
-    is_asked_again("429 Too Many Requests").await;
+async fn a_server_that_is_busy_is_asked_again_when_it_says(server: &Server) {
+    let (busy, too_many) = match server {
+        Server::Versitygw(_) | Server::Minio(_) => ("SlowDown", "SlowDown"),
+        Server::Gcs(_) => ("ServiceUnavailable", "SlowDown"),
+        Server::Azurite(_) => ("ServerBusy", "TooManyRequests"),
+    };
+    for (status, code) in [
+        ("503 Service Unavailable", busy),
+        ("429 Too Many Requests", too_many),
+    ] {
+        is_asked_again(server, says(server, status, code)).await;
+    }
 }
 
-async fn is_asked_again(status: &str) {
-    let mut busy = xml(status, "SlowDown");
+async fn is_asked_again(server: &Server, mut busy: Message) {
+    let status = busy.status().to_string();
     busy.headers
         .push(("retry-after".to_owned(), "7".to_owned()));
-    let Some(faulty) = Faulty::start(every(3, puts, Treatment::Answered(busy))) else {
-        return;
-    };
+    let faulty = Faulty::new(server, &status, every(3, puts, Treatment::Answered(busy)));
     let slept: Arc<Mutex<Vec<Duration>>> = Arc::default();
     let mut remote = faulty.remote();
     let asked = Arc::clone(&slept);
@@ -123,9 +205,12 @@ async fn is_asked_again(status: &str) {
         Box::pin(std::future::ready(()))
     });
     let world = World::at(Store::remote(remote).expect("a store")).await;
-    world.back_up(&sample()).await;
+    let secrets = sample();
+    world.back_up(&secrets).await;
+    assert!(world.read(1).await.expect("whole") == secrets);
     let slept = slept.lock().expect("a list").clone();
-    assert!(!slept.is_empty() && slept.iter().all(|period| *period == Duration::from_secs(7)));
+    let as_told = slept.iter().all(|period| *period == Duration::from_secs(7));
+    assert!(!slept.is_empty() && as_told, "{status}: {slept:?}");
 }
 
 /// What opening a repository there fails with.
@@ -140,11 +225,8 @@ async fn refusal(remote: Remote) -> (StoreFailureKind, String) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_hangs_is_given_up() {
-    let Some(faulty) = Faulty::start(|_| Treatment::Hangs) else {
-        return;
-    };
+async fn a_server_that_hangs_is_given_up(server: &Server) {
+    let faulty = Faulty::new(server, "hangs", |_| Treatment::Hangs);
     let mut remote = faulty.remote();
     remote.patience.timeout = Duration::from_millis(300);
     remote.patience.retries = 2;
@@ -161,14 +243,17 @@ async fn a_server_that_hangs_is_given_up() {
     );
 }
 
-/// What object_store has no words for is asked by us, and no longer than anything else.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_that_says_nothing_of_its_settings_is_given_up() {
-    let of_settings = |request: &Message| request.target().contains("?object-lock");
-    let hangs = every(1, of_settings, Treatment::Hangs);
-    let Some(faulty) = Faulty::start(hangs) else {
-        return;
+/// What object_store has no words for is asked by us, and no longer than anything else: S3's setting of locks, and
+/// Google's generations, without which it is not known whether there are any. Azure is asked for nothing of the kind.
+async fn a_bucket_that_says_nothing_of_its_settings_is_given_up(server: &Server) {
+    let question = match server {
+        Server::Versitygw(_) | Server::Minio(_) => "?object-lock",
+        Server::Gcs(_) => "?versions=true",
+        Server::Azurite(_) => return,
     };
+    let of_settings = move |request: &Message| request.target().contains(question);
+    let hangs = every(1, of_settings, Treatment::Hangs);
+    let faulty = Faulty::new(server, "silent", hangs);
     let mut remote = faulty.remote();
     remote.patience.timeout = Duration::from_millis(300);
     remote.patience.retries = 1_000;
@@ -176,11 +261,12 @@ async fn a_bucket_that_says_nothing_of_its_settings_is_given_up() {
     let store = Store::remote(remote).expect("a store");
     let probe = tokio::time::timeout(Duration::from_secs(30), store.probe()).await;
     let probe = probe.expect("it gives up");
-    match probe.found {
-        Err(Error::Store { source, .. }) => {
+    match (server, probe.found) {
+        (Server::Gcs(_), Ok(probed)) => assert_eq!(probed.keeps_versions, None),
+        (_, Err(Error::Store { source, .. })) => {
             assert_eq!(source.kind(), StoreFailureKind::Unreachable);
         }
-        other => panic!("{other:?}"),
+        (_, other) => panic!("{other:?}"),
     }
     let seen = faulty.proxy.take_seen();
     let asked = seen.iter().filter(|request| of_settings(request)).count();
@@ -188,75 +274,97 @@ async fn a_bucket_that_says_nothing_of_its_settings_is_given_up() {
     assert!((2..=4).contains(&asked), "{asked}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_hangs_in_the_middle_of_an_answer_is_asked_again() {
-    let gets = |request: &Message| request.method() == "GET" && !request.target().contains('?');
-    let Some(faulty) = Faulty::start(|_| Treatment::Passes) else {
-        return;
-    };
+async fn a_server_that_hangs_in_the_middle_of_an_answer_is_asked_again(server: &Server) {
+    let faulty = Faulty::new(server, "stuck", |_| Treatment::Passes);
     let world = World::at(faulty.store()).await;
     world.back_up(&sample()).await;
-    let slow = Proxy::start(
-        &faulty.server.s3().address,
-        every(2, gets, Treatment::AnswerStuck(50)),
-    );
-    let mut remote = faulty.remote();
-    remote.endpoint = Some(slow.endpoint());
+    let stuck = every(2, gets, Treatment::AnswerStuck(50));
+    let slow = Faulty::new(server, "stuck", stuck);
+    let mut remote = slow.remote();
     remote.patience.timeout = Duration::from_millis(300);
     let repository = Repository::open(Store::remote(remote).expect("a store")).await;
     assert_eq!(repository.expect("it is there").id(), world.repository.id());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn refusals_are_told_apart() {
-    use StoreFailureKind::{Denied, Elsewhere, NoBucket, Unreachable};
-    let Some(faulty) = Faulty::start(|_| Treatment::Passes) else {
-        return;
-    };
-    let known = || (faulty.server.s3().access_key, faulty.server.s3().secret_key);
-    let at = |address: &str, id: &str, secret: &str| {
-        remote(address, faulty.server.endpoint(), s3(id, secret))
-    };
-    let (id, secret) = known();
-    let (kind, words) = refusal(at("s3://bucket/r", &id, "wrong")).await;
-    assert_eq!(kind, Denied, "{words}");
-    assert!(words.starts_with("SignatureDoesNotMatch: "), "{words}");
-    let (kind, words) = refusal(at("s3://bucket/r", "nobody", &secret)).await;
-    assert_eq!(kind, Denied, "{words}");
-    let (kind, words) = refusal(at("s3://no-such-bucket", &id, &secret)).await;
+async fn refusals_are_told_apart(server: &Server) {
+    use StoreFailureKind::{Denied, NoBucket, Unreachable};
+    for (stranger, code) in strangers(server) {
+        let (kind, words) = refusal(stranger).await;
+        assert_eq!(kind, Denied, "{words}");
+        assert!(words.starts_with(code), "{words}");
+    }
+    // The fake of Google's has every bucket; this is what Google says.
+    let none = says(server, "404 Not Found", "NoSuchBucket");
+    let is_fake = matches!(server, Server::Gcs(_));
+    let faulty = Faulty::new(server, "refusals", move |_| {
+        if is_fake {
+            Treatment::Answered(none.clone())
+        } else {
+            Treatment::Passes
+        }
+    });
+    let mut elsewhere = faulty.remote();
+    elsewhere.bucket.name = "no-such-bucket".to_owned();
+    let (kind, words) = refusal(elsewhere).await;
     assert_eq!(kind, NoBucket, "{words}");
 
-    for (answer, expected, said) in [
-        (
-            xml("400 Bad Request", "ExpiredToken"),
-            Denied,
-            "ExpiredToken: As it is said",
-        ),
-        (
-            xml("301 Moved Permanently", "PermanentRedirect"),
-            Elsewhere,
-            "",
-        ),
-    ] {
-        let proxy = Proxy::start("127.0.0.1:1", move |_| Treatment::Answered(answer.clone()));
-        let mut remote = at("s3://bucket/r", &id, &secret);
-        remote.endpoint = Some(proxy.endpoint());
-        let (kind, words) = refusal(remote).await;
-        assert_eq!(kind, expected, "{words}");
-        assert!(words.starts_with(said), "{words}");
-    }
-
-    let mut nobody = at("s3://bucket/r", &id, &secret);
-    nobody.endpoint = Some("http://127.0.0.1:1".to_owned());
+    let mut nobody = within(server, "refusals");
+    nobody.endpoint = Some(server.endpoint_by_way_of("127.0.0.1:1"));
     nobody.patience.retries = 1;
     let (kind, words) = refusal(nobody).await;
     assert_eq!(kind, Unreachable);
     assert!(words.contains("Connection refused"), "{words}");
 
-    let mut plain = at("s3://bucket/r", &id, &secret);
+    let mut plain = within(server, "refusals");
     plain.allow_http = false;
     let (_, words) = refusal(plain).await;
     assert!(words.contains("http"), "{words}");
+}
+
+/// Those whom the server does not know, and how it says so. The fake of Google's knows everybody.
+fn strangers(server: &Server) -> Vec<(Remote, &'static str)> {
+    let s3_server = match server {
+        Server::Versitygw(server) => server.s3(),
+        Server::Minio(server) => server.s3(),
+        Server::Azurite(server) => {
+            let wrong = Zeroizing::new("bm90IHRoZSBrZXk=".to_owned());
+            let account = az(server.account(), AzProof::Key(wrong));
+            let remote = remote("az://bucket/refusals", server.endpoint(), account);
+            return vec![(remote, "AuthorizationFailure: ")];
+        }
+        Server::Gcs(_) => return Vec::new(),
+    };
+    let at = |id: &str, secret: &str| remote("s3://bucket/r", server.endpoint(), s3(id, secret));
+    vec![
+        (
+            at(&s3_server.access_key, "wrong-secret"),
+            "SignatureDoesNotMatch: ",
+        ),
+        (at("nobody", &s3_server.secret_key), "InvalidAccessKeyId: "),
+    ]
+}
+
+/// What only Amazon says, and none of the servers.
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_of_amazon_are_told_apart() {
+    use StoreFailureKind::{Denied, Elsewhere};
+    for (status, code, expected, said) in [
+        (
+            "400 Bad Request",
+            "ExpiredToken",
+            Denied,
+            "ExpiredToken: As it is said",
+        ),
+        ("301 Moved Permanently", "PermanentRedirect", Elsewhere, ""),
+    ] {
+        let body = format!("<Error><Code>{code}</Code><Message>As it is said.</Message></Error>");
+        let answer = Message::new(format!("HTTP/1.1 {status}"), &[], body.as_bytes());
+        let proxy = Proxy::start("127.0.0.1:1", move |_| Treatment::Answered(answer.clone()));
+        let remote = remote("s3://bucket/r", proxy.endpoint(), s3("id", "secret"));
+        let (kind, words) = refusal(remote).await;
+        assert_eq!(kind, expected, "{words}");
+        assert!(words.starts_with(said), "{words}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -291,11 +399,8 @@ async fn a_server_is_asked_over_tls_by_whoever_knows_its_authority() {
     assert!(words.contains("holds no certificate"), "{words}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn uploads_are_paced_and_nothing_else_is() {
-    let Some(faulty) = Faulty::start(|_| Treatment::Passes) else {
-        return;
-    };
+async fn uploads_are_paced_and_nothing_else_is(server: &Server) {
+    let faulty = Faulty::new(server, "paced", |_| Treatment::Passes);
     let paced = Arc::new(AtomicUsize::new(0));
     let mut remote = faulty.remote();
     let count = Arc::clone(&paced);
@@ -320,31 +425,46 @@ async fn uploads_are_paced_and_nothing_else_is() {
     assert_eq!(paced.load(Ordering::SeqCst), before);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_upload_carries_its_checksum_and_its_condition() {
-    let Some(faulty) = Faulty::start(|_| Treatment::Passes) else {
+/// What every upload says beside its bytes, in the words of each service.
+async fn every_upload_carries_its_condition_on(name: &str) {
+    let Some(server) = Server::start(name) else {
         return;
     };
+    let faulty = Faulty::new(&server, "r", |_| Treatment::Passes);
     let mut remote = faulty.remote();
-    remote.storage_class = Some("STANDARD".to_owned());
+    let (condition, class, storage_class) = match &server {
+        Server::Versitygw(_) | Server::Minio(_) => {
+            (("if-none-match", "*"), "x-amz-storage-class", "STANDARD")
+        }
+        Server::Gcs(_) => {
+            let condition = ("x-goog-if-generation-match", "0");
+            (condition, "x-goog-storage-class", "STANDARD")
+        }
+        Server::Azurite(_) => (("if-none-match", "*"), "x-ms-access-tier", "Cool"),
+    };
+    remote.storage_class = Some(storage_class.to_owned());
     let world = World::at(Store::remote(remote).expect("a store")).await;
     world.back_up(&sample()).await;
     let seen = faulty.proxy.take_seen();
     let puts: Vec<&Message> = seen.iter().filter(|request| puts(request)).collect();
     assert!(puts.len() > 4);
     for put in puts {
-        assert_eq!(put.header("if-none-match"), Some("*"), "{}", put.start);
-        assert!(
-            put.header("x-amz-checksum-sha256").is_some(),
-            "{}",
-            put.start
-        );
-        let pack = put.target().contains("/pack-");
-        assert_eq!(
-            put.header("x-amz-storage-class").is_some(),
-            pack,
-            "{}",
-            put.start
-        );
+        let (header, value) = condition;
+        assert_eq!(put.header(header), Some(value), "{}", put.start);
+        // Google's library escapes all but letters and digits.
+        let pack = put.target().replace("%2D", "-").contains("pack-");
+        let expected = pack.then_some(storage_class);
+        assert_eq!(put.header(class), expected, "{}", put.start);
+        if class == "x-amz-storage-class" {
+            let checksum = put.header("x-amz-checksum-sha256");
+            assert!(checksum.is_some(), "{}", put.start);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_upload_carries_its_condition_and_packs_their_class() {
+    for name in ["versitygw", "minio", "gcs", "azurite"] {
+        every_upload_carries_its_condition_on(name).await;
     }
 }

@@ -61,6 +61,18 @@ impl Server {
         }
     }
 
+    /// `127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        let endpoint = self.endpoint();
+        let (_, rest) = endpoint.split_once("://").expect("an address");
+        rest.split('/').next().unwrap_or_default().to_owned()
+    }
+
+    /// Where clients connect that shall come by way of `address`, where somebody passes on what they say.
+    pub fn endpoint_by_way_of(&self, address: &str) -> String {
+        self.endpoint().replace(&self.address(), address)
+    }
+
     /// Ends it with -9, where it can be expected to survive that.
     pub fn kill(&mut self) {
         match self {
