@@ -69,6 +69,12 @@ fn of_store(failure: &StoreFailure) -> Option<&'static str> {
     if !failure.is_remote() {
         return None;
     }
+    if failure.is_of_login() {
+        return Some(
+            "are keys to come from there? `strongroom config` says what is in force, and docs/stores.md in which order keys are \
+             looked for, and what else there is",
+        );
+    }
     match failure.kind() {
         StoreFailureKind::Unreachable => Some(
             "is the endpoint right, and can this host reach it? `strongroom config` says what is in force; docs/stores.md",

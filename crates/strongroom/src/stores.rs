@@ -149,11 +149,12 @@ fn s3_keys(options: &Options) -> anyhow::Result<S3Keys> {
             token_file,
             role,
             session,
+            endpoint,
         }) => S3Keys::WebIdentity {
             token_file,
             role,
             session,
-            endpoint: None,
+            endpoint,
         },
         Some(Platform::Container(path)) => S3Keys::Container(path),
         Some(Platform::ContainerAt(address, token_file)) => {

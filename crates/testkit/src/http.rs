@@ -1,7 +1,7 @@
 //! As much of HTTP/1.1 as it takes to ask a server on loopback, and to stand between a client and a server.
 
 use std::fmt::Write as _;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ impl Message {
 
     /// The next message of a connection. `None`: it was closed. `bodiless`: the answer to a HEAD.
     pub(crate) fn read(
-        reader: &mut BufReader<TcpStream>,
+        reader: &mut BufReader<impl Read + Write>,
         bodiless: bool,
     ) -> io::Result<Option<Self>> {
         let Some(start) = line(reader)? else {
@@ -99,7 +99,7 @@ impl Message {
         Ok(Some(message))
     }
 
-    fn read_body(&mut self, reader: &mut BufReader<TcpStream>) -> io::Result<()> {
+    fn read_body(&mut self, reader: &mut BufReader<impl Read>) -> io::Result<()> {
         let chunked = self
             .header("transfer-encoding")
             .is_some_and(|value| value.eq_ignore_ascii_case("chunked"));
@@ -127,7 +127,7 @@ impl Message {
     }
 
     /// Writes it, with the length of its body declared unless it is the answer to a HEAD.
-    pub(crate) fn write(&self, stream: &mut TcpStream, bodiless: bool) -> io::Result<()> {
+    pub(crate) fn write(&self, stream: &mut impl Write, bodiless: bool) -> io::Result<()> {
         let mut head = format!("{}\r\n", self.start);
         for (name, value) in &self.headers {
             if bodiless || !name.eq_ignore_ascii_case("content-length") {
@@ -144,7 +144,7 @@ impl Message {
     }
 }
 
-fn line(reader: &mut BufReader<TcpStream>) -> io::Result<Option<String>> {
+fn line(reader: &mut BufReader<impl Read>) -> io::Result<Option<String>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);

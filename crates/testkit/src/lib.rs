@@ -33,7 +33,7 @@ pub use postgres::Postgres;
 pub use programs::{Release, require, require_program};
 pub use rabbitmq::RabbitMq;
 pub use stores::{
-    Azurite, Gcs, GcsOptions, Minio, Proxy, S3, Server, Treatment, Versitygw, VersitygwOptions,
-    elements,
+    Azurite, Gcs, GcsOptions, Minio, OpenId, Proxy, S3, Server, Tls, Treatment, Versitygw,
+    VersitygwOptions, elements,
 };
 pub use trace::{Change, Traced, changes, strace};

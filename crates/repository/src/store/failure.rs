@@ -9,7 +9,7 @@ use object_store::client::{HttpError, HttpErrorKind};
 const WORDS_MAX: usize = 300;
 
 /// Why a store did not do what it was asked, in one clause of its own words: no document, no address with a signature in it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StoreFailure {
     kind: StoreFailureKind,
     words: String,
@@ -17,6 +17,8 @@ pub struct StoreFailure {
     code: Option<String>,
     /// Of a server, not of this host's file system.
     remote: bool,
+    /// Of whoever was to hand out a key.
+    login: bool,
 }
 
 /// What whoever uses the store can do about it.
@@ -45,12 +47,32 @@ impl StoreFailure {
             words,
             code: None,
             remote,
+            login: false,
+        }
+    }
+
+    /// The same, of somebody who was asked for a key and gave none.
+    pub(super) fn of_login(self, who: &str) -> Self {
+        let kind = match self.kind {
+            StoreFailureKind::Unreachable => StoreFailureKind::Unreachable,
+            _ => StoreFailureKind::Denied,
+        };
+        Self {
+            kind,
+            words: format!("{who} gives no key: {}", self.words),
+            login: true,
+            ..self
         }
     }
 
     /// Whether a server is behind it, not this host's file system.
     pub fn is_remote(&self) -> bool {
         self.remote
+    }
+
+    /// Whether it is of a service that hands out keys, not of the store.
+    pub fn is_of_login(&self) -> bool {
+        self.login
     }
 
     /// What can be done about it.
@@ -82,6 +104,10 @@ impl StdError for StoreFailure {}
 
 impl From<StoreError> for StoreFailure {
     fn from(error: StoreError) -> Self {
+        // One of ours, passed on by object_store.
+        if let Some(own) = causes(&error).find_map(|cause| cause.downcast_ref::<Self>()) {
+            return own.clone();
+        }
         if let Some(failure) = of_transport(&error).or_else(|| of_system(&error)) {
             return failure;
         }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::future::{Either, select};
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
     HttpResponse, HttpResponseBody, HttpService,
@@ -119,7 +119,7 @@ impl HttpConnector for Http {
             .https_only(!allow_http)
             // A signed request is for one server only; object_store says what a redirect means.
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(self.idle_timeout)
+            .connect_timeout(self.connect_timeout(options))
             .user_agent(concat!("strongroom/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| object_store::Error::Generic {
@@ -130,6 +130,16 @@ impl HttpConnector for Http {
             http: self.clone(),
             client,
         }))
+    }
+}
+
+impl Http {
+    /// object_store gives up sooner on a machine's metadata server, which may not be there at all.
+    fn connect_timeout(&self, options: &ClientOptions) -> Duration {
+        let chosen = options.get_config_value(&ClientConfigKey::ConnectTimeout);
+        let chosen = chosen.and_then(|text| text.parse::<SignedDuration>().ok());
+        let chosen = chosen.and_then(|chosen| Duration::try_from(chosen).ok());
+        chosen.unwrap_or(self.idle_timeout).min(self.idle_timeout)
     }
 }
 

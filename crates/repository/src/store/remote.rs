@@ -206,7 +206,9 @@ fn build(remote: Remote) -> Result<Store, StoreFailure> {
             longest_pause: remote.patience.deadline.min(Duration::from_mins(1)),
             seen: Arc::new(Seen::default()),
         },
-        options: ClientOptions::new().with_allow_http(remote.allow_http),
+        options: ClientOptions::new()
+            .with_allow_http(remote.allow_http)
+            .with_connect_timeout(remote.patience.timeout),
         patience: remote.patience,
     };
     let (store, also) = common.store(

@@ -1,5 +1,6 @@
 mod listing;
 mod locking;
+mod login;
 mod requests;
 mod retention;
 mod settings;
@@ -19,6 +20,7 @@ use object_store::client::HttpConnector as _;
 
 pub(super) use self::locking::Locked;
 use self::locking::Locking;
+use self::login::Login;
 pub(super) use self::requests::Requests;
 use super::address::Bucket;
 use super::failure::{StoreFailure, StoreFailureKind};
@@ -129,7 +131,13 @@ impl S3Account {
             }
             Some(S3Encryption::Customer(key)) => builder.with_ssec_encryption(key.as_str()),
         };
-        let store = self.keys.give_to(builder).build()?;
+        let hands_out = self.keys.hands_out();
+        builder = self.keys.give_to(builder);
+        if let Some(who) = hands_out {
+            let keys = builder.clone().build()?.credentials().clone();
+            builder = builder.with_credentials(Arc::new(Login { who, keys }));
+        }
+        let store = builder.build()?;
         locking.sign_with(store.credentials().clone());
         let requests = Requests {
             client: common.http.connect(&common.options)?,
@@ -163,6 +171,16 @@ fn server(endpoint: &str, bucket: &Bucket, path_style: bool) -> Result<String, S
 }
 
 impl S3Keys {
+    /// Who hands out keys that end, if it is a service.
+    fn hands_out(&self) -> Option<&'static str> {
+        match self {
+            Self::Given(_) | Self::Asked(_) => None,
+            Self::WebIdentity { .. } => Some("Amazon's token service"),
+            Self::Container(_) | Self::ContainerAt(..) => Some("the container's platform"),
+            Self::Machine => Some("the machine's metadata server"),
+        }
+    }
+
     fn give_to(self, builder: AmazonS3Builder) -> AmazonS3Builder {
         match self {
             Self::Given(key) => {

@@ -214,7 +214,7 @@ async fn is_asked_again(server: &Server, mut busy: Message) {
 }
 
 /// What opening a repository there fails with.
-async fn refusal(remote: Remote) -> (StoreFailureKind, String) {
+pub(crate) async fn refusal(remote: Remote) -> (StoreFailureKind, String) {
     let opened = match Store::remote(remote) {
         Ok(store) => Repository::open(store).await.map(|_| ()),
         Err(error) => Err(error),

@@ -4,6 +4,7 @@
 mod common;
 mod faults;
 mod lock;
+mod logins;
 mod probe;
 mod server;
 mod versions;

@@ -31,14 +31,18 @@ pub(crate) fn az(name: &str, proof: AzProof) -> Account {
 }
 
 pub(crate) fn s3(id: &str, secret: &str) -> Account {
+    s3_with(S3Keys::Given(S3Key {
+        id: id.to_owned(),
+        secret: Zeroizing::new(secret.to_owned()),
+        token: None,
+    }))
+}
+
+pub(crate) fn s3_with(keys: S3Keys) -> Account {
     Account::S3(S3Account {
         region: None,
         path_style: None,
-        keys: S3Keys::Given(S3Key {
-            id: id.to_owned(),
-            secret: Zeroizing::new(secret.to_owned()),
-            token: None,
-        }),
+        keys,
         encryption: None,
     })
 }

@@ -63,6 +63,8 @@ pub(crate) enum Platform {
         token_file: String,
         role: String,
         session: Option<String>,
+        /// The token service, if it is not the region's.
+        endpoint: Option<String>,
     },
     /// Amazon: a path at the usual address.
     Container(String),
@@ -131,6 +133,15 @@ impl Place {
 
     /// An endpoint of the environment is as good as one of the file.
     pub(crate) fn check(&self) -> Result<(), Failure> {
+        let platform = self.options.platform.as_ref();
+        if let Some(Platform::WebIdentity { endpoint, .. }) = platform.map(|said| &said.value)
+            && let Some(endpoint) = endpoint
+        {
+            // A token in clear is everybody's, whatever else may be.
+            let message = "the token service is asked over https only";
+            check_endpoint(endpoint, false)
+                .map_err(|_| Failure::usage(format!("AWS_ENDPOINT_URL_STS: {message}")))?;
+        }
         let Some(endpoint) = &self.options.endpoint else {
             return Ok(());
         };
@@ -201,11 +212,13 @@ impl Environment<'_> {
             self.text("AWS_ROLE_ARN"),
         ) {
             let session = self.text("AWS_ROLE_SESSION_NAME");
+            let endpoint = self.text("AWS_ENDPOINT_URL_STS");
             return self.first(&["AWS_WEB_IDENTITY_TOKEN_FILE"], |_, _| {
                 Platform::WebIdentity {
                     token_file: token_file.clone(),
                     role: role.clone(),
                     session: session.clone(),
+                    endpoint: endpoint.clone(),
                 }
             });
         }

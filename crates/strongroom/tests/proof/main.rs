@@ -16,6 +16,7 @@ mod interrupted;
 mod keys;
 mod kill;
 mod locks;
+mod logins;
 mod maintained;
 mod memory;
 mod power;

@@ -23,18 +23,28 @@ pub struct Minio {
 impl Minio {
     /// Starts an empty one and waits until it answers.
     pub fn start(release: &Release) -> Self {
+        Self::start_with(release, &[])
+    }
+
+    /// The same, configured by these variables of the environment.
+    pub fn start_with(release: &Release, environment: &[(&'static str, String)]) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        Self::start_in(folder, release, None)
+        Self::start_in(folder, release, None, environment)
     }
 
     /// One that speaks TLS. It may not serve yet when this returns, and says so to whoever asks.
     pub fn start_with_tls(release: &Release) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let certificates = Certificates::make(folder.path());
-        Self::start_in(folder, release, Some(certificates))
+        Self::start_in(folder, release, Some(certificates), &[])
     }
 
-    fn start_in(folder: TempDir, release: &Release, certificates: Option<Certificates>) -> Self {
+    fn start_in(
+        folder: TempDir,
+        release: &Release,
+        certificates: Option<Certificates>,
+        environment: &[(&'static str, String)],
+    ) -> Self {
         let pairs = folder.path().join("certificates");
         fs::create_dir(&pairs).expect("the folder is ours");
         if let Some(made) = &certificates {
@@ -43,8 +53,10 @@ impl Minio {
             fs::copy(&made.server.key, pairs.join("private.key")).expect("copied");
         }
         let (program, root) = (release.program("minio"), folder.path().to_owned());
+        let environment = environment.to_vec();
         let command = move |port| {
             let mut command = Command::new(&program);
+            command.envs(environment.iter().cloned());
             command.env("MINIO_ROOT_USER", ACCESS_KEY);
             command.env("MINIO_ROOT_PASSWORD", SECRET_KEY);
             command.env("MINIO_BROWSER", "off");

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::http::Message;
 
-/// Stands between a client and a server on loopback, and decides the fate of each request.
+/// Stands between a client and a server on loopback, and decides the fate of each request. Also a proxy in HTTP's own sense, for whoever
+/// has it in `http_proxy`: whatever server is asked for then, the one behind it is meant.
 pub struct Proxy {
     address: String,
     state: Arc<State>,
@@ -113,7 +114,7 @@ impl State {
                     if let Treatment::PassesAfter(delay) = treatment {
                         sleep(delay);
                     }
-                    self.forward(&mut server, &request)?
+                    self.forward(&mut server, &for_server(&request))?
                 }
             };
             match treatment {
@@ -169,6 +170,16 @@ impl State {
             sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// What a proxy is asked for with the name of the server, the server is asked for without.
+fn for_server(request: &Message) -> Message {
+    let mut request = request.clone();
+    let path = request.target().strip_prefix("http://");
+    if let Some((_, path)) = path.and_then(|rest| rest.split_once('/')) {
+        request.start = format!("{} /{path} HTTP/1.1", request.method());
+    }
+    request
 }
 
 /// An answer that declares more than it holds.
