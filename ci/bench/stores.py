@@ -80,6 +80,11 @@ class Server:
         self.relay.stdin.flush()
         return json.loads(self.relay.stdout.readline())
 
+    def relay_cpu(self):
+        """The relay's processor seconds so far."""
+        fields = pathlib.Path(f"/proc/{self.relay.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def empty(self, prefix):
         shutil.rmtree(self.folder / BUCKET / prefix, ignore_errors=True)
 
@@ -136,8 +141,10 @@ class ResticInBucket(Restic):
 def counted(server, results, operation, title, command):
     """What a command used; what it asked for is remembered."""
     server.seen()
+    before = server.relay_cpu()
     usage = measure.measure(command)
-    results["operations"].setdefault(operation, {})[title] = server.seen() | {"wall": usage.wall, "cpu": usage.cpu}
+    used = {"wall": usage.wall, "cpu": usage.cpu, "relay": server.relay_cpu() - before}
+    results["operations"].setdefault(operation, {})[title] = server.seen() | used
     return usage
 
 
@@ -258,7 +265,10 @@ def targets(results, options):
         [f"one entry of 1 KiB out of {options.large} MB in {results['runs']} runs", "20 requests, 20 MiB",
          f"{total(entry)} requests, {entry.get('bytes down', 0) / 2**20:.1f} MiB", "", report.verdict(total(entry) <= 20 and entry.get("bytes down", 0) <= 20 * 2**20)],
     ]
-    return report.table(["work", "to reach", "strongroom", restic, ""], rows)
+    relay = operations["first backup"][ours]["relay"]
+    return report.table(["work", "to reach", "strongroom", restic, ""], rows) + [
+        f"versitygw and the relay run on the same processors: of a first backup the relay used {relay:.2f} CPU-seconds, beside "
+        f"{operations['first backup'][ours]['cpu']:.2f} of strongroom's own.", ""]
 
 
 def total(seen):
