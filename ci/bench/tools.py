@@ -114,6 +114,9 @@ class Restic(Tool):
     def restore_command(self):
         return self.command(f"restore latest --target {self.target}")
 
+    def read_command(self, path):
+        return self.command(f"dump latest {path}")
+
     def verify_command(self):
         return self.command("check --read-data")
 
