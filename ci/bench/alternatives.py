@@ -68,12 +68,12 @@ def simulated(folder, constant, programs, hours):
     name, part = SIMULATED[constant.title]
     say(f"{constant.title}: {hours} hours")
     kind = dataclasses.replace(SETS[name], objects=SETS[name].objects // part)
-    results, size = simulate.live_through(folder, kind, hours, list(programs.values()))
+    results, size = simulate.live_through(folder, kind, hours, [simulate.Life(program) for program in programs.values()])
     head = ["stored, MB", "added, KB", "of this commits, KB", "runs, mean", "most", "kept, MB", "in use", "newest alone, MB", "in use",
             "later, CPU"]
     return [f"{hours} hourly snapshots of set {name} at 1/{part} of its size ({report.megabytes(size)} MB). *Added* is the mean of the "
-            "second half; *kept* is what the retention of the next section refers to, with metadata; *in use* the share of the packs "
-            "that are referred to.", "",
+            "second half; *kept* is what a prune leaves in the end under the retention of the next section, with metadata; *in use* the share "
+            "of the packs that are referred to.", "",
             *report.table([constant.title, *head], [referred_row(*row) for row in zip(programs, results)])]
 
 
@@ -130,9 +130,8 @@ def stored_row(constant, key, measured):
 
 
 def referred_row(title, result):
-    kept, newest = result["referred_kept"], result["referred_newest"]
+    stored, held, newest = result["stored"], result["held"], result["newest"]
     added = result["added"] + result["commit"]
-    return [title, report.megabytes(result["stored"]), f"{added / 1e3:.0f}", f"{result['commit'] / 1e3:.1f}", f"{result['runs_mean']:.0f}",
-            result["runs_most"], report.megabytes(kept["packs"] + kept["metadata"]),
-            f"{100 * kept['live'] / kept['plain']:.0f} %", report.megabytes(newest["packs"] + newest["metadata"]),
-            f"{100 * newest['live'] / newest['plain']:.0f} %", f"{result['cpu'][1]:.3f} s"]
+    return [title, report.megabytes(stored["packs"] + stored["metadata"]), f"{added / 1e3:.0f}", f"{result['commit'] / 1e3:.1f}",
+            f"{result['runs_mean']:.0f}", result["runs_most"], report.megabytes(held["packs"] + held["metadata"]), simulate.in_use(held["referred"]),
+            report.megabytes(newest["packs"] + newest["metadata"]), simulate.in_use(newest), f"{result['cpu'][1]:.3f} s"]

@@ -1,53 +1,48 @@
-"""What a repository holds and what a choice of its snapshots refers to, read as docs/recovery/strongroom-recover.py reads it."""
+"""What a repository holds and what its snapshots refer to, read as docs/recovery/strongroom-recover.py reads it."""
 
 import json
 import pathlib
 
+from measure import bytes_below
+
 RECOVER = pathlib.Path(__file__).parents[2] / "docs" / "recovery" / "strongroom-recover.py"
-# (hours in a period, how many of the newest periods keep their oldest snapshot)
-RETENTION = [(1, 24), (24, 7), (7 * 24, 4), (30 * 24, 12)]
 
 
 class Repository:
-    """The snapshots of the job `bench`, by hour. Nothing was ever pruned in it."""
+    """The snapshots of the job `bench` that are there, from the oldest on."""
 
     def __init__(self, folder, identity):
-        self.folder, self.identity = folder / "bench" / "runs", identity
+        self.job, self.identity = folder / "bench", identity
         self.id = json.loads((folder / "strongroom.json").read_text())["id"]
-        paths = sorted((folder / "bench" / "log").iterdir())
-        self.commits = [json.loads(path.read_bytes().split(b"\n")[1]) for path in paths]
-        self.commit_sizes = [path.stat().st_size for path in paths]
+        log = {path: json.loads(path.read_bytes().split(b"\n")[1]) for path in sorted((self.job / "log").iterdir())}
+        snapshots = {path: commit for path, commit in log.items() if commit["kind"] == "snapshot"}
+        self.paths, self.commits = list(snapshots), list(snapshots.values())
+        self.commit_sizes = [path.stat().st_size for path in self.paths]
         # The script is a program; what it defines stands before what it does.
         self.recover = {}
         exec(compile(RECOVER.read_text().split("sys.excepthook")[0], RECOVER, "exec"), self.recover)
 
-    def retained(self):
-        """The hours that stay under RETENTION; and the newest."""
-        hours = range(len(self.commits))
-        kept = {hours[-1]}
-        for period, count in RETENTION:
-            oldest = {}
-            for hour in hours:
-                oldest.setdefault(hour // period, hour)
-            kept.update(sorted(oldest.values())[-count:])
-        return sorted(kept)
+    def stored(self):
+        """What lies there: runs, and the bytes of their packs and of all else."""
+        packs = sum(path.stat().st_size for path in self.job.glob("runs/*/pack-*"))
+        return {"runs": sum(1 for _ in (self.job / "runs").iterdir()), "packs": packs, "metadata": bytes_below(self.job) - packs}
 
-    def metadata(self, hour):
+    def metadata(self, number):
         """The bytes of a snapshot's own key, manifest, map and commit."""
-        own = self.commits[hour]["runs"][0]
-        return {name: own[name]["size"] for name in ("key", "manifest", "map")} | {"commit": self.commit_sizes[hour]}
+        own = self.commits[number]["runs"][0]
+        return {name: own[name]["size"] for name in ("key", "manifest", "map")} | {"commit": self.commit_sizes[number]}
 
-    def referred(self, hours):
-        """What the snapshots of these hours refer to: runs, the bytes of the objects, and how much of their packs is in use."""
+    def referred(self, numbers):
+        """What these snapshots refer to: runs, the bytes of the objects, and how much of their packs is in use."""
         runs, packs = {}, {}
-        for hour in hours:
-            for run in self.commits[hour]["runs"]:
+        for number in numbers:
+            for run in self.commits[number]["runs"]:
                 runs[run["run"]] = run
                 packs.setdefault(run["run"], {}).update({number: size for number, size, _ in run["packs"]})
-        opened = {name: self.open(run | {"packs": []}) for name, run in runs.items()}
+        opened = {name: self.open(run) for name, run in runs.items()}
         used = {}
-        for hour in hours:
-            for source in opened[self.commits[hour]["runs"][0]["run"]].sources:
+        for number in numbers:
+            for source in opened[self.commits[number]["runs"][0]["run"]].sources:
                 for ranges, _ in source[5:7]:
                     for run, stream, first, count, _ in ranges:
                         used.setdefault((run, stream), set()).update(range(first, first + count))
@@ -57,9 +52,11 @@ class Repository:
             every = [size for *_, sizes in opened[run].frames[stream] for size in sizes]
             stored, live = stored + sum(sizes), live + sum(every[chunk] for chunk in chunks)
         metadata = sum(run[name]["size"] for run in runs.values() for name in ("key", "manifest", "map") if run.get(name))
-        metadata += sum(self.commit_sizes[hour] for hour in hours)
+        metadata += sum(self.commit_sizes[number] for number in numbers)
         return {"runs": len(runs), "packs": sum(sum(sizes.values()) for sizes in packs.values()), "metadata": metadata,
                 "plain": stored, "live": live}
 
     def open(self, run):
-        return self.recover["Run"](self.folder / run["run"], self.id, "bench", run, str(self.identity))
+        """Its manifest. None of its keys was rotated, and nothing was copied."""
+        run = run | {"name": run["run"], "object": "key", "packs": []}
+        return self.recover["Run"](self.job / "runs", self.id, "bench", run, str(self.identity))
