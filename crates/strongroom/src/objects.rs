@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use archive::Entry;
 use foreign::datarobot::{Certificate, Gathering, Installation};
+use format::{Incomplete, ManifestSource};
 use repository::Snapshot;
 use source::etcd::holds_keys;
 use zeroize::Zeroizing;
@@ -12,6 +13,7 @@ use crate::entry::Named;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::inside::listing;
+use crate::names::counted;
 
 /// The largest entry that can be an object of Kubernetes.
 const OBJECT_MAX: u64 = 16 << 20;
@@ -61,6 +63,8 @@ pub(crate) async fn each_object(
         if source.kind != "kubernetes" {
             continue;
         }
+        // A pattern for what is missing has not been mistyped.
+        missing(source, &mut chosen);
         let mut reader = snapshot.entries(index);
         while let Some(entry) = reader.next().await? {
             let name = entry.name.to_string();
@@ -83,6 +87,51 @@ pub(crate) async fn each_object(
         Some(unused) if taken > 0 => Err(nothing_matches(snapshot, unused, inside).into()),
         _ => Ok(taken),
     }
+}
+
+/// What was chosen of a source and is not in it, with the reason; of what lies inside an etcd, what could not be opened.
+pub(crate) fn missing<'a>(
+    source: &'a ManifestSource,
+    chosen: &mut Chosen<'_>,
+) -> Vec<&'a Incomplete> {
+    let missing = source.incomplete.iter();
+    let named = Named::of(source);
+    missing
+        .filter(|it| chosen.takes(named, &it.name.to_string()))
+        .collect()
+}
+
+/// What somebody takes out of an etcd must not pass for all of it.
+pub(crate) fn refuse_closed(
+    snapshot: &Snapshot,
+    only: &[Only],
+    inside: &Inside,
+) -> Result<(), Failure> {
+    if !inside.wanted {
+        return Ok(());
+    }
+    let mut chosen = Chosen::new(only);
+    let sources = snapshot.manifest().sources.iter();
+    let closed: Vec<&Incomplete> = sources
+        .flat_map(|source| missing(source, &mut chosen))
+        .collect();
+    let [first, others @ ..] = &*closed else {
+        return Ok(());
+    };
+    let more = match others.len() {
+        0 => String::new(),
+        more => format!(
+            ", and {}",
+            counted(more as u64, "more object", "more objects")
+        ),
+    };
+    let message = format!(
+        "{} of {} is missing: {}{more}",
+        first.name,
+        snapshot.name(),
+        first.reason
+    );
+    Err(Failure::new(Exit::Partial, message).hint(listing(snapshot, inside)))
 }
 
 /// One of several names or patterns has chosen nothing, of what the snapshot has or of what lies `inside`.

@@ -12,7 +12,7 @@ use crate::cli::{Export, Format, Layout};
 use crate::commands::get::refuse_screen;
 use crate::failure::Failure;
 use crate::inside::{self, Wants};
-use crate::objects::{each_object, installation, refuse_none};
+use crate::objects::{each_object, installation, refuse_closed, refuse_none};
 use crate::output::Output;
 use crate::session::Session;
 
@@ -50,7 +50,9 @@ pub(crate) async fn export(session: &Session, export: &Export) -> anyhow::Result
         let manifest = manifest.with_context(|| format!("export from {}", snapshot.name()))?;
         Output::raw(manifest.as_bytes())
     });
-    refuse_none(&snapshot, &export.inside, written.await?)?;
+    let written = written.await?;
+    refuse_closed(&snapshot, &export.only, &export.inside)?;
+    refuse_none(&snapshot, &export.inside, written)?;
     Ok(None)
 }
 

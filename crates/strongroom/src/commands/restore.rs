@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use format::Incomplete;
 use repository::{Repository, Select, Snapshot};
 use source::etcd::{API_SERVER_KEYS, ApiServer};
 use source::kubernetes::PRUNE_EXTRA;
@@ -21,7 +22,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::inside::{self, Wants};
 use crate::names::{counted, nearest};
-use crate::objects::{installation, nothing_matches};
+use crate::objects::{installation, missing, nothing_matches};
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::sources::{Secrets, build, live_keys, restore_settings};
@@ -44,6 +45,8 @@ struct Part<'a> {
     options: RestoreOptions,
     plan: Plan,
     bytes: u64,
+    /// What was chosen of what lies inside, and could not be opened.
+    closed: Vec<&'a Incomplete>,
 }
 
 /// Plans the restore, prints the plan, and, if that is wanted, carries it out.
@@ -225,6 +228,11 @@ async fn plan<'a>(
             moment: began.clone(),
             settings: settings_for(restore, settings.kind.name()),
         };
+        let closed = if restore.inside.wanted {
+            missing(&sources[*index], &mut meant)
+        } else {
+            Vec::new()
+        };
         let named = Named::of(&sources[*index]);
         let mut entries = Selection::new(snapshot.entries(*index), named, &mut meant, &found.lost);
         let plan = source.plan(&mut entries, &options).await;
@@ -245,6 +253,7 @@ async fn plan<'a>(
             options,
             plan,
             bytes,
+            closed,
         });
         if !found.is_nothing() {
             damaged.push(found);
@@ -299,6 +308,19 @@ fn refuse_settings(
     if restore.settings.0.contains_key(PRUNE_EXTRA) && !only.is_empty() {
         let message = "--prune-extra deletes what the whole snapshot does not have, so it cannot go together with --only";
         return Err(Failure::usage(message));
+    }
+    let missing = chosen.iter().flat_map(|index| &sources[*index].incomplete);
+    if let Some(first) = missing.take(1).next()
+        && restore.settings.0.contains_key(PRUNE_EXTRA)
+    {
+        let (name, reason) = (&first.name, &first.reason);
+        let message = format!(
+            "--prune-extra would delete what is only missing in {}, such as {name} ({reason})",
+            snapshot.name()
+        );
+        return Err(
+            Failure::usage(message).hint("take a whole snapshot, or leave out --prune-extra")
+        );
     }
     if restore.settings.0.contains_key(PRUNE_EXTRA) && restore.despite_damage {
         let message = "--prune-extra would delete what is only damaged in the snapshot, so it cannot go together with --despite-damage";
@@ -385,7 +407,7 @@ fn refuse_conflicts(parts: &[Part<'_>]) -> Result<(), Failure> {
     } else if all_of("kubernetes") {
         "--conflict skip, --conflict overwrite, or --map-namespace A=B into another namespace"
     } else if all_of("etcd") {
-        "another place, or --replace, which moves a data directory aside"
+        "another place; --replace moves a data directory aside that is not in use"
     } else {
         "--conflict skip, --conflict overwrite, or --to another place"
     };

@@ -25,6 +25,58 @@ struct World {
     scene: Scene,
 }
 
+/// What is taken out of it does not pass for all that was chosen.
+fn what_cannot_be_opened_is_not_passed_over(world: &World, far: &str) {
+    let World { cluster, scene } = world;
+    // The API server lists none as long as there is one that it cannot read.
+    for name in ["far", "old", "strange", "noise"] {
+        let key = format!("/registry/secrets/shop/{name}");
+        cluster.etcd().ctl(&["del", &key]);
+    }
+    cluster.wait_until("Secrets are listed", |it| {
+        it.try_ctl(&["get", "secrets", "-n", "shop"], "").0
+    });
+    cluster.ctl(&["delete", "secret", "gcm", "-n", "shop"]);
+    let restore = ["restore", "etcd", "--yes", "--only"];
+    let seen = world.inside(&[&restore[..], &["secrets/shop/{gcm,far}"]].concat());
+    let text = seen.ended(3).text();
+    for words in ["+ secrets/shop/gcm", "1 that cannot be restored here"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(
+        text.contains(&format!("? secrets/shop/far  ({far}")),
+        "{text}"
+    );
+    cluster.ctl(&["get", "secret", "gcm", "-n", "shop"]);
+
+    let none = world.inside(&[&restore[..], &["secrets/shop/far", "--json"]].concat());
+    let answer = none.ended(3).json();
+    let step = &answer["plan"][0]["steps"][0];
+    assert_eq!(step["name"], "secrets/shop/far", "{answer}");
+    assert!(
+        step["reason"].as_str().is_some_and(|it| it.contains(far)),
+        "{answer}"
+    );
+    assert_eq!(answer["plan"][0]["unmanageable"], 1, "{answer}");
+
+    // Without the keys it is not as if it had never been there.
+    let closed = scene.read(&[&restore[..], &["secrets/shop/gcm", "--inside"]].concat());
+    let text = closed.ended(3).text();
+    assert!(
+        text.contains("encrypted at rest with the key g2 (aesgcm)"),
+        "{text}"
+    );
+    world
+        .inside(&["restore", "etcd", "--yes", "--prune-extra", "0"])
+        .refused(
+            2,
+            &["--prune-extra would delete what is only missing in etcd"],
+        );
+    world
+        .inside(&["export", "etcd", "--only", "secrets/shop/far"])
+        .failed(3, &["secrets/shop/far of etcd", far]);
+}
+
 impl World {
     /// A cluster with Secrets made to hurt, not encrypted at first and then in three ways one after the other, over an etcd with TLS that asks
     /// for certificates; and two jobs: its etcd, and its API.
@@ -278,6 +330,8 @@ fn what_cannot_be_opened_is_named_and_the_rest_is_there() {
         "{}",
         shown.stderr
     );
+
+    what_cannot_be_opened_is_not_passed_over(&world, far);
 
     // Keys that are no objects are entries of their own names.
     let raw = world.inside(&["get", "etcd", "/other/key"]).done();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use archive::Name;
+use format::Incomplete;
 use repository::Snapshot;
 use serde::Serialize;
 use source::kubernetes::Places;
@@ -164,12 +165,18 @@ impl PlannedSource {
             same: count(|action| matches!(action, Action::Same)),
             skip: count(|action| matches!(action, Action::Skip { .. })),
             conflict: count(|action| matches!(action, Action::Conflict { .. })),
-            unmanageable: count(|action| matches!(action, Action::Unmanageable { .. })),
+            unmanageable: count(|action| matches!(action, Action::Unmanageable { .. }))
+                + part.closed.len() as u64,
             extra: part.plan.extra.iter().map(Name::to_string).collect(),
             bytes: part.bytes,
             steps: steps
                 .iter()
                 .filter_map(|step| PlannedStep::new(step, places.as_ref()))
+                .chain(
+                    part.closed
+                        .iter()
+                        .map(|closed| PlannedStep::of_closed(closed)),
+                )
                 .collect(),
             notes: part.plan.notes.clone(),
         }
@@ -177,6 +184,17 @@ impl PlannedSource {
 }
 
 impl PlannedStep {
+    /// Of what is there and cannot be opened, so that no source plans for it.
+    fn of_closed(closed: &Incomplete) -> Self {
+        Self {
+            action: "unmanageable",
+            name: closed.name.to_string(),
+            target: None,
+            what: Vec::new(),
+            reason: Some(closed.reason.clone()),
+        }
+    }
+
     fn new(step: &Step, places: Option<&Places>) -> Option<Self> {
         let (action, what, reason) = match &step.action {
             Action::Same => return None,
