@@ -23,8 +23,8 @@ pub mod snapshot;
 
 mod data_dir;
 mod draft;
+mod glance;
 mod raise;
-mod registry;
 mod roster;
 mod site;
 mod target;

@@ -7,8 +7,8 @@ use futures::future::{Either, select};
 use futures::try_join;
 
 use super::draft::Draft;
+use super::glance::Glance;
 use super::raise::{Asked, Raise, decide, open_question};
-use super::registry::holds_kubernetes;
 use super::roster::{Peer, Roster};
 use super::settings::{
     API_SERVER_KEYS, BUMP, CLUSTER, COMPACTED, DATA_DIR, INITIAL_CLUSTER, LEASES, NAME, NO_BUMP,
@@ -90,8 +90,7 @@ impl DataDir {
             return Ok(Action::Conflict { reason });
         }
         let tool = Tool::find(self.tool.as_deref()).await?;
-        let writer = entry.attributes.text(VERSION).and_then(Version::parse);
-        if let Some(reason) = writer.and_then(|writer| tool.too_old_for(writer)) {
+        if let Some(reason) = writer(entry).and_then(|writer| tool.too_old_for(writer)) {
             return Ok(Action::Unmanageable { reason });
         }
         let why = if self.must_look(entry) {
@@ -131,13 +130,19 @@ impl DataDir {
         };
         let (tool, ()) = try_join!(Tool::find(self.tool.as_deref()), filling)?;
         let looks = self.must_look(entry);
-        let kubernetes = if looks {
-            holds_kubernetes(draft.path()).await?
+        let glance = if looks || writer(entry).is_none() {
+            Glance::at(draft.path()).await?
         } else {
-            says_kubernetes(entry)
+            Glance::default()
         };
+        let unsupported = |reason| Error::new(ErrorKind::Unsupported, reason);
+        let version = writer(entry).or(glance.version);
+        if let Some(reason) = version.and_then(|version| tool.too_old_for(version)) {
+            return Err(unsupported(reason));
+        }
+        let kubernetes = says_kubernetes(entry).or(glance.kubernetes);
         let raise = decide(self.raise, kubernetes, &tool).await?;
-        let raise = raise.map_err(|reason| Error::new(ErrorKind::Unsupported, reason))?;
+        let raise = raise.map_err(unsupported)?;
         // It took its time, and somebody may have started an etcd meanwhile.
         self.must_be_free()?;
         if !verified && self.taken().next().transpose()?.is_some() {
@@ -345,6 +350,11 @@ async fn unless_failed(
             second
         }
     }
+}
+
+/// The release of the server that it was captured from, if it was.
+fn writer(entry: &Entry) -> Option<Version> {
+    entry.attributes.text(VERSION).and_then(Version::parse)
 }
 
 fn says_kubernetes(entry: &Entry) -> Option<bool> {

@@ -3,9 +3,9 @@ use etcd_client::{Client, GetOptions, ResponseHeader, StatusResponse};
 use tokio::time::timeout;
 
 use super::connection::{Credentials, open, within};
+use super::glance::REGISTRY;
 use super::options::Options;
 use super::refusal::{explain, is_denied, silent};
-use super::registry::REGISTRY;
 use crate::{Error, ErrorKind};
 
 /// A member that answers, and what it says of itself.

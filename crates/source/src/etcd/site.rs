@@ -1,5 +1,6 @@
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +18,10 @@ pub(super) enum Site {
     Free,
     /// A directory with something in it, which nobody uses.
     Taken,
+    /// The same, that cannot be renamed: another filesystem begins there, or the name does not end in one of its own.
+    Fixed,
+    /// The same, by way of a link: what was renamed would be the link, and the new directory would lie where the link does.
+    Linked,
     /// An etcd runs on it.
     Running,
     /// Something else.
@@ -29,6 +34,8 @@ impl Site {
             Ok(mut entries) => Ok(match entries.next() {
                 None => Self::Free,
                 Some(_) if is_running(path) => Self::Running,
+                Some(_) if path.is_symlink() => Self::Linked,
+                Some(_) if is_fixed(path) => Self::Fixed,
                 Some(_) => Self::Taken,
             }),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
@@ -49,7 +56,13 @@ impl Site {
         match self {
             Self::Free => None,
             Self::Taken if replace => None,
-            Self::Taken => Some(format!(
+            Self::Fixed if replace => Some(format!(
+                "{path} cannot be moved aside, for it is a mount point or has no name of its own: empty it, or say a directory in it"
+            )),
+            Self::Linked if replace => Some(format!(
+                "{path} is a symbolic link, which would be moved aside in place of the directory: say where it leads"
+            )),
+            Self::Taken | Self::Fixed | Self::Linked => Some(format!(
                 "{path} is not an empty directory: move it away, it is not overwritten"
             )),
             Self::Running => Some(format!("an etcd runs on {path}: stop it first")),
@@ -58,6 +71,17 @@ impl Site {
             )),
         }
     }
+}
+
+/// Whether no rename can move it. What cannot be asked for is found out when it is tried.
+fn is_fixed(path: &Path) -> bool {
+    let Some(_) = path.file_name() else {
+        return true; // `.`, `..` and `/`
+    };
+    let device = |path: &Path| path.metadata().map(|it| it.dev()).ok();
+    let parent = path.parent().filter(|it| !it.as_os_str().is_empty());
+    let parent = device(parent.unwrap_or(Path::new(".")));
+    parent.is_some() && device(path) != parent
 }
 
 /// A member locks its database as long as it runs.

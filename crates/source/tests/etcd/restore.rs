@@ -156,7 +156,7 @@ async fn a_snapshot_that_does_not_say_is_looked_into() {
         sink.finish().await.expect("somebody listens");
         let archive = Archive::from_items(gather.await.expect("it gathers"));
 
-        let folder = tempfile::tempdir().expect("a folder");
+        let [folder, tools] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
         let data_dir = folder.path().join("data");
         let tool = release.program("etcdutl");
         let options = settings(&[("data-dir", &data_dir), ("etcdutl-path", &tool)]);
@@ -164,13 +164,20 @@ async fn a_snapshot_that_does_not_say_is_looked_into() {
         let looks = |note: &String| note.contains("its keys are looked at");
         assert!(plan.notes.iter().any(looks), "{:?}", plan.notes);
 
-        if raised > 0 {
-            // One that cannot raise it is no tool for this, which shows only now.
-            let tool = older.program("etcdctl");
-            let options = settings(&[("data-dir", &data_dir), ("etcdutl-path", &tool)]);
+        // What is older than the cluster is no tool for this, nor what cannot raise the revision, which shows only now.
+        let older = older.program("etcdctl");
+        let liar = tools.path().join("etcdutl");
+        calls_itself_etcdutl(&liar, &format!("exec '{}' \"$@\"", older.display()));
+        let unfit = [
+            (&older, "the snapshot is by etcd 3.6"),
+            (&liar, "its revision must be raised"),
+        ];
+        for (tool, why) in &unfit[..if raised > 0 { 2 } else { 1 }] {
+            let options = settings(&[("data-dir", &data_dir), ("etcdutl-path", tool)]);
             let refused = source.write(&plan, &mut archive.contents(), &options).await;
             let refused = refused.expect_err("it cannot");
             assert_eq!(refused.kind(), ErrorKind::Unsupported, "{refused}");
+            assert!(refused.to_string().contains(why), "{refused}");
             assert_eq!(files_in(folder.path()), [""; 0]);
         }
         let mut contents = archive.contents();
@@ -284,6 +291,21 @@ async fn a_data_directory_is_moved_aside_but_not_from_under_an_etcd() {
     set(&mut options, "replace", "true");
     assert!(conflict(&options).await.contains("stop it first"));
     server.kill();
+
+    // A rename would fail, or move something else.
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let link = elsewhere.path().join("link");
+    std::os::unix::fs::symlink(&data_dir, &link).expect("a link");
+    for (place, why) in [
+        (&*link, "is a symbolic link"),
+        (Path::new("/proc"), "is a mount point"),
+    ] {
+        let mut options = options.clone();
+        set(&mut options, "data-dir", &place.display().to_string());
+        let reason = conflict(&options).await;
+        assert!(reason.contains(why), "{reason}");
+    }
+
     let plan = suite::plan(&source, &archive, &options).await;
     assert_eq!(plan.steps[0].action, Action::Create);
     assert!(
@@ -643,6 +665,13 @@ fn has_nameless_files(folder: &Path) -> bool {
         .is_ok()
 }
 
+/// A program that says to be etcdutl 3.6.5, and whatever else it is asked for runs `script`.
+fn calls_itself_etcdutl(path: &Path, script: &str) {
+    let says = "[ $1 = version ] && echo 'etcdutl version: 3.6.5' && exit";
+    std::fs::write(path, format!("#!/bin/sh\n{says}\n{script}\n")).expect("written");
+    std::fs::set_permissions(path, Permissions::from_mode(0o755)).expect("set");
+}
+
 /// Dropped while the tool runs, as by Ctrl-C: the tool is killed, and neither plaintext nor half a directory stays.
 #[tokio::test]
 async fn a_restore_that_is_dropped_leaves_nothing() {
@@ -658,15 +687,12 @@ async fn a_restore_that_is_dropped_leaves_nothing() {
         tempfile::tempdir().expect("a folder"),
     );
     let (tool, pid) = (tools.path().join("etcdutl"), tools.path().join("pid"));
-    let script = format!(
-        "#!/bin/sh\n[ $1 = version ] && echo 'etcdutl version: 3.6.5' && exit\n\
-         mkdir -p {0}/member && echo $$ > {1}.new && mv {1}.new {1} && exec sleep 60\n",
+    let sleeps = format!(
+        "mkdir -p {0}/member && echo $$ > {1}.new && mv {1}.new {1} && exec sleep 60",
         data_dir.display(),
         pid.display()
     );
-    std::fs::write(&tool, script).expect("written");
-    std::fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .expect("set");
+    calls_itself_etcdutl(&tool, &sleeps);
 
     let options = settings(&[("data-dir", &data_dir), ("etcdutl-path", &tool)]);
     let plan = suite::plan(&source, &archive, &options).await;
