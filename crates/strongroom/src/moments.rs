@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use format::{CommitRef, JobName};
+use format::{CommitRef, JobName, SnapshotStatement};
 use jiff::Timestamp;
 use repository::Repository;
 
@@ -16,6 +16,8 @@ pub(crate) struct Moments {
     /// The moments of its snapshots.
     all: BTreeSet<Timestamp>,
     newest: Option<(Timestamp, u64)>,
+    /// Whether the newest is itself one of a history that was imported, by somebody who is trusted.
+    newest_is_import: bool,
     /// Of those, the ones of which nobody has said whether they are pinned.
     unsaid: BTreeMap<Timestamp, CommitRef>,
 }
@@ -31,6 +33,7 @@ impl Moments {
             job: job.clone(),
             all: BTreeSet::new(),
             newest: None,
+            newest_is_import: false,
             unsaid: BTreeMap::new(),
         };
         if !repository.jobs().await?.contains(job) {
@@ -42,13 +45,19 @@ impl Moments {
         for snapshot in view.snapshots() {
             let finished = snapshot.statement.finished.parse::<Timestamp>();
             let Ok(finished) = finished else { continue };
-            if trust.accepts(&snapshot) {
+            let accepted = trust.accepts(&snapshot);
+            if accepted {
                 moments.all.insert(finished);
                 if snapshot.was_never_pinned() {
                     moments.unsaid.insert(finished, snapshot.at);
                 }
             }
-            moments.newest = moments.newest.max(Some((finished, snapshot.at.number)));
+            let place = Some((finished, snapshot.at.number));
+            if place > moments.newest {
+                moments.newest = place;
+                moments.newest_is_import =
+                    accepted && is_of_one_moment(snapshot.statement, finished);
+            }
         }
         Ok(moments)
     }
@@ -61,6 +70,12 @@ impl Moments {
     /// The snapshot of that moment, if nobody has said whether it is pinned.
     pub(crate) fn unsaid(&self, moment: Timestamp) -> Option<CommitRef> {
         self.unsaid.get(&moment).copied()
+    }
+
+    /// Whether the history was imported beyond that moment. It is imported in its order, so what is older than the newest of it and is not
+    /// there was left out, or was removed later.
+    pub(crate) fn is_behind(&self, moment: Timestamp) -> bool {
+        self.newest_is_import && self.newest.is_some_and(|(newest, _)| newest > moment)
     }
 
     /// Snapshots are numbered in order of time, and the highest number is the newest for every command.
@@ -81,4 +96,15 @@ impl Moments {
         self.all.insert(moment);
         self.newest = self.newest.max(Some((moment, 0)));
     }
+}
+
+/// Whether it began and ended at that moment, a whole second: so it is with a snapshot that was imported from the history of etcd-backup
+/// ([`crate::take::Times::at`]). One that was taken has milliseconds, and takes some.
+fn is_of_one_moment(statement: &SnapshotStatement, finished: Timestamp) -> bool {
+    let SnapshotStatement {
+        started, sources, ..
+    } = statement;
+    let all = sources.iter().flat_map(|it| [&it.started, &it.finished]);
+    finished.subsec_nanosecond() == 0
+        && all.chain([started]).all(|time| *time == statement.finished)
 }

@@ -103,9 +103,11 @@ pub(crate) enum ImportOf {
 /// Take over the history of etcd-backup, each dump with its time
 ///
 /// Every dump of its bucket becomes a snapshot of the job, the oldest first, and is verified on the way: opened, in order, whole, with the
-/// SHA-256 that etcd ended it with. Nothing in its bucket is changed. Run again, it goes on where it was; what the job has is passed over.
+/// SHA-256 that etcd ended it with. Nothing in its bucket is changed. Run again, it goes on where it was. What was left
+/// out, or was removed from the job since, is passed over and named.
 ///
-/// A dump that cannot be read stops it, for what is older than the newest snapshot of a job cannot get into it any more.
+/// A dump that cannot be read stops it, for what is older than the newest snapshot of a job cannot get into it any more. So does the first
+/// that is missing once the newest snapshot of the job is not imported itself.
 #[derive(Args)]
 #[command(after_help = ending(
     &[

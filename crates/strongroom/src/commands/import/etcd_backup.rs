@@ -35,6 +35,8 @@ pub(crate) struct TakenOver {
     imported: Vec<Row>,
     /// Backups that the job had before.
     already: u64,
+    /// Those that are older than the newest of them and were not there: they would pass for newer.
+    passed_over: Vec<String>,
     /// Those that could not be read, and were left out because that was asked for.
     unreadable: Vec<Unreadable>,
     /// What ended it.
@@ -68,7 +70,8 @@ impl TakenOver {
     }
 }
 
-/// Takes over what the job does not have yet, the oldest first. Cut short, it has taken over some, each whole, and can be run again.
+/// Takes over what the job does not have yet, the oldest first. Cut short, it has taken over some, each whole, and can be run again: what was
+/// left out by then, or was removed since, is passed over.
 pub(crate) async fn import(
     session: &Session,
     import: &ImportEtcdBackup,
@@ -88,6 +91,7 @@ pub(crate) async fn import(
         job: import.job.to_string(),
         imported: Vec::new(),
         already: 0,
+        passed_over: Vec::new(),
         unreadable: Vec::new(),
         failure: None,
     };
@@ -96,6 +100,10 @@ pub(crate) async fn import(
         let moment = backup.stamp.moment();
         if history.has(moment) {
             imported.already += 1;
+            continue;
+        }
+        if history.is_behind(moment) {
+            imported.passed_over.push(object);
             continue;
         }
         let task = Task {
@@ -236,7 +244,18 @@ impl fmt::Display for TakenOver {
         for it in &self.unreadable {
             writeln!(f, "left out: {}", it.error)?;
         }
+        for object in &self.passed_over {
+            writeln!(f, "passed over: {object}")?;
+        }
         let count = |count| counted(count, "backup", "backups");
+        if !self.passed_over.is_empty() {
+            writeln!(
+                f,
+                "{} passed over: left out or removed before, older than the newest snapshot of {}, and would pass for newer",
+                count(self.passed_over.len() as u64),
+                self.job
+            )?;
+        }
         writeln!(
             f,
             "{} imported into {}, {} were there before",

@@ -42,6 +42,20 @@ impl World {
         )
     }
 
+    /// Imports, and returns how many were there, how many came, and what was passed over, by name.
+    fn imported(&self, arguments: &[&str]) -> (u64, usize, Vec<String>) {
+        let seen = self.import(&[arguments, &["--json"]].concat()).done();
+        let seen = seen.json();
+        let list = |name: &str| seen[name].as_array().expect("a list").clone();
+        let passed = list("passed_over").into_iter();
+        let passed = passed.map(|it| it.as_str().expect("a name").replace("s3://bucket/", ""));
+        (
+            seen["already"].as_u64().expect("a number"),
+            list("imported").len(),
+            passed.collect(),
+        )
+    }
+
     /// The finished times of all snapshots, in their order.
     pub(super) fn times(&self) -> Vec<String> {
         let listed = self.scene.run(&["snapshots", "--json"]).done().json();
@@ -218,6 +232,117 @@ fn what_cannot_be_read_stops_the_import_or_is_left_out() {
     );
     world.import(&["--skip-unreadable"]).failed(15, &[]);
     world.server.resume();
+}
+
+/// What was left out would pass for newer now, and is in nobody's way.
+#[test]
+fn after_one_was_left_out_newer_ones_are_imported() {
+    let Some(mut world) = World::sealed() else {
+        return;
+    };
+    world.etcd.ctl(&["put", "a", "b"]);
+    let first = world.back_up();
+    world.past(&first, &["2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z"]);
+    let left_out = "backup-2024-01-02T00:00:00Z.dump";
+    let whole = fs::read(world.object(left_out)).expect("the dump");
+    let mut dump = whole.clone();
+    dump[100] ^= 1;
+    fs::write(world.object(left_out), &dump).expect("written");
+    world.converted();
+    world.import(&["--skip-unreadable"]).ended(3);
+    assert_eq!(world.times().len(), 2);
+
+    for arguments in [&[][..], &["--skip-unreadable"]] {
+        assert_eq!(
+            world.imported(arguments),
+            (2, 0, vec![left_out.to_owned()]),
+            "{arguments:?}"
+        );
+        // Names have whole seconds.
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+    let newer = world.back_up();
+    // Somebody mended it: too late.
+    fs::write(world.object(left_out), &whole).expect("written");
+    let seen = world.import(&[]).done().text();
+    for said in [
+        &format!("passed over: s3://bucket/{left_out}\n"),
+        "1 backup passed over: left out or removed before",
+        "1 backup imported into etcd, 2 backups were there before",
+    ] {
+        assert!(seen.contains(said), "{seen}");
+    }
+    let stamp = |name: &str| name["backup-".len()..].to_owned();
+    let times = [
+        "2024-01-01T00:00:00Z".to_owned(),
+        stamp(&first),
+        stamp(&newer),
+    ];
+    assert_eq!(world.times(), times);
+}
+
+/// Which a retention does, and `config convert` writes one.
+#[test]
+fn after_some_were_removed_newer_ones_are_imported() {
+    let Some(mut world) = World::sealed() else {
+        return;
+    };
+    world.etcd.ctl(&["put", "a", "b"]);
+    let first = world.back_up();
+    let days = [
+        "2024-01-01T00:00:00Z",
+        "2024-01-02T00:00:00Z",
+        "2024-01-03T00:00:00Z",
+    ];
+    world.past(&first, &days);
+    world.converted();
+    world
+        .scene
+        .key(&["keygen", "--writer", "--output", "maintainer.key"]);
+    let config = fs::read_to_string(world.scene.path("strongroom.yaml")).expect("it was written");
+    world.scene.write(
+        "strongroom.yaml",
+        config.replace(
+            "retention:\n",
+            "maintainer_key: maintainer.key\nretention:\n  min_age: 0s\n",
+        ),
+    );
+    world.import(&[]).done();
+    world.scene.run(&["forget", "etcd/1", "etcd/3"]).done();
+    // Marked only: they are there.
+    assert_eq!(world.imported(&[]), (4, 0, Vec::new()));
+    world.scene.run(&["prune"]).done();
+    assert_eq!(world.times().len(), 2);
+
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let newer = world.back_up();
+    let removed = [days[0], days[2]].map(|day| format!("backup-{day}.dump"));
+    assert_eq!(world.imported(&[]), (2, 1, removed.to_vec()));
+    let stamp = |name: &str| name["backup-".len()..].to_owned();
+    let times = [days[1].to_owned(), stamp(&first), stamp(&newer)];
+    assert_eq!(world.times(), times);
+}
+
+/// Whose times could say anything: by what they imported nothing is passed over.
+#[test]
+fn what_somebody_else_imported_passes_nothing_over() {
+    let Some(mut world) = World::sealed() else {
+        return;
+    };
+    world.etcd.ctl(&["put", "a", "b"]);
+    let first = world.back_up();
+    world.past(&first, &["2024-01-01T00:00:00Z"]);
+    world.converted();
+    world
+        .scene
+        .key(&["keygen", "--writer", "--output", "stranger.key"]);
+    let config = fs::read_to_string(world.scene.path("strongroom.yaml")).expect("it was written");
+    let strange = config.replace("\"writer.key\"", "\"stranger.key\"");
+    assert_ne!(strange, config);
+    world.scene.write("strongroom.yaml", strange);
+    world.import(&[]).done();
+    world.scene.write("strongroom.yaml", config);
+    world.import(&[]).failed(17, &["it is older than etcd/2"]);
 }
 
 /// Killed at any moment, it goes on where it was: every backup once, whole, in its order.
