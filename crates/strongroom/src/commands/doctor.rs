@@ -1,6 +1,7 @@
 //! `doctor`: tries out what the program relies on, and says what is wrong and what to do.
 
 mod etcd_backup;
+mod sameness;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -110,14 +110,6 @@ impl Config {
             ..etcd::Options::default()
         }
     }
-
-    /// Whether both are configurations of one cluster.
-    pub(crate) fn is_same_cluster(&self, other: &Self) -> bool {
-        self.etcd
-            .endpoints
-            .iter()
-            .any(|endpoint| other.etcd.endpoints.contains(endpoint))
-    }
 }
 
 /// Reads a file with a master key. Nothing of it is repeated in an error.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use foreign::etcd_backup::MasterKey;
 
+use super::sameness::{Sameness, is_same_place};
 use super::{Diagnosis, Grade};
 use crate::etcd_backup::Config;
 
@@ -70,28 +71,25 @@ impl Diagnosis {
 
     fn compare(&mut self, one: &Cluster, other: &Cluster) {
         let (first, second) = (&one.config, &other.config);
-        if first.is_same_cluster(second) {
-            return;
-        }
         let both = format!("{} and {}", one.file, other.file);
+        let (both, if_two) = match Sameness::of(first, second) {
+            Sameness::OneCluster => return,
+            Sameness::TwoClusters => (format!("{both} are two clusters and"), ""),
+            Sameness::NotKnown => (both, "if these are two clusters, "),
+        };
         if let (Some(key), Some(same)) = (&one.master, &other.master)
             && key.is_same(same)
         {
-            let finding = format!(
-                "{both} are two clusters and share one master key: whoever has it from one reads both"
-            );
+            let finding =
+                format!("{both} share one master key: {if_two}whoever has it from one reads both");
             self.find(Grade::Note, CHECK, finding);
             self.advise(
                 "a key of its own for one of them (openssl rand -hex 32), then strongroom etcd-backup rotate-key -p OLD",
             );
         }
-        let place = |config: &Config| {
-            let s3 = &config.s3;
-            (s3.endpoint.clone(), s3.bucket.clone(), s3.names.clone())
-        };
-        if place(first) == place(second) {
+        if is_same_place(first, second) {
             let finding = format!(
-                "{both} are two clusters and store under the same names: restore and prune of one take those of the other"
+                "{both} store under the same names: {if_two}restore and prune of one take those of the other"
             );
             self.find(Grade::Bad, CHECK, finding);
             self.advise("another `objects_prefix` for one of them");
