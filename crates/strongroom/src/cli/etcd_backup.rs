@@ -139,6 +139,7 @@ pub(crate) struct EtcdBackupRestore {
         require_equals = true,
         default_value_t = true,
         default_missing_value = "true",
+        value_parser = parse_bool,
         action = ArgAction::Set
     )]
     pub(crate) use_etcdutl: bool,
@@ -190,4 +191,53 @@ pub(crate) struct EtcdBackupRotateKey {
     /// The file with the master key until now.
     #[arg(long, short = 'p', value_name = "FILE")]
     pub(crate) previous_key: PathBuf,
+}
+
+/// What Go takes for a flag that is true or false, which the original's are read by.
+fn parse_bool(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err("write true or false"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    /// The flags of `restore` alone.
+    #[derive(clap::Parser)]
+    struct Typed {
+        #[command(flatten)]
+        restore: EtcdBackupRestore,
+    }
+
+    fn use_etcdutl(words: &[&str]) -> Option<bool> {
+        let typed = Typed::try_parse_from([&["restore"], words].concat());
+        typed.ok().map(|typed| typed.restore.use_etcdutl)
+    }
+
+    #[test]
+    fn true_and_false_are_written_as_go_reads_them() {
+        for (written, meant) in [
+            (["1", "t", "T", "TRUE", "true", "True"], true),
+            (["0", "f", "F", "FALSE", "false", "False"], false),
+        ] {
+            for word in written {
+                for flag in ["-u", "--use-etcdutl"] {
+                    let word = format!("{flag}={word}");
+                    assert_eq!(use_etcdutl(&[&word]), Some(meant), "{word}");
+                }
+            }
+        }
+        for word in ["-u=", "-u=2", "-u=tRUE", "-u=yes", "-u=off", "-u=fALSE"] {
+            assert_eq!(use_etcdutl(&[word]), None, "{word}");
+        }
+        for words in [&[][..], &["-u"], &["--use-etcdutl"]] {
+            assert_eq!(use_etcdutl(words), Some(true), "{words:?}");
+        }
+    }
 }
