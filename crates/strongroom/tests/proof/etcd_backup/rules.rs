@@ -75,6 +75,12 @@ fn prune_deletes_what_its_rule_lets_go() {
         world.pruned(&["-i", "1", "--max-age", "1y"]).0,
         [format!("backup-{plain}.dump")]
     );
+    let weeks = [71, 69].map(|days| world.old("backup", days, &["dump"]));
+    assert_eq!(
+        world.pruned(&["-i", "1", "-a", "10w"]).0,
+        [format!("backup-{}.dump", weeks[0])]
+    );
+    fs::remove_file(world.object(&format!("backup-{}.dump", weeks[1]))).expect("removed");
     assert_eq!(
         world
             .pruned(&["-i", "1", "--max-age", "2w", "--dry-run"])
