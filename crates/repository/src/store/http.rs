@@ -177,6 +177,11 @@ impl HttpService for Client {
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
         }
         self.http.seen.note(response.headers());
+        if let Some(region) = other_region(&response) {
+            let message = format!("the bucket is in the region {region}");
+            let failure = StoreFailure::new(StoreFailureKind::Elsewhere, message);
+            return Err(HttpError::new(HttpErrorKind::Unknown, failure));
+        }
         self.pause_as_asked(&response).await;
         let (parts, body) = response.into_parts();
         let body = Incoming {
@@ -186,6 +191,15 @@ impl HttpService for Client {
         };
         Ok(Response::from_parts(parts, HttpResponseBody::new(body)))
     }
+}
+
+/// Amazon's redirect to another region says which one it is beside its document, of which object_store keeps nothing.
+fn other_region(response: &Response<reqwest::Body>) -> Option<&str> {
+    let region = response.headers().get("x-amz-bucket-region");
+    let region = region.and_then(|region| region.to_str().ok())?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let is_one = region.len() < 64 && region.bytes().all(plain);
+    (response.status().is_redirection() && is_one).then_some(region)
 }
 
 impl Client {

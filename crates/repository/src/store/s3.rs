@@ -122,13 +122,10 @@ impl S3Account {
         builder = builder.with_endpoint(&host);
         builder = match self.encryption {
             None => builder,
-            Some(S3Encryption::Aes256) => {
-                let key = "aws_server_side_encryption".parse::<AmazonS3ConfigKey>();
-                builder.with_config(key.expect("a key of object_store"), "AES256")
-            }
-            Some(S3Encryption::Kms(key)) => {
-                builder.with_sse_kms_encryption(key.unwrap_or_default())
-            }
+            Some(S3Encryption::Aes256) => encrypted(builder, "AES256"),
+            // Named with an empty name, it would be another key than the account's usual one: none.
+            Some(S3Encryption::Kms(None)) => encrypted(builder, "aws:kms"),
+            Some(S3Encryption::Kms(Some(key))) => builder.with_sse_kms_encryption(key),
             Some(S3Encryption::Customer(key)) => builder.with_ssec_encryption(key.as_str()),
         };
         let hands_out = self.keys.hands_out();
@@ -155,6 +152,11 @@ impl S3Account {
         };
         Ok((store, requests))
     }
+}
+
+fn encrypted(builder: AmazonS3Builder, manner: &str) -> AmazonS3Builder {
+    let key = "aws_server_side_encryption".parse::<AmazonS3ConfigKey>();
+    builder.with_config(key.expect("a key of object_store"), manner)
 }
 
 /// The address that object_store wants: with the bucket in its host, if it belongs there.

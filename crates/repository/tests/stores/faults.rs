@@ -348,17 +348,39 @@ fn strangers(server: &Server) -> Vec<(Remote, &'static str)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_of_amazon_are_told_apart() {
     use StoreFailureKind::{Denied, Elsewhere};
-    for (status, code, expected, said) in [
+    let of_region = [("x-amz-bucket-region", "eu-west-3")];
+    for (status, headers, code, expected, said) in [
         (
             "400 Bad Request",
+            &[][..],
             "ExpiredToken",
             Denied,
             "ExpiredToken: As it is said",
         ),
-        ("301 Moved Permanently", "PermanentRedirect", Elsewhere, ""),
+        (
+            "301 Moved Permanently",
+            &[],
+            "PermanentRedirect",
+            Elsewhere,
+            "Received redirect without LOCATION",
+        ),
+        (
+            "301 Moved Permanently",
+            &of_region,
+            "PermanentRedirect",
+            Elsewhere,
+            "the bucket is in the region eu-west-3",
+        ),
+        (
+            "307 Temporary Redirect",
+            &of_region,
+            "TemporaryRedirect",
+            Elsewhere,
+            "the bucket is in the region eu-west-3",
+        ),
     ] {
         let body = format!("<Error><Code>{code}</Code><Message>As it is said.</Message></Error>");
-        let answer = Message::new(format!("HTTP/1.1 {status}"), &[], body.as_bytes());
+        let answer = Message::new(format!("HTTP/1.1 {status}"), headers, body.as_bytes());
         let proxy = Proxy::start("127.0.0.1:1", move |_| Treatment::Answered(answer.clone()));
         let remote = remote("s3://bucket/r", proxy.endpoint(), s3("id", "secret"));
         let (kind, words) = refusal(remote).await;
@@ -372,7 +394,13 @@ async fn a_server_is_asked_over_tls_by_whoever_knows_its_authority() {
     let Some(release) = require("versitygw") else {
         return;
     };
-    let server = Versitygw::start(&release, VersitygwOptions { tls: true });
+    let server = Versitygw::start(
+        &release,
+        VersitygwOptions {
+            tls: true,
+            ..VersitygwOptions::default()
+        },
+    );
     std::fs::create_dir(server.buckets().join("bucket")).expect("a bucket is a folder");
     let read = |path: &std::path::Path| Some(std::fs::read(path).expect("a certificate"));
     let Certificates {

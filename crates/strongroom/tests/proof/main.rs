@@ -11,6 +11,7 @@ mod drill;
 mod etcd_backup;
 mod etcd_memory;
 mod helm;
+mod hosts;
 mod inside;
 mod interrupted;
 mod keys;

@@ -1,5 +1,6 @@
 use std::fs;
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -17,7 +18,7 @@ pub struct Minio {
     process: Process,
     certificates: Option<Certificates>,
     // Dropped last: the process is gone then.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Minio {
@@ -76,7 +77,7 @@ impl Minio {
         Self {
             process: Process::start("minio", log, command, ready),
             certificates,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -88,6 +89,11 @@ impl Minio {
             "http"
         };
         format!("{scheme}://127.0.0.1:{}", self.process.port())
+    }
+
+    /// The folder that holds its buckets, one folder each: who asks over TLS makes one there.
+    pub fn buckets(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     /// The certificates, if it was started with TLS.

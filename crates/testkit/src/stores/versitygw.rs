@@ -26,6 +26,8 @@ pub struct Versitygw {
 pub struct VersitygwOptions {
     /// Serve TLS.
     pub tls: bool,
+    /// Take what stands before this name in the name of a host for a bucket.
+    pub domain: Option<&'static str>,
 }
 
 impl Versitygw {
@@ -43,6 +45,9 @@ impl Versitygw {
             command.args(["--port", &format!("127.0.0.1:{port}"), "--quiet"]);
             command.args(["--access", ACCESS_KEY, "--secret", SECRET_KEY]);
             command.arg("--iam-dir").arg(root.join("users"));
+            if let Some(domain) = options.domain {
+                command.args(["--virtual-domain", domain]);
+            }
             if let Some(pair) = &pair {
                 command.arg("--cert").arg(&pair.certificate);
                 command.arg("--key").arg(&pair.key);

@@ -41,7 +41,13 @@ impl World {
         let world = Self {
             scene: Scene::bare(),
             etcd: Etcd::start(&release, options),
-            server: Versitygw::start(&gateway, VersitygwOptions { tls: true }),
+            server: Versitygw::start(
+                &gateway,
+                VersitygwOptions {
+                    tls: true,
+                    ..VersitygwOptions::default()
+                },
+            ),
             release,
             peer,
         };
