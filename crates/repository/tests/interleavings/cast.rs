@@ -18,7 +18,7 @@ use crate::parking::ActorId;
 use crate::scene::{Capture, elsewhere, keys, restore, secrets, trust};
 
 /// What somebody does.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Takes a backup, and starts over as often as it is told to.
     BackUp(Capture),

@@ -2,12 +2,14 @@
 //!
 //! An actor cannot be copied, so that each schedule is played from its beginning; a state that was seen before ends it. Two
 //! things keep it small, and lose nothing that any actor or the judge could tell: an operation that no other actor's can
-//! disturb happens at once, and of several that one actor waits for the oldest is first.
+//! disturb happens at once, and of several that one actor waits for the oldest is first. Beside a prune there is no such operation:
+//! it lists what others store, and deletes what they read.
 
 use std::collections::HashSet;
 use std::fmt;
 
 use crate::bucket::Operation;
+use crate::cast::Role;
 use crate::schedule::{Scenario, Schedule, Step};
 
 #[derive(Default)]
@@ -60,10 +62,13 @@ fn play(
     explored: &mut Explored,
 ) -> Result<(), String> {
     let mut schedule = Schedule::new(scenario, 0);
+    let deletes = scenario.cast.contains(&Role::Prune);
     let told =
         |violation: String, schedule: &Schedule| format!("{violation}\n{}", schedule.story());
+    let known = path.len();
     for moment in 0.. {
-        let steps = steps(&schedule);
+        schedule.repeats = moment + 1 < known;
+        let steps = steps(&schedule, deletes);
         if moment == path.len() {
             if !seen.insert(schedule.hash()) {
                 return Ok(());
@@ -82,12 +87,13 @@ fn play(
 }
 
 /// What may be next; `None` is that nothing happens any more.
-fn steps(schedule: &Schedule) -> Vec<Option<Step>> {
+fn steps(schedule: &Schedule, deletes: bool) -> Vec<Option<Step>> {
     let mut oldest = schedule.parked();
     oldest.dedup_by_key(|((actor, _), _)| *actor);
-    if let Some(alone) = oldest
-        .iter()
-        .find(|(_, operation)| is_alone(operation, schedule))
+    if !deletes
+        && let Some(alone) = oldest
+            .iter()
+            .find(|(_, operation)| is_alone(operation, schedule))
     {
         oldest = vec![alone.clone()];
     }

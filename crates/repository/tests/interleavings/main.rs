@@ -133,6 +133,57 @@ fn two_backups_in_every_order() {
     }
 }
 
+/// One backup and one prune, in a bucket of two snapshots. The prune drops the older one, which is what the backup builds on, or is not:
+/// each keeps it from the other in another way.
+fn beside_a_prune(builds_on_it: bool, crashes: u32) -> Scenario {
+    let snapshots = if builds_on_it {
+        [by(0, 11), by(1, 12)]
+    } else {
+        [by(1, 12), by(0, 11)]
+    };
+    Scenario {
+        bucket: bucket(&snapshots),
+        ..scenario(&[Role::BackUp(by(0, 13)), Role::Prune], crashes, 0)
+    }
+}
+
+fn beside_a_prune_in_every_order(builds_on_it: bool) {
+    let what = if builds_on_it { "its base" } else { "another" };
+    for crashes in 0..=u32::from(is_long()) {
+        let name = format!("a backup, a prune of {what}, {crashes} crashes");
+        in_every_order(&name, &beside_a_prune(builds_on_it, crashes));
+    }
+}
+
+#[test]
+fn a_backup_and_a_prune_of_its_base_in_every_order() {
+    beside_a_prune_in_every_order(true);
+}
+
+#[test]
+fn a_backup_and_a_prune_of_another_snapshot_in_every_order() {
+    beside_a_prune_in_every_order(false);
+}
+
+/// What guards a backup and a prune from each other, left out: some order of theirs is a violation, and all are tried.
+#[test]
+fn a_rule_that_is_left_out_is_noticed_in_some_order() {
+    for (builds_on_it, rule) in [
+        (true, Rule::BaseStands),
+        (true, Rule::DirectlyAbove),
+        (false, Rule::RunStands),
+    ] {
+        let scenario = Scenario {
+            broken: Some(Break::Rule(rule)),
+            ..beside_a_prune(builds_on_it, 0)
+        };
+        match exhaustive::explore(&scenario) {
+            Ok(explored) => panic!("nothing was noticed without {rule:?}: {explored}"),
+            Err(story) => say(&format!("without {rule:?}: {story}")),
+        }
+    }
+}
+
 #[test]
 fn objects_that_come_after_their_commit_are_noticed() {
     let cast = [Role::BackUp(by(0, 2)), Role::BackUp(by(1, 3))];
