@@ -304,7 +304,7 @@ async fn refusals_are_told_apart(server: &Server) {
         }
     });
     let mut elsewhere = faulty.remote();
-    elsewhere.bucket.name = "no-such-bucket".to_owned();
+    "no-such-bucket".clone_into(&mut elsewhere.bucket.name);
     let (kind, words) = refusal(elsewhere).await;
     assert_eq!(kind, NoBucket, "{words}");
 

@@ -191,6 +191,7 @@ async fn keys_of_a_container_are_renewed_with_the_token_of_the_day() {
 /// Who gives no key is named, soon, and the token is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_gives_no_key_is_named() {
+    use StoreFailureKind::{Denied, Unreachable};
     let Some(platform) = Platform::start() else {
         return;
     };
@@ -209,7 +210,6 @@ async fn who_gives_no_key_is_named() {
         remote.patience.retries = 2;
         remote
     };
-    use StoreFailureKind::{Denied, Unreachable};
     let container = |endpoint: String| S3Keys::ContainerAt(endpoint, file.clone());
     for (remote, expected, who) in [
         (
