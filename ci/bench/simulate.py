@@ -89,11 +89,6 @@ class Pruned(Strongroom):
     def open(self):
         return Repository(self.folder / "repository", self.folder / "identity.txt")
 
-    def live(self, hour):
-        self.backups.append(measure.measure(self.backup_command()))
-        if self.life.daily and hour % DAY == DAY - 1:
-            self.prune()
-
     def prune(self):
         self.prunes.append(measure.measure(self.command("prune")))
 
@@ -138,11 +133,16 @@ def live_through(folder, kind, hours, lives):
             size = server.snapshot(path)
             clock.set(hour)
             for tool in tools:
-                tool.live(hour)
+                tool.backups.append(measure.measure(tool.backup_command()))
             if hour == 0:
                 check_clock(clock, tools[0].open())
             churn.hour()
+            # Between two backups, so that none is as old as `min_age` says to a second.
+            clock.set(hour + 0.5)
             if hour % DAY == DAY - 1:
+                for tool in tools:
+                    if tool.life.daily:
+                        tool.prune()
                 measure.say(f"day {hour // DAY + 1}: {', '.join(f'{tool.stored():,}' for tool in tools)} bytes")
     results = [pruned(tool) if tool.life.daily else whole(tool) | pruned(tool) for tool in tools]
     for tool in tools:
