@@ -65,8 +65,9 @@ class Server:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{free.getsockname()[1]}"
-        self.process = subprocess.Popen([self.program, "--port", address, "--access", KEY, "--secret", SECRET, "--quiet", "posix", self.folder],
-                                        stdout=subprocess.DEVNULL)
+        # Connections are kept, as those of the services that it stands for are.
+        self.process = subprocess.Popen([self.program, "--port", address, "--access", KEY, "--secret", SECRET, "--quiet", "--keep-alive", "posix",
+                                         self.folder], stdout=subprocess.DEVNULL)
         wait_for(address)
         self.relay = subprocess.Popen(["relay", address, str(DELAY)], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.address = self.relay.stdout.readline().strip()
