@@ -415,6 +415,8 @@ fn of_reqwest(error: reqwest::Error) -> HttpError {
     };
     let kind = if error.is_timeout() {
         HttpErrorKind::Timeout
+    } else if is_untrusted(&error) {
+        HttpErrorKind::Unknown
     } else if error.is_connect() {
         HttpErrorKind::Connect
     } else if error.is_decode() {
@@ -434,6 +436,15 @@ fn of_reqwest(error: reqwest::Error) -> HttpError {
         HttpErrorKind::Unknown
     };
     HttpError::new(kind, error.without_url())
+}
+
+/// A certificate that nobody here vouches for, or of another name, or that has ended: it will be no better in a second.
+fn is_untrusted(error: &reqwest::Error) -> bool {
+    let mut within = causes(error).filter_map(|cause| {
+        let error = cause.downcast_ref::<std::io::Error>()?;
+        error.get_ref()?.downcast_ref::<rustls::Error>()
+    });
+    within.any(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
 }
 
 fn causes<'a>(
