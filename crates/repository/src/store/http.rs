@@ -440,11 +440,21 @@ fn of_reqwest(error: reqwest::Error) -> HttpError {
 
 /// A certificate that nobody here vouches for, or of another name, or that has ended: it will be no better in a second.
 fn is_untrusted(error: &reqwest::Error) -> bool {
-    let mut within = causes(error).filter_map(|cause| {
-        let error = cause.downcast_ref::<std::io::Error>()?;
-        error.get_ref()?.downcast_ref::<rustls::Error>()
-    });
-    within.any(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
+    causes(error).any(|cause| {
+        let within = innermost(cause).downcast_ref::<rustls::Error>();
+        within.is_some_and(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
+    })
+}
+
+/// What errors of the system were made of, one around the other: none of them names that as its source.
+fn innermost<'a>(mut error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
+    while let Some(within) = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref)
+    {
+        error = within;
+    }
+    error
 }
 
 fn causes<'a>(
