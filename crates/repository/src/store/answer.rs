@@ -27,7 +27,7 @@ pub(super) async fn patiently(
         let answered = ask().await;
         let busy = match &answered {
             Ok((status, _)) => status.is_server_error() && *status != StatusCode::NOT_IMPLEMENTED,
-            Err(failure) => failure.kind() == StoreFailureKind::Unreachable,
+            Err(failure) => failure.may_pass(),
         };
         // Over before the pause is, it is over.
         let again = busy && attempt < patience.retries && {

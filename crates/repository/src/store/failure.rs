@@ -19,6 +19,8 @@ pub struct StoreFailure {
     remote: bool,
     /// Of whoever was to hand out a key.
     login: bool,
+    /// It will be the same in a second.
+    lasting: bool,
 }
 
 /// What whoever uses the store can do about it.
@@ -48,6 +50,7 @@ impl StoreFailure {
             code: None,
             remote,
             login: false,
+            lasting: false,
         }
     }
 
@@ -68,6 +71,11 @@ impl StoreFailure {
     /// Whether a server is behind it, not this host's file system.
     pub fn is_remote(&self) -> bool {
         self.remote
+    }
+
+    /// Whether there is no answer yet and may be one in a second.
+    pub(super) fn may_pass(&self) -> bool {
+        self.kind == StoreFailureKind::Unreachable && !self.lasting
     }
 
     /// Whether it is of a service that hands out keys, not of the store.
@@ -142,7 +150,10 @@ fn of_transport(error: &StoreError) -> Option<StoreFailure> {
         HttpErrorKind::Decode => StoreFailureKind::Other,
         _ => StoreFailureKind::Unreachable,
     };
-    Some(StoreFailure::new(kind, one_line(&words)))
+    Some(StoreFailure {
+        lasting: http.kind() == HttpErrorKind::Unknown,
+        ..StoreFailure::new(kind, one_line(&words))
+    })
 }
 
 /// A local directory.
