@@ -135,10 +135,11 @@ pub(super) fn is_absent(error: &StoreError) -> bool {
         && Said::find(&error.to_string()).kind(error) != StoreFailureKind::NoBucket
 }
 
-fn causes(error: &StoreError) -> impl Iterator<Item = &(dyn StdError + 'static)> {
-    std::iter::successors(Some(error as &(dyn StdError + 'static)), |&error| {
-        error.source()
-    })
+/// An error and what caused it, the last of which has no cause that it names.
+pub(super) fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
 /// No answer came, or only a part of one.

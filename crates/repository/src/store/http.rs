@@ -22,7 +22,7 @@ use object_store::{ClientConfigKey, ClientOptions};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::failure::{StoreFailure, StoreFailureKind};
+use super::failure::{StoreFailure, StoreFailureKind, causes};
 
 /// A future that can be kept beside a body.
 pub type Wait = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
@@ -455,10 +455,4 @@ fn innermost<'a>(mut error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError +
         error = within;
     }
     error
-}
-
-fn causes<'a>(
-    error: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
 }

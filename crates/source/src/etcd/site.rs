@@ -75,9 +75,9 @@ impl Site {
 
 /// Whether no rename can move it. What cannot be asked for is found out when it is tried.
 fn is_fixed(path: &Path) -> bool {
-    let Some(_) = path.file_name() else {
+    if path.file_name().is_none() {
         return true; // `.`, `..` and `/`
-    };
+    }
     let device = |path: &Path| path.metadata().map(|it| it.dev()).ok();
     let parent = path.parent().filter(|it| !it.as_os_str().is_empty());
     let parent = device(parent.unwrap_or(Path::new(".")));

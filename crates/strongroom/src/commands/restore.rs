@@ -305,15 +305,26 @@ fn refuse_settings(
             format!("--{setting} is for a source of the kind {kinds}, and none is restored");
         return Err(Failure::usage(message).hint(format!("strongroom show {}", snapshot.name())));
     }
-    if restore.settings.0.contains_key(PRUNE_EXTRA) && !only.is_empty() {
+    if restore.settings.0.contains_key(PRUNE_EXTRA) {
+        refuse_pruning(snapshot, restore, chosen, only)?;
+    }
+    Ok(())
+}
+
+/// What is not in what is restored must not be in the snapshot either, or it would be deleted for no more than that.
+fn refuse_pruning(
+    snapshot: &Snapshot,
+    restore: &Restore,
+    chosen: &[usize],
+    only: &[Only],
+) -> Result<(), Failure> {
+    if !only.is_empty() {
         let message = "--prune-extra deletes what the whole snapshot does not have, so it cannot go together with --only";
         return Err(Failure::usage(message));
     }
-    let missing = chosen.iter().flat_map(|index| &sources[*index].incomplete);
-    if let Some(first) = missing.take(1).next()
-        && restore.settings.0.contains_key(PRUNE_EXTRA)
-    {
-        let (name, reason) = (&first.name, &first.reason);
+    let sources = &snapshot.manifest().sources;
+    let mut missing = chosen.iter().flat_map(|index| &sources[*index].incomplete);
+    if let Some(Incomplete { name, reason }) = missing.next() {
         let message = format!(
             "--prune-extra would delete what is only missing in {}, such as {name} ({reason})",
             snapshot.name()
@@ -322,7 +333,7 @@ fn refuse_settings(
             Failure::usage(message).hint("take a whole snapshot, or leave out --prune-extra")
         );
     }
-    if restore.settings.0.contains_key(PRUNE_EXTRA) && restore.despite_damage {
+    if restore.despite_damage {
         let message = "--prune-extra would delete what is only damaged in the snapshot, so it cannot go together with --despite-damage";
         return Err(Failure::usage(message));
     }

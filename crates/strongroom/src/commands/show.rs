@@ -14,7 +14,7 @@ use crate::entry::Named;
 use crate::exit::Exit;
 use crate::inside::{self, Wants};
 use crate::names::counted;
-use crate::objects::nothing_matches;
+use crate::objects::{missing, nothing_matches};
 use crate::output::Output;
 use crate::session::Session;
 use crate::units::Size;
@@ -87,10 +87,8 @@ pub(crate) async fn show(session: &Session, show: &Show) -> anyhow::Result<Exit>
     let mut shown = 0_u64;
     for (index, source) in snapshot.manifest().sources.iter().enumerate() {
         let named = Named::of(source);
-        for missing in &source.incomplete {
-            // It was named above.
-            chosen.takes(named, &missing.name.to_string());
-        }
+        // It was named above.
+        missing(source, &mut chosen);
         let mut entries = snapshot.entries(index);
         while let Some(entry) = entries.next().await? {
             let row = Row::new(&source.name, &entry);

@@ -78,6 +78,11 @@ impl World {
     }
 }
 
+/// The time in an object's name.
+fn stamp(name: &str) -> String {
+    name["backup-".len()..].to_owned()
+}
+
 #[test]
 fn the_history_is_taken_over_with_its_times() {
     let Some(mut world) = World::sealed() else {
@@ -96,7 +101,6 @@ fn the_history_is_taken_over_with_its_times() {
 
     let seen = world.import(&["--json"]).done().json();
     assert_eq!(seen["imported"].as_array().map(Vec::len), Some(4), "{seen}");
-    let stamp = |name: &str| name["backup-".len()..].to_owned();
     let times = [
         "2024-01-01T00:00:00Z".to_owned(),
         "2024-01-02T00:00:00Z".to_owned(),
@@ -272,7 +276,6 @@ fn after_one_was_left_out_newer_ones_are_imported() {
     ] {
         assert!(seen.contains(said), "{seen}");
     }
-    let stamp = |name: &str| name["backup-".len()..].to_owned();
     let times = [
         "2024-01-01T00:00:00Z".to_owned(),
         stamp(&first),
@@ -318,7 +321,6 @@ fn after_some_were_removed_newer_ones_are_imported() {
     let newer = world.back_up();
     let removed = [days[0], days[2]].map(|day| format!("backup-{day}.dump"));
     assert_eq!(world.imported(&[]), (2, 1, removed.to_vec()));
-    let stamp = |name: &str| name["backup-".len()..].to_owned();
     let times = [days[1].to_owned(), stamp(&first), stamp(&newer)];
     assert_eq!(world.times(), times);
 }
@@ -373,7 +375,7 @@ fn a_killed_import_goes_on_where_it_was() {
     }
     assert!(cut > 0, "none was killed before it ended");
     world.import(&[]).done();
-    let all = [&times[..], &[first["backup-".len()..].to_owned()]].concat();
+    let all = [&times[..], &[stamp(&first)]].concat();
     assert_eq!(world.times(), all);
     world.scene.read(&["verify", "--level", "full"]).done();
 }
