@@ -6,8 +6,8 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use ed25519_dalek::{Signer, SigningKey};
 use format::{
-    Commit, DataKey, Description, FRAME_MAX, Identities, JobName, Manifest, Map, Place,
-    RepositoryId, RunId, WriterKey, open_frame, read_shares,
+    Bundle, BundlePlace, Commit, DataKey, Description, FRAME_MAX, Identities, JobName, Manifest,
+    Map, Place, RepositoryId, RunId, WriterKey, open_frame, read_shares,
 };
 use zeroize::Zeroizing;
 
@@ -16,6 +16,7 @@ pub type Body = fn(&[u8]);
 
 /// All of them, by the names of their targets and corpora.
 pub const BODIES: &[(&str, Body)] = &[
+    ("bundle", bundle),
     ("catalog", catalog),
     ("commit", commit),
     ("commit_signed", commit_signed),
@@ -217,6 +218,36 @@ pub fn manifest_sealed(bytes: &[u8]) {
 /// A map as it comes.
 pub fn map(bytes: &[u8]) {
     let _ = Map::open(bytes, &writer_key(), &place());
+}
+
+/// What stands behind a bundle's signature, signed: what is read can be written again, and is the same.
+pub fn bundle(bytes: &[u8]) {
+    let (repository, job) = (place().repository, job());
+    let place = BundlePlace {
+        repository,
+        job: &job,
+        number: 7,
+        part: 1,
+    };
+    let _ = Bundle::decode(bytes, place);
+    let name = [
+        &7_u64.to_le_bytes()[..],
+        &1_u32.to_le_bytes(),
+        &[4],
+        b"prod",
+    ]
+    .concat();
+    let signed = [b"strongroom v1 bundle\n", &repository.0[..], &name, bytes].concat();
+    let key = SigningKey::from_bytes(&SEED);
+    let signature = key.sign(&signed).to_bytes();
+    let maintainer = key.verifying_key().to_bytes();
+    let object = [&b"SRBUND01"[..], &maintainer, &signature, bytes].concat();
+    if let Some((who, bundle)) = Bundle::decode(&object, place) {
+        assert_eq!(who.0, maintainer);
+        let again = bundle.encode(place, &writer_key());
+        let again = Bundle::decode(&again, place).expect("what was read can be written");
+        assert_eq!(again.1.into_commits(), bundle.into_commits());
+    }
 }
 
 /// A map's padded body, sealed: what opens can be sealed again, and is the same.

@@ -5,7 +5,8 @@
 //! is taken for it.
 //!
 //! Read in this order: ids and keys, how a message is sealed, how a stream becomes chunks and frames, what describes
-//! them (ranges, manifest, map), and the commit that makes them a snapshot.
+//! them (ranges, manifest, map), the commit that makes them a snapshot, and
+//! how many commits lie together.
 
 mod description;
 mod id;
@@ -33,12 +34,14 @@ mod range;
 mod manifest;
 mod map;
 
+mod bundle;
 mod commit;
 mod copied;
 mod statement;
 
 /// What a plugin wraps, and how what it wrapped stands in an age file.
 pub use age_core::format::{FileKey, Stanza};
+pub use bundle::{Bundle, BundlePlace};
 pub use commit::{Commit, CommitError, Log, Signed, Witness};
 pub use copied::{Copied, Rotated, StoredRun};
 pub use cut::{Cut, Cutter, Gear};

@@ -6,6 +6,8 @@ pub const SMALL_OBJECT_MAX: u64 = 64 * 1024;
 pub const COMMIT_MAX: u64 = 16 * 1024 * 1024;
 /// The last number of a log: twelve digits.
 pub const COMMITS_MAX: u64 = 999_999_999_999;
+/// A bundle of commits, stored or decoded, in bytes.
+pub const BUNDLE_MAX: u64 = 16 * 1024 * 1024;
 /// A manifest or map, sealed or decoded, in bytes.
 pub const MANIFEST_MAX: u64 = 256 * 1024 * 1024;
 /// A pack, in bytes.
@@ -33,5 +35,7 @@ pub const FRAME_TARGET: usize = 512 * 1024;
 pub const PACK_TARGET: usize = 16 * 1024 * 1024;
 /// A group is closed at the first chunk that makes it this long.
 pub const GROUP_TARGET: u64 = 1024 * 1024;
+/// A bundle is closed at this many decoded bytes.
+pub const BUNDLE_TARGET: u64 = 2 * 1024 * 1024;
 /// A writer refers to at most this many runs.
 pub const RUNS_TARGET: usize = 128;

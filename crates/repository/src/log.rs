@@ -12,8 +12,18 @@ use crate::store::Name;
 use crate::view::{Objects, Trust, View};
 use crate::{Error, Repository};
 
+mod bundle;
+
+pub(crate) use bundle::renew;
+
 /// Commits that are read at the same time.
 const CONCURRENT_READS: usize = 32;
+
+/// Parts of a bundle that are read at the same time.
+const PARTS_AT_ONCE: usize = 8;
+
+/// Whoever may write to the bucket can put bundles in front of the one that a maintainer made: so many are looked at.
+const BUNDLES_TRIED: usize = 3;
 
 /// How often a log is listed while a prune deletes what was just listed.
 const LISTINGS: usize = 8;
@@ -37,8 +47,8 @@ pub(crate) async fn read(
     log.read(trust, known).await
 }
 
-/// The same, and all objects of the job: one list shows both. Each commit that this host kept is compared with it, and not the newest
-/// alone.
+/// The same, and all objects of the job: one list shows both. For whoever deletes: each commit that this host kept is compared with
+/// it, and not the newest alone, and bundles are not looked at.
 ///
 /// What is listed of the runs may be older than the view, or newer: a snapshot of the view may name objects that are not in the list.
 pub(crate) async fn read_with_objects(
@@ -84,6 +94,8 @@ struct Log<'a> {
     fresh: BTreeMap<u64, Bytes>,
     /// All of the log, where somebody has just listed it.
     listed: Option<Vec<ObjectMeta>>,
+    /// The parts of bundles that are listed, by number.
+    bundles: BTreeSet<(u64, u32)>,
 }
 
 impl<'a> Log<'a> {
@@ -95,6 +107,7 @@ impl<'a> Log<'a> {
             remembers: false,
             fresh: BTreeMap::new(),
             listed: None,
+            bundles: BTreeSet::new(),
         }
     }
 
@@ -139,6 +152,7 @@ impl<'a> Log<'a> {
         let mut listings = 1;
         loop {
             let numbers = self.list(&mut known).await?;
+            self.read_bundles(trust, &numbers, &mut known).await?;
             let gone = self.read_unknown(numbers, &mut known).await?;
             let view = View::of(self.job, known, trust)?;
             let in_force = view.in_force().map_or(0, |(at, _)| at.number);
@@ -194,6 +208,9 @@ impl<'a> Log<'a> {
     fn numbers(&mut self, listed: &[ObjectMeta]) -> BTreeSet<u64> {
         let mut numbers = BTreeSet::new();
         for meta in listed {
+            if let Some(bundle) = Name::bundle_part(self.job, meta) {
+                self.bundles.insert(bundle);
+            }
             let Some(number) = Name::commit_number(self.job, meta) else {
                 continue;
             };
@@ -215,6 +232,46 @@ impl<'a> Log<'a> {
         let mut known = view.into_objects();
         self.read_unknown(missing, &mut known).await?;
         View::of(self.job, known, trust)
+    }
+
+    /// Adds to `known` what bundles have of `numbers`, which are all that is listed, where that spares requests: those of the newest bundle
+    /// in which there is anything.
+    async fn read_bundles(
+        &mut self,
+        trust: &Trust,
+        numbers: &BTreeSet<u64>,
+        known: &mut Objects,
+    ) -> Result<(), Error> {
+        let Some(tail) = numbers.last().filter(|_| self.repository.bundles) else {
+            return Ok(());
+        };
+        let listed: BTreeSet<u64> = self.bundles.iter().map(|(number, _)| *number).collect();
+        for bundle in listed.range(..=tail).rev().take(BUNDLES_TRIED) {
+            let covered = numbers.range(..=bundle);
+            let unknown = covered.filter(|number| !known.contains_key(number)).count();
+            let parts = self.bundles.range((*bundle, 0)..=(*bundle, u32::MAX));
+            let parts: Vec<u32> = parts.map(|(_, part)| *part).collect();
+            if unknown <= parts.len() {
+                return Ok(());
+            }
+            let mut found = false;
+            let mut reads = stream::iter(parts)
+                .map(|part| bundle::read(self.repository, self.job, trust, *bundle, part))
+                .buffer_unordered(PARTS_AT_ONCE);
+            while let Some(commits) = reads.try_next().await? {
+                for (number, bytes, commit) in commits {
+                    if numbers.contains(&number) && !known.contains_key(&number) {
+                        known.insert(number, Ok(commit));
+                        self.fresh.insert(number, bytes);
+                        found = true;
+                    }
+                }
+            }
+            if found {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     /// Reads those of `numbers` that are not `known`; returns those that are not there.

@@ -4,7 +4,7 @@
 mod plan;
 mod sweep;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use object_store::ObjectMeta;
 
 use crate::append::{Appended, Entry, Ground, append_entry, refuse_in_vain};
-use crate::log::read_with_objects;
+use crate::log::{read_with_objects, renew};
 use crate::retention::{Policy, Verdict};
 use crate::rules::Rule;
 use crate::store::{Locks, Name};
@@ -50,6 +50,8 @@ pub struct Prune {
     options: PruneOptions,
     view: View,
     stored: Vec<Stored>,
+    /// The parts of bundles in the log, by number.
+    bundles: BTreeSet<(u64, u32)>,
     plan: Plan,
 }
 
@@ -89,6 +91,9 @@ impl Prune {
             .iter()
             .filter_map(|meta| Some((Name::commit_number(job, meta)?, modified(meta))))
             .collect();
+        let bundles = listed.iter();
+        let bundles = bundles.filter_map(|meta| Name::bundle_part(job, meta));
+        let bundles = bundles.collect();
         let objects = listed.into_iter();
         let stored: Vec<Stored> = objects.filter_map(|meta| Stored::of(job, meta)).collect();
         let plan = plan(&view, &commits, &stored, &options, now);
@@ -97,6 +102,7 @@ impl Prune {
             options,
             view,
             stored,
+            bundles,
             plan,
         })
     }
@@ -126,7 +132,8 @@ impl Prune {
     /// Does what was planned: first what an earlier prune left undone, then one commit, then what that condemns. `started` and `now` are
     /// RFC 3339; `each` is told of every object that is deleted.
     ///
-    /// Cut short anywhere, every snapshot that was to stay is whole, and the next prune, by anybody, finishes it.
+    /// Cut short anywhere, every snapshot that was to stay is whole, and the next prune, by anybody, finishes it. At the end the log has a
+    /// bundle of its commits, where that spares requests.
     pub async fn carry_out(
         self,
         started: &str,
@@ -143,6 +150,7 @@ impl Prune {
             None => 0,
         };
         if self.plan.is_nothing() {
+            self.renew_bundle(&self.view, false).await;
             return Ok(Pruned::Done {
                 at: None,
                 deleted: unfinished,
@@ -152,7 +160,7 @@ impl Prune {
         let ground = Ground {
             whole: true,
             fresh: true,
-            ..Ground::of(self.view)
+            ..Ground::of(self.view.clone())
         };
         let (key, trust) = (&self.options.maintainer, &self.options.trust);
         let entry = Entry::own(&Statement::Prune(statement.clone()), key);
@@ -171,10 +179,18 @@ impl Prune {
         };
         let stored = &self.stored;
         let deleted = sweep(&self.repository, job, &view, force, prune, stored, each).await?;
+        self.renew_bundle(&view, true).await;
         Ok(Pruned::Done {
             at: Some(at),
             deleted: unfinished + deleted,
         })
+    }
+
+    /// Whoever prunes has read the whole log: those who read it next need not ask for each commit.
+    async fn renew_bundle(&self, view: &View, dropped: bool) {
+        let (repository, job) = (&self.repository, &self.options.job);
+        let (maintainer, listed) = (&self.options.maintainer, &self.bundles);
+        renew(repository, job, view, maintainer, listed, dropped).await;
     }
 
     fn statement(&self, started: &str) -> PruneStatement {

@@ -19,6 +19,8 @@ pub struct Repository {
     pub(crate) rules: Rules,
     /// What this host has read of it before.
     pub(crate) cache: Option<Arc<Cache>>,
+    /// Whether commits may be read out of bundles.
+    pub(crate) bundles: bool,
     /// Where commits are decoded.
     pub(crate) decoding: Compute,
     description: Description,
@@ -63,6 +65,7 @@ impl Repository {
             store,
             rules: Rules::default(),
             cache: None,
+            bundles: false,
             decoding: Compute::inline(),
             description,
         }
@@ -75,6 +78,13 @@ impl Repository {
         self
     }
 
+    /// The same, whose commits are read many at a time where they lie together. Not for whoever is to judge what is stored.
+    #[must_use]
+    pub fn with_bundles(mut self) -> Self {
+        self.bundles = true;
+        self
+    }
+
     /// The same, whose commits are verified there and not while everything else waits: a log may have thousands.
     #[must_use]
     pub fn decoding_on(mut self, compute: Compute) -> Self {
@@ -82,10 +92,11 @@ impl Repository {
         self
     }
 
-    /// The same, all of which is read from the store.
+    /// The same, all of which is read from the store, each object for itself.
     pub(crate) fn without_cache(&self) -> Self {
         Self {
             cache: None,
+            bundles: false,
             ..self.clone()
         }
     }

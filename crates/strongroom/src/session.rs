@@ -107,7 +107,8 @@ impl Session {
         self.open_at(self.place()?).await
     }
 
-    /// The repository, used with what this host has read of it before: not for whoever judges what is stored.
+    /// The repository, used with what this host has read of it before, and with what lies together in it: not for whoever judges what is
+    /// stored.
     pub(crate) async fn open_remembered(&self) -> anyhow::Result<Repository> {
         self.open_remembered_at(self.place()?).await
     }
@@ -115,9 +116,11 @@ impl Session {
     pub(crate) async fn open_remembered_at(&self, place: &Place) -> anyhow::Result<Repository> {
         let repository = self.open_at(place).await?;
         // A directory is read as fast as what would be kept of it.
-        let cache = self.settings.cache.as_ref();
-        let cache = cache.filter(|_| place.directory().is_none());
-        Ok(match cache {
+        if place.directory().is_some() {
+            return Ok(repository);
+        }
+        let repository = repository.with_bundles();
+        Ok(match self.settings.cache.as_ref() {
             Some(folder) => repository.with_cache(Arc::new(Cache::new(folder.value.clone()))),
             None => repository,
         })

@@ -26,6 +26,11 @@ impl Name {
         Self(Path::from(format!("{job}/log/{number:012}")))
     }
 
+    /// A part of the bundle of the commits up to that number. In order of names it stands directly behind the last of them.
+    pub(crate) fn bundle(job: &JobName, number: u64, part: u32) -> Self {
+        Self(Path::from(format!("{job}/log/{number:012}.bundle-{part}")))
+    }
+
     pub(crate) fn runs(job: &JobName) -> Self {
         Self(Path::from(format!("{job}/runs")))
     }
@@ -61,14 +66,22 @@ impl Name {
 
     /// The number of a commit, if this is one of `job`.
     pub(crate) fn commit_number(job: &JobName, meta: &ObjectMeta) -> Option<u64> {
-        let text = meta.location.filename()?;
-        let number = text.parse().ok()?;
-        // Longer numbers are nobody's: format::COMMITS_MAX is the last one of twelve digits.
-        if !(1..=COMMITS_MAX).contains(&number) {
-            return None;
-        }
+        let number = number(meta.location.filename()?)?;
         (Self::commit(job, number).0 == meta.location).then_some(number)
     }
+
+    /// The number and the part of a bundle, if this is one of `job`.
+    pub(crate) fn bundle_part(job: &JobName, meta: &ObjectMeta) -> Option<(u64, u32)> {
+        let (text, part) = meta.location.filename()?.split_once(".bundle-")?;
+        let (number, part) = (number(text)?, part.parse().ok()?);
+        (Self::bundle(job, number, part).0 == meta.location).then_some((number, part))
+    }
+}
+
+/// Longer numbers are nobody's: [`COMMITS_MAX`] is the last one of twelve digits.
+fn number(text: &str) -> Option<u64> {
+    let number = text.parse().ok()?;
+    (1..=COMMITS_MAX).contains(&number).then_some(number)
 }
 
 impl fmt::Display for Name {

@@ -1,0 +1,158 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use archive::Digest;
+use bytes::Bytes;
+use format::{BUNDLE_MAX, BUNDLE_TARGET, Bundle, BundlePlace, Commit, JobName, WriterKey};
+
+use crate::cache::Cache;
+use crate::store::{Name, Settled};
+use crate::view::{Trust, View};
+use crate::{Error, Repository};
+
+/// A bundle is worth making for so many commits that are in none.
+const WORTHWHILE: usize = 16;
+
+/// The commits in a part of a bundle. None of them if it is damaged, is gone, may not be read, or was signed by nobody who is trusted to
+/// maintain the job: then each is read for itself.
+///
+/// Who appends to a log cannot exchange what stands in it. So that nobody can by a bundle either, a maintainer signs it, who read each
+/// commit where it stands.
+pub(super) async fn read(
+    repository: &Repository,
+    job: &JobName,
+    trust: &Trust,
+    number: u64,
+    part: u32,
+) -> Result<Vec<(u64, Bytes, Arc<Commit>)>, Error> {
+    let name = Name::bundle(job, number, part);
+    let object = match repository.store.read(&name, BUNDLE_MAX).await {
+        Ok(Some(object)) => object,
+        Ok(None) => return Ok(Vec::new()),
+        Err(error) if error.is_certain() || matches!(error, Error::Damaged { .. }) => {
+            tracing::debug!(object = %name, %error, "a bundle of commits is not read");
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error),
+    };
+    let (id, job, maintainers) = (repository.id(), job.clone(), trust.maintainers.clone());
+    let decode = move || {
+        let place = BundlePlace {
+            repository: id,
+            job: &job,
+            number,
+            part,
+        };
+        let (_, bundle) =
+            Bundle::decode(&object, place).filter(|(who, _)| maintainers.contains(who))?;
+        let commits = bundle.into_commits().into_iter();
+        let decoded = commits.filter_map(|(number, bytes)| {
+            let commit = Commit::decode(&bytes, id, &job, number).ok()?;
+            Some((number, Bytes::from(bytes), Arc::new(commit)))
+        });
+        Some(decoded.collect())
+    };
+    let commits: Option<Vec<_>> = repository.decoding.run(decode).await;
+    if commits.is_none() {
+        tracing::debug!(object = %name, "a bundle of commits is damaged, or no maintainer's");
+    }
+    Ok(commits.unwrap_or_default())
+}
+
+/// Puts the valid commits of `view` into a new bundle and deletes those that are `listed`, if a prune has just `dropped` some or there is
+/// something to be gained. For a maintainer, who has read the log; a host that keeps nothing of what it read ([`crate::Cache`]) makes none.
+///
+/// Nobody needs a bundle: whatever goes wrong costs requests of those who read the log for the first time, and is no error. Cut short,
+/// there are parts of a new one beside the old one, and a later prune goes on.
+pub(crate) async fn renew(
+    repository: &Repository,
+    job: &JobName,
+    view: &View,
+    maintainer: &WriterKey,
+    listed: &BTreeSet<(u64, u32)>,
+    dropped: bool,
+) {
+    let (Some(head), Some(cache)) = (view.head(), &repository.cache) else {
+        return;
+    };
+    // Anybody may put one that claims to be of a time to come.
+    let made = listed.range(..=(head.number, u32::MAX));
+    let newest = made.last().map_or(0, |(number, _)| *number);
+    let behind = view.valid().filter(|commit| commit.number > newest).count();
+    if !repository.store.is_far() || !(dropped || behind >= WORTHWHILE) {
+        return;
+    }
+    let mut making = Making {
+        repository,
+        job,
+        maintainer,
+        number: head.number,
+        parts: BTreeSet::new(),
+    };
+    if let Err(error) = making.replace(view, cache, listed).await {
+        tracing::debug!(%job, %error, "no bundle of commits is stored");
+    }
+}
+
+/// A bundle that is being made.
+struct Making<'a> {
+    repository: &'a Repository,
+    job: &'a JobName,
+    maintainer: &'a WriterKey,
+    number: u64,
+    /// What is stored of it.
+    parts: BTreeSet<(u64, u32)>,
+}
+
+impl Making<'_> {
+    async fn replace(
+        &mut self,
+        view: &View,
+        cache: &Cache,
+        listed: &BTreeSet<(u64, u32)>,
+    ) -> Result<(), Error> {
+        if view.valid().count() >= WORTHWHILE {
+            self.store_all(view, cache).await?;
+        }
+        let old = listed.difference(&self.parts);
+        let old = old.map(|(number, part)| Name::bundle(self.job, *number, *part).into_path());
+        let (log, old) = (Name::log(self.job), old.collect());
+        self.repository.store.delete_all(&log, old, &|| ()).await
+    }
+
+    async fn store_all(&mut self, view: &View, cache: &Cache) -> Result<(), Error> {
+        let mut kept = cache.commits(self.repository.id(), self.job);
+        let (mut bundle, mut part) = (Bundle::default(), 0);
+        for commit in view.valid() {
+            let kept = kept.remove(&commit.number).map(|kept| kept.bytes);
+            let Some(object) = kept.filter(|it| Digest::of(it) == commit.digest) else {
+                continue;
+            };
+            if !bundle.add(commit.number, &object, BUNDLE_TARGET) {
+                self.store(std::mem::take(&mut bundle), &mut part).await?;
+                // One that is longer than that is alone, or left out if it is too long for any.
+                bundle.add(commit.number, &object, BUNDLE_MAX);
+            }
+        }
+        self.store(bundle, &mut part).await
+    }
+
+    async fn store(&mut self, bundle: Bundle, part: &mut u32) -> Result<(), Error> {
+        if bundle.is_empty() {
+            return Ok(());
+        }
+        let place = BundlePlace {
+            repository: self.repository.id(),
+            job: self.job,
+            number: self.number,
+            part: *part,
+        };
+        let object = Bytes::from(bundle.encode(place, self.maintainer));
+        let name = Name::bundle(self.job, self.number, *part);
+        if self.repository.store.settle(&name, &object).await? == Settled::Ours {
+            self.parts.insert((self.number, *part));
+        }
+        *part += 1;
+        Ok(())
+    }
+}
