@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use archive::Digest;
 use format::{COMMIT_MAX, CommitRef, Copied, Signed, StoredRun, Witness};
 
-use crate::append::{Appended, Entry, Ground, append_entry, refuse_in_vain};
+use crate::append::{Appended, Entry, Ground, append_entry, refuse_foreign_prune, refuse_in_vain};
 use crate::store::Name;
 use crate::view::{Valid, View};
 use crate::{Compute, Error, Maintenance, Repository};
@@ -74,8 +74,10 @@ impl Copying {
         }
         let (here, there) = futures::try_join!(from.view(job, trust), to.view(job, trust))?;
         refuse_in_vain(&there, job, key.id())?;
+        // To us its log has lost its beginning, and most of its snapshots.
+        refuse_foreign_prune(&here, job)?;
         for number in &options.only {
-            if here.snapshot(*number).is_none() {
+            if here.snapshot_or_stray(*number).is_none() {
                 let snapshot = format!("{job}/{number}");
                 return Err(Error::NoSnapshot { snapshot });
             }
@@ -93,7 +95,7 @@ impl Copying {
         })
     }
 
-    /// What becomes of each snapshot, in the order in which they were taken.
+    /// What becomes of each snapshot, in the order in which they were taken; those that stand behind damage at the end.
     pub fn fates(&self) -> &[(u64, Fate)] {
         &self.sorted.fates
     }
@@ -105,7 +107,7 @@ impl Copying {
 
     /// The bytes that copying one of them would store now, if nothing else is copied before.
     pub fn bytes_of(&self, number: u64) -> u64 {
-        let snapshot = self.here.snapshot(number);
+        let snapshot = self.here.snapshot_or_stray(number);
         snapshot.map_or(0, |snapshot| {
             let runs = snapshot.runs();
             let runs = runs.iter().enumerate();
@@ -157,7 +159,7 @@ impl Copying {
             if !self.there.unbroken_after(stored.since) || stored.is_condemned(&self.there) {
                 *stored = Stored::since(self.there.tail());
             }
-            let Some(snapshot) = self.here.snapshot(number) else {
+            let Some(snapshot) = self.here.snapshot_or_stray(number) else {
                 return Ok(None);
             };
             let transferred = self.store(&snapshot, stored, each).await;

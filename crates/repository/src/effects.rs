@@ -16,6 +16,9 @@ pub(crate) struct Effects {
     pub(crate) revoked: Revoked,
     /// By run, what the last rotation says.
     pub(crate) rotated: HashMap<RunId, Rotation>,
+    /// By run, the rotations that are not valid only because a commit before them is lost or damaged, the last one first. What they did
+    /// cannot be undone by that: the key object before may be gone.
+    pub(crate) astray: HashMap<RunId, Vec<Rotation>>,
     /// By run, the last rotation by somebody who is not trusted to rotate, and who that is.
     pub(crate) unheard: HashMap<RunId, (u64, WriterId)>,
 }
@@ -49,14 +52,15 @@ pub struct Rotation {
 }
 
 impl Effects {
-    /// Of the valid commits, ascending.
-    pub(crate) fn of(valid: &[Arc<Commit>], trust: &Trust) -> Self {
+    /// Of the valid commits, and of those that are not valid only because a commit before them is lost or damaged; both ascending.
+    pub(crate) fn of(valid: &[Arc<Commit>], stray: &[Arc<Commit>], trust: &Trust) -> Self {
         let revoked = Revoked::of(valid, trust);
         Self {
             pins: pins(valid, trust, &revoked),
             forgotten: forgotten(valid, trust),
             revoked,
-            rotated: rotated(valid, trust),
+            rotated: rotations(valid, trust).collect(),
+            astray: astray(stray, trust),
             unheard: unheard(valid, trust),
         }
     }
@@ -129,21 +133,32 @@ fn forgotten(valid: &[Arc<Commit>], trust: &Trust) -> BTreeMap<CommitRef, Commit
     forgotten
 }
 
-fn rotated(valid: &[Arc<Commit>], trust: &Trust) -> HashMap<RunId, Rotation> {
-    let mut keys = HashMap::new();
-    for commit in maintained(valid, trust) {
+/// Each run that is rotated, in the order of the commits.
+fn rotations<'a>(
+    commits: &'a [Arc<Commit>],
+    trust: &'a Trust,
+) -> impl Iterator<Item = (RunId, Rotation)> + 'a {
+    maintained(commits, trust).flat_map(|commit| {
         let Statement::Rotate(rotate) = &commit.statement else {
-            continue;
+            return Vec::new();
         };
         let recipients: Arc<[String]> = rotate.recipients.as_slice().into();
-        for run in &rotate.runs {
+        let runs = rotate.runs.iter().map(|run| {
             let rotation = Rotation {
                 keys: run.keys(),
                 recipients: Arc::clone(&recipients),
                 by: reference(commit),
             };
-            keys.insert(run.run, rotation);
-        }
+            (run.run, rotation)
+        });
+        runs.collect()
+    })
+}
+
+fn astray(stray: &[Arc<Commit>], trust: &Trust) -> HashMap<RunId, Vec<Rotation>> {
+    let mut keys: HashMap<RunId, Vec<Rotation>> = HashMap::new();
+    for (run, rotation) in rotations(stray, trust) {
+        keys.entry(run).or_default().insert(0, rotation);
     }
     keys
 }
@@ -160,7 +175,10 @@ fn unheard(valid: &[Arc<Commit>], trust: &Trust) -> HashMap<RunId, (u64, WriterI
 }
 
 /// The commits by maintainers whom the reader trusts.
-fn maintained<'a>(valid: &'a [Arc<Commit>], trust: &Trust) -> impl Iterator<Item = &'a Commit> {
+fn maintained<'a>(
+    valid: &'a [Arc<Commit>],
+    trust: &'a Trust,
+) -> impl Iterator<Item = &'a Commit> + 'a {
     let commits = valid.iter().map(|commit| &**commit);
     commits.filter(|commit| trust.maintains(commit))
 }
@@ -227,7 +245,7 @@ mod tests {
         }
 
         fn effects(&self) -> Effects {
-            Effects::of(&self.valid, &self.trust())
+            Effects::of(&self.valid, &[], &self.trust())
         }
 
         fn at(&self, number: usize) -> CommitRef {

@@ -171,8 +171,10 @@ pub enum Error {
         /// Who signed it.
         maintainer: WriterId,
     },
-    /// A prune would make it final that commits are lost.
-    #[error("commit {job}/{number} is damaged ({reason}), and what only it names would be deleted")]
+    /// A prune would make it final that commits are lost, a rotation would leave out what stands behind them.
+    #[error(
+        "commit {job}/{number} is damaged ({reason}), and what only it names, or what stands behind it, would be left out of account"
+    )]
     DamagedLog {
         /// The job.
         job: JobName,

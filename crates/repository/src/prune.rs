@@ -12,7 +12,7 @@ use format::{CommitRef, JobName, PruneStatement, Statement, WriterKey};
 use jiff::Timestamp;
 use object_store::ObjectMeta;
 
-use crate::append::{Appended, Entry, Ground, append_entry, refuse_in_vain};
+use crate::append::{Appended, Entry, Ground, append_entry, refuse_damage, refuse_in_vain};
 use crate::log::{read_with_objects, renew};
 use crate::retention::{Policy, Verdict};
 use crate::rules::Rule;
@@ -80,12 +80,8 @@ impl Prune {
         let job = &options.job;
         let (view, listed) = read_with_objects(repository, job, &options.trust).await?;
         refuse_in_vain(&view, job, options.maintainer.id())?;
-        if let Some(damage) = view.newest_damage().filter(|_| !options.despite_damage) {
-            return Err(Error::DamagedLog {
-                job: job.clone(),
-                number: damage.number,
-                reason: damage.reason.clone(),
-            });
+        if !options.despite_damage {
+            refuse_damage(&view, job)?;
         }
         let commits: BTreeMap<u64, Timestamp> = listed
             .iter()

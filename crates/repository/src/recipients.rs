@@ -13,17 +13,23 @@ pub struct RecipientChange {
 }
 
 impl RecipientChange {
-    /// `None`: a snapshot to `recipients` is sealed as `before` was when it was made, or is now.
-    pub(crate) fn after(before: &Valid<'_>, recipients: &[String]) -> Option<Self> {
+    /// `None`: a snapshot to `recipients`, with that number or a later one, is sealed as `before` was then.
+    ///
+    /// A rotation before that counts: somebody who was rotated out must not come back unseen. One after that says nothing of what came
+    /// between, for only the last one is known.
+    fn after(before: &Valid<'_>, number: u64, recipients: &[String]) -> Option<Self> {
+        let now = before.recipients(0);
+        if before.rotated_before(number) {
+            return Self::between(now, recipients);
+        }
         let made = Self::between(&before.statement.recipients, recipients)?;
-        let rotated = Self::between(before.recipients(0), recipients);
-        rotated.map(|_| made)
+        Self::between(now, recipients).map(|_| made)
     }
 
     /// How `recipients` differ from those of the newest snapshot that a reader accepts.
     pub(crate) fn since_newest(view: &View, trust: &Trust, recipients: &[String]) -> Option<Self> {
         let newest = view.snapshots().rev().find(|it| trust.accepts(it))?;
-        Self::after(&newest, recipients)
+        Self::after(&newest, view.tail() + 1, recipients)
     }
 
     fn between(before: &[String], now: &[String]) -> Option<Self> {
@@ -40,8 +46,9 @@ impl RecipientChange {
         let mut before: Option<Valid<'_>> = None;
         for snapshot in view.snapshots().filter(|it| trust.accepts(it)) {
             let now = &snapshot.statement.recipients;
-            let change = before.and_then(|before| Self::after(&before, now));
-            changes.extend(change.map(|change| (snapshot.at.number, change)));
+            let number = snapshot.at.number;
+            let change = before.and_then(|before| Self::after(&before, number, now));
+            changes.extend(change.map(|change| (number, change)));
             before = Some(snapshot);
         }
         changes

@@ -14,7 +14,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
-use crate::append::{Appended, Ground, append};
+use crate::append::{Appended, Ground, append, refuse_damage};
 use crate::keys::{open_key, open_keys};
 use crate::log::read_with_objects;
 use crate::store::{Name, Settled};
@@ -42,6 +42,8 @@ pub struct Rotate {
     pub maintenance: Maintenance,
     /// Who the recipients become.
     pub change: Change,
+    /// Go on although the log is damaged: what stands behind the damage stays as it is.
+    pub despite_damage: bool,
     /// They open what is there, and what takes its place.
     pub identities: Arc<Identities>,
     /// For recipients that need one.
@@ -121,6 +123,9 @@ impl Rotate {
     async fn look(&self, repository: &Repository) -> Result<Plan, Error> {
         let Maintenance { job, trust, .. } = &self.maintenance;
         let (view, listed) = read_with_objects(repository, job, trust).await?;
+        if !self.despite_damage {
+            refuse_damage(&view, job)?;
+        }
         let standing = standing(&view);
         // What a rotation that was cut short left may be sealed to somebody who is not to read the run: it goes when a later name is in
         // force.

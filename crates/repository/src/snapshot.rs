@@ -211,6 +211,8 @@ struct Stored {
     /// What opens it now.
     keys: KeyPair,
     recipients: Vec<String>,
+    /// What may open it if that is gone, and whom it is sealed to: rotations that nobody can honour, for the log is damaged before them.
+    astray: Vec<(KeyPair, Vec<String>)>,
 }
 
 impl Stored {
@@ -220,8 +222,19 @@ impl Stored {
             run: run.clone(),
             keys: snapshot.keys_of(run),
             recipients: snapshot.recipients(index).to_vec(),
+            astray: snapshot.astray(run),
         });
         stored.collect()
+    }
+
+    /// The same, opened by the others that may open it, one after the other.
+    fn otherwise(&self) -> impl Iterator<Item = Self> {
+        self.astray.iter().map(|(keys, recipients)| Self {
+            run: self.run.clone(),
+            keys: *keys,
+            recipients: recipients.clone(),
+            astray: Vec::new(),
+        })
     }
 }
 
@@ -256,6 +269,12 @@ async fn open_run(
     let Err(Error::Missing { .. }) = opened else {
         return opened;
     };
+    for other in stored.otherwise() {
+        match open_stored(repository, statement, at, index, &other, opener).await {
+            Err(Error::Missing { .. }) => {}
+            opened => return opened,
+        }
+    }
     let view = repository.view(&statement.job, trust).await?;
     let now = view.snapshot(at.number).filter(|valid| valid.at == at);
     let now = now.map(|valid| Stored::all(&valid).swap_remove(index));
@@ -285,6 +304,7 @@ async fn open_stored(
         run,
         keys,
         recipients,
+        ..
     } = stored;
     let place = Place {
         repository: statement.repository,

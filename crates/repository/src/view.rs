@@ -135,6 +135,21 @@ impl<'a> Valid<'a> {
         self.view.keys_of(run)
     }
 
+    /// Whether its own run was rotated by a commit below `number`, or before it was copied.
+    pub(crate) fn rotated_before(&self, number: u64) -> bool {
+        let stored = self.stored(0);
+        let run = stored.map_or(self.statement.runs[0].run, |stored| stored.run);
+        let rotation = self.view.rotation(run);
+        let copied = stored.is_some_and(|stored| stored.rotated.is_some());
+        rotation.map_or(copied, |rotation| rotation.by.number < number)
+    }
+
+    /// What may open a run if the objects of [`keys_of`](Self::keys_of) are gone, and whom it is sealed to.
+    pub(crate) fn astray(&self, run: &Run) -> Vec<(KeyPair, Vec<String>)> {
+        let astray = self.view.rotations_astray(run.run).iter();
+        astray.map(|it| (it.keys, it.recipients.to_vec())).collect()
+    }
+
     /// Whom run number `index` is sealed to now.
     pub fn recipients(&self, index: usize) -> &'a [String] {
         let stored = self.stored(index);
@@ -181,7 +196,7 @@ impl View {
         }
         view.judge(commits, trust);
         view.snapshots = in_order(&view.valid);
-        view.effects = Effects::of(&view.valid, trust);
+        view.effects = Effects::of(&view.valid, &view.stray, trust);
         view.objects = objects;
         Ok(view)
     }
@@ -257,6 +272,12 @@ impl View {
             .find(|snapshot| snapshot.at.number == number)
     }
 
+    /// The snapshot of that number, valid or [astray](Self::strays).
+    pub fn snapshot_or_stray(&self, number: u64) -> Option<Valid<'_>> {
+        let stray = || self.strays().find(|stray| stray.at.number == number);
+        self.snapshot(number).or_else(stray)
+    }
+
     /// Snapshots that are not valid only because a commit before them is lost or damaged, ascending by number.
     ///
     /// What they hold is authentic: signature and digests are their own. Whether somebody meant to drop them is not known, so
@@ -287,6 +308,11 @@ impl View {
     /// What opens a run in place of the key object that its backup made, if that was rotated.
     pub fn rotation(&self, run: RunId) -> Option<&Rotation> {
         self.effects.rotated.get(&run)
+    }
+
+    /// What may open a run whose key object is gone: [`Effects::astray`].
+    pub(crate) fn rotations_astray(&self, run: RunId) -> &[Rotation] {
+        self.effects.astray.get(&run).map_or(&[], Vec::as_slice)
     }
 
     /// Number and maintainer of a rotation of this run that the reader does not honour: whoever does has another key object, and may have

@@ -84,6 +84,7 @@ impl Scene {
     fn rotation(&self, people: &[&Person], change: Change) -> Rotate {
         Rotate {
             maintenance: self.job.maintenance(),
+            despite_damage: false,
             change,
             identities: identities(people),
             plugins: Arc::new(NoPlugins),
@@ -102,7 +103,7 @@ impl Scene {
 
     async fn read_as(&self, number: u64, people: &[&Person]) -> Result<Secrets, Error> {
         let view = self.job.view().await;
-        let valid = view.snapshot(number).expect("it is there");
+        let valid = view.snapshot_or_stray(number).expect("it is there");
         let (repository, trust) = (&self.job.world.repository, self.job.trust());
         let (who, compute) = (identities(people), Compute::inline());
         let snapshot = Snapshot::open(repository, valid, who, &trust, compute).await?;
@@ -324,4 +325,77 @@ async fn a_stop_at_any_store_operation_leaves_all_readable_and_the_next_one_fini
         operations += 1;
     }
     assert!(operations > 15, "{operations} operations");
+}
+
+impl Scene {
+    /// The commit of the second snapshot is lost: the third one does not count any more.
+    async fn damage(&self) {
+        let second = Path::from("prod/log/000000000002");
+        let damaged = self.job.world.store.put(&second, "nothing".into()).await;
+        damaged.expect("memory writes");
+    }
+}
+
+/// What stands behind damage would stay open to those who are to go, and who asked would not know.
+#[tokio::test]
+async fn a_damaged_log_is_rotated_only_if_that_is_meant() {
+    let scene = Scene::new().await;
+    scene.damage().await;
+    let repository = &scene.job.world.repository;
+    let refused = scene.rotate(repository).await;
+    assert!(
+        matches!(refused, Err(Error::DamagedLog { .. })),
+        "{refused:?}"
+    );
+    scene.read_as(1, &[&scene.old]).await.expect("as before");
+    let change = Change::To(vec![scene.new.recipient.clone()]);
+    let meant = Rotate {
+        despite_damage: true,
+        ..scene.rotation(&[&scene.old, &scene.new], change)
+    };
+    let done = meant.carry_out(repository, &|| NOW.to_owned(), &|| ());
+    assert_eq!(done.await.expect("it is rotated").rotated, 1);
+    scene.read_as(1, &[&scene.new]).await.expect("as it is now");
+    let both = [&scene.old, &scene.new];
+    scene
+        .read_as(3, &both)
+        .await
+        .expect("its own run is as before");
+    let refused = scene.read_as(3, &[&scene.new]).await;
+    assert!(matches!(refused, Err(Error::NoIdentity { .. })));
+}
+
+/// A rotation that does not count any more has deleted the key objects before it all the same.
+#[tokio::test]
+async fn what_was_sealed_anew_behind_damage_still_opens() {
+    let scene = Scene::new().await;
+    let rotated = scene.rotate(&scene.job.world.repository).await;
+    rotated.expect("it is rotated");
+    scene.damage().await;
+    for number in [1, 3] {
+        let read = scene.read_as(number, &[&scene.new]).await;
+        assert_eq!(read.expect("its key is there"), secrets(number));
+        let refused = scene.read_as(number, &[&scene.old]).await;
+        assert!(matches!(refused, Err(Error::NoIdentity { .. })));
+    }
+}
+
+#[tokio::test]
+async fn who_was_rotated_out_does_not_come_back_unseen() {
+    let scene = Scene::new().await;
+    let repository = &scene.job.world.repository;
+    let changes = async || {
+        let (trust, compute) = (scene.job.trust(), Compute::inline());
+        let report = verify_job(repository, &job(), &trust, Level::Log, &compute, &|_| ()).await;
+        let changes = report.expect("the store answers").recipient_changes;
+        let came = changes
+            .into_iter()
+            .map(|(number, change)| (number, change.came));
+        came.collect::<Vec<_>>()
+    };
+    scene.rotate(repository).await.expect("it is rotated");
+    assert_eq!(changes().await, []);
+    // The host does not know, or somebody has it.
+    let next = scene.job.back_up(&secrets(4)).await.number;
+    assert_eq!(changes().await, [(next, vec![scene.old.recipient.clone()])]);
 }

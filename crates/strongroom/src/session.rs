@@ -227,6 +227,16 @@ impl Session {
         }
     }
 
+    /// Says it before a commit is appended to a log that is damaged.
+    pub(crate) fn note_damage(&self, view: &View, job: &JobName) {
+        if let Some(damaged) = view.newest_damage() {
+            let number = damaged.number;
+            self.output.note(format_args!(
+                "the log of {job} is damaged (commit {job}/{number}), and goes on without what stands there: `strongroom verify {job}` says more"
+            ));
+        }
+    }
+
     pub(crate) async fn open_snapshot(
         &self,
         repository: &Repository,
@@ -320,7 +330,9 @@ pub(crate) fn with_hint(error: repository::Error) -> anyhow::Error {
             ))
         }
         repository::Error::DamagedLog { job, .. } => Failure::new(Exit::Damage, error.to_string())
-            .hint(format!("strongroom verify {job}")),
+            .hint(format!(
+                "strongroom verify {job} says what is wrong, and strongroom repair mends what it can; --despite-damage goes on all the same"
+            )),
         repository::Error::UntrustedAppender { appender, .. } => {
             Failure::new(Exit::Untrusted, error.to_string()).hint(format!(
                 "if a host of yours copied it, --trust-writer {appender}"

@@ -20,22 +20,27 @@ pub enum Fate {
     Forgotten,
     /// Here or there nobody would accept it: its writer is not trusted, or was revoked.
     Untrusted,
+    /// A commit before it is lost or damaged: it is copied only if it is asked for.
+    Astray,
     /// Others were asked for.
     NotAsked,
 }
 
 /// The snapshots of a job by what becomes of them.
 pub(super) struct Sorted {
-    /// In the order in which they were taken.
+    /// In the order in which they were taken; those astray at the end.
     pub(super) fates: Vec<(u64, Fate)>,
 }
 
 impl Sorted {
     pub(super) fn of(here: &View, there: &View, options: &Copy) -> Self {
-        let known = Known::of(there.snapshots());
         let trust = &options.maintenance.trust;
+        // What nobody accepts there is no copy of anything.
+        let known = Known::of(there.snapshots().filter(|it| trust.accepts(it)));
         let pruned = last_prune(there);
-        let fates = here.snapshots().map(|snapshot| {
+        let strays = here.strays().map(|stray| (stray, true));
+        let all = here.snapshots().map(|valid| (valid, false)).chain(strays);
+        let fates = all.map(|(snapshot, astray)| {
             let asked = options.only.contains(&snapshot.at.number);
             let fate = if !options.only.is_empty() && !asked {
                 Fate::NotAsked
@@ -46,6 +51,8 @@ impl Sorted {
                 Fate::Untrusted
             } else if asked {
                 Fate::Goes
+            } else if astray {
+                Fate::Astray
             } else if snapshot.forgotten() {
                 Fate::Forgotten
             } else if !options.pruned_too && is_before(&snapshot, pruned) {
@@ -138,12 +145,16 @@ pub(super) struct Order {
 
 impl Order {
     pub(super) fn of(view: &View) -> Self {
+        let mut all: Vec<Valid<'_>> = view.snapshots().collect();
+        for stray in view.strays() {
+            let later = |it: &Valid<'_>| it.at.number > stray.at.number;
+            all.insert(all.iter().position(later).unwrap_or(all.len()), stray);
+        }
         let mut order = Self::default();
-        for (place, snapshot) in view.snapshots().enumerate() {
+        for (place, snapshot) in all.iter().enumerate() {
             order.statements.insert(snapshot.statement_digest(), place);
-            order
-                .captures
-                .insert(Capture::of(snapshot.statement), place);
+            let capture = Capture::of(snapshot.statement);
+            order.captures.insert(capture, place);
         }
         order
     }

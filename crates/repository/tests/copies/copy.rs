@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use format::{CommitRef, Identities, RepositoryId, generate_identity};
+use format::{CommitRef, Identities, RepositoryId, WriterKey, generate_identity};
 use object_store::ObjectStoreExt;
+use object_store::path::Path;
 use repository::{Change, Compute, Copy, Error, Fate, Level, Rotate, verify_job};
 
 use crate::common::faults::{Mortal, Stop};
@@ -167,6 +168,7 @@ async fn a_copy_of_what_was_rotated_opens_for_the_new_recipients_alone() {
     let new = Arc::new(all);
     let add = Rotate {
         maintenance: scene.here.maintenance(),
+        despite_damage: false,
         change: Change::By {
             add: vec![recipient.clone()],
             remove: Vec::new(),
@@ -307,4 +309,69 @@ async fn a_repository_is_not_copied_to_itself() {
     let here = &scene.here.world.repository;
     let refused = copy(here, here, scene.options()).await;
     assert!(matches!(refused, Err(Error::SameRepository { .. })));
+}
+
+/// A commit behind which others stand is damaged: what does not count any more is left out, and copied if it is named.
+#[tokio::test]
+async fn what_stands_behind_damage_is_copied_if_it_is_asked_for() {
+    let scene = Scene::new().await;
+    let second = Path::from("prod/log/000000000002");
+    let damaged = scene.here.world.store.put(&second, "nothing".into()).await;
+    damaged.expect("memory writes");
+    back_up(&scene.here, 4).await;
+    assert_eq!(scene.fates().await, [Fate::Goes, Fate::Goes, Fate::Astray]);
+    assert_eq!(scene.copy().await, [(1, 1), (4, 2)]);
+    let (from, to) = (&scene.here.world.repository, &scene.there.world.repository);
+    let named = Copy {
+        only: vec![3],
+        ..scene.options()
+    };
+    let copied = copy(from, to, named).await.expect("it is authentic");
+    assert_eq!(copied, [(3, 3)]);
+    assert_eq!(scene.there.read(3).await.expect("it is there"), secrets(3));
+    // It was taken before what was there already.
+    let view = scene.there.view().await;
+    let order: Vec<u64> = view.snapshots().map(|it| it.at.number).collect();
+    assert_eq!(order, [1, 3, 2]);
+    assert_eq!(scene.fates().await, [Fate::There, Fate::There, Fate::There]);
+}
+
+/// The host that copied them was taken over since, and is revoked there.
+#[tokio::test]
+async fn what_nobody_accepts_there_is_copied_again() {
+    let mut scene = Scene::new().await;
+    let other = Arc::new(WriterKey::generate());
+    scene.here.writers.push(other.id());
+    scene.there.writers.push(other.id());
+    let mut options = scene.options();
+    options.maintenance.key = Arc::clone(&other);
+    let (from, to) = (&scene.here.world.repository, &scene.there.world.repository);
+    let copied = copy(from, to, options).await;
+    assert_eq!(copied.expect("a trusted writer copies").len(), 3);
+    let maintenance = scene.there.maintenance();
+    let revoked = maintenance.revoke(to, vec![other.id()], 0, &now()).await;
+    revoked.expect("a maintainer revokes");
+    scene.there.read(1).await.expect_err("nobody trusts it");
+    assert_eq!(scene.fates().await, [Fate::Goes; 3]);
+    let copied = scene.copy().await;
+    assert_eq!(copied, [(1, 5), (2, 6), (3, 7)]);
+    assert_eq!(scene.there.read(5).await.expect("it is"), secrets(1));
+}
+
+/// To who does not know its maintainer a log that was pruned holds other snapshots, or none.
+#[tokio::test]
+async fn a_log_that_was_pruned_by_somebody_unknown_is_not_copied() {
+    let mut scene = Scene::new().await;
+    let pruned = scene
+        .here
+        .prune(&scene.here.world.repository, last(2))
+        .await;
+    pruned.expect("a sound store");
+    scene.here.maintainer = Arc::new(WriterKey::generate());
+    let (from, to) = (&scene.here.world.repository, &scene.there.world.repository);
+    let refused = copy(from, to, scene.options()).await;
+    assert!(
+        matches!(refused, Err(Error::ForeignPrune { number: 4, .. })),
+        "{refused:?}"
+    );
 }

@@ -57,6 +57,7 @@ impl Scene {
         }
         let rotate = Rotate {
             maintenance: self.maintenance(),
+            despite_damage: false,
             change: Change::To(vec![recipient.clone()]),
             identities: Arc::new(both),
             plugins: Arc::new(NoPlugins),

@@ -179,6 +179,7 @@ impl Actor {
     async fn rotate(&self) -> Result<(), Error> {
         let rotation = Rotate {
             maintenance: maintenance(),
+            despite_damage: false,
             change: Change::To(keys().others.texts().to_vec()),
             identities: Arc::clone(&keys().identities),
             plugins: Arc::new(NoPlugins),

@@ -224,6 +224,7 @@ async fn key_objects_that_are_not_kept_cost_nobody_a_key() {
         let scene = Maintained::of(world);
         let rotation = Rotate {
             maintenance: scene.maintenance(),
+            despite_damage: false,
             change: Change::By {
                 add: vec![recipient.clone()],
                 remove: Vec::new(),

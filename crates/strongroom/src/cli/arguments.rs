@@ -451,6 +451,10 @@ pub(crate) struct Rotate {
     #[arg(long, value_name = "RECIPIENT")]
     pub(crate) remove: Vec<String>,
 
+    /// Go on although the log is damaged: snapshots behind the damage stay sealed as they are.
+    #[arg(long)]
+    pub(crate) despite_damage: bool,
+
     /// Only say what would be done.
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -212,6 +212,7 @@ async fn copy_job(
             Fate::Pruned => copied.pruned += 1,
             Fate::Forgotten => copied.forgotten += 1,
             Fate::Untrusted => copied.untrusted.push(name(*number)),
+            Fate::Astray => failures.push((Some(name(*number)), astray(&name(*number)))),
             Fate::NotAsked => {}
         }
     }
@@ -257,6 +258,15 @@ async fn copy_job(
         }
     }
     failures
+}
+
+/// Why a snapshot is left out that stands behind damage.
+fn astray(name: &str) -> anyhow::Error {
+    let message = format!("left out, because a commit before {name} is lost or damaged");
+    let hint = format!(
+        "strongroom repair brings that back if it can; strongroom copy {name} --to … copies this one as it is"
+    );
+    Failure::new(Exit::Damage, message).hint(hint).into()
 }
 
 impl Copies {

@@ -50,6 +50,7 @@ pub(crate) async fn forget(session: &Session, forget: &cli::Forget) -> anyhow::R
         session.jobs(&repository, std::slice::from_ref(job)).await?;
         let maintenance = session.maintenance(job, key.clone())?;
         let view = repository.view(job, &maintenance.trust).await?;
+        session.note_damage(&view, job);
         let mut new = Vec::new();
         for name in &names {
             new.extend(not_yet(&view, &maintenance.trust, name)?);

@@ -31,6 +31,7 @@ pub(crate) async fn pin(session: &Session, pin: &cli::Pin) -> anyhow::Result<Pin
     session.jobs(&repository, std::slice::from_ref(job)).await?;
     let maintenance = session.maintenance(job, key)?;
     let view = repository.view(job, &maintenance.trust).await?;
+    session.note_damage(&view, job);
     let chosen = choose(&view, &maintenance.trust, &pin.snapshot)?;
     let snapshot = format!("{job}/{}", chosen.at.number);
     if chosen.pinned() == pinned {

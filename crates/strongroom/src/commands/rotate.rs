@@ -47,8 +47,9 @@ pub(crate) async fn rotate(session: &Session, asked: &cli::Rotate) -> anyhow::Re
         outcomes: Outcomes::new(),
     };
     for job in jobs {
+        note_configured(session, &job, asked);
         let change = change(session, &job, asked);
-        let rotate = job_rotation(session, &job, &maintainer, change, &identities)?;
+        let rotate = job_rotation(session, &job, &maintainer, change, &identities, asked)?;
         let rekeyed = rotate_job(&repository, &rotate, asked.dry_run).await;
         let rotated = rekeyed.map(|rekeyed| JobRotated::of(&job, &rekeyed));
         rotations.outcomes.push("rotate", &job, rotated);
@@ -68,16 +69,37 @@ fn change(session: &Session, job: &JobName, asked: &cli::Rotate) -> Change {
     }
 }
 
+/// What is rotated is what there is; the next backup is sealed to whom the configuration names.
+fn note_configured(session: &Session, job: &JobName, asked: &cli::Rotate) {
+    let configured = session.settings.recipients(job);
+    let has = |text: &String| configured.iter().any(|it| it.value == *text);
+    if configured.is_empty() {
+        return;
+    }
+    for gone in asked.remove.iter().filter(|text| has(text)) {
+        session.output.note(format_args!(
+            "the configuration still seals {job} to {gone}, and the next backup would: take it out of `recipients`, on every host that backs up"
+        ));
+    }
+    for come in asked.add.iter().filter(|text| !has(text)) {
+        session.output.note(format_args!(
+            "the configuration does not seal {job} to {come}, and the next backup would not: add it to `recipients`, on every host that backs up"
+        ));
+    }
+}
+
 fn job_rotation(
     session: &Session,
     job: &JobName,
     maintainer: &Arc<WriterKey>,
     change: Change,
     identities: &Arc<Identities>,
+    asked: &cli::Rotate,
 ) -> anyhow::Result<Rotate> {
     Ok(Rotate {
         maintenance: session.maintenance(job, Arc::clone(maintainer))?,
         change,
+        despite_damage: asked.despite_damage,
         identities: Arc::clone(identities),
         plugins: Arc::new(Programs::alone()),
         compute: session.compute.clone(),

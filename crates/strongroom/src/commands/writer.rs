@@ -32,6 +32,12 @@ struct Row {
 pub(crate) async fn revoke(session: &Session, asked: &cli::Revoke) -> anyhow::Result<Revoked> {
     let after = after(asked)?;
     let key = session.maintainer()?;
+    if asked.writer == key.id() {
+        let failure = Failure::usage(format!("{} is the maintainer's own key", asked.writer));
+        return Err(failure
+            .hint("another maintainer revokes it; whom to trust as a maintainer is said in the configuration")
+            .into());
+    }
     let repository = session.open().await?;
     let jobs = session.jobs_with_undo(&repository, &asked.jobs).await?;
     if let Some(job) = after.keys().find(|job| !jobs.contains(job)) {
@@ -47,6 +53,7 @@ pub(crate) async fn revoke(session: &Session, asked: &cli::Revoke) -> anyhow::Re
     for job in jobs {
         let maintenance = session.maintenance(&job, key.clone())?;
         let view = repository.view(&job, &maintenance.trust).await?;
+        session.note_damage(&view, &job);
         let after = after.get(&job).copied().unwrap_or(view.tail());
         let commit = if view
             .revoked(asked.writer, after.saturating_add(1))
@@ -67,7 +74,25 @@ pub(crate) async fn revoke(session: &Session, asked: &cli::Revoke) -> anyhow::Re
             commit,
         });
     }
+    note_elsewhere(session, asked);
     Ok(revoked)
+}
+
+/// A revocation stands in one log, and says nothing in others.
+fn note_elsewhere(session: &Session, asked: &cli::Revoke) {
+    let here = session.settings.repository.as_ref();
+    let here = here.map(|place| place.address.value.clone());
+    let all = session.settings.repositories.iter();
+    let others = all.filter(|named| Some(&named.place.address.value) != here.as_ref());
+    for other in others {
+        session.output.note(format_args!(
+            "{} does not know of it: strongroom writer revoke {} --repo {}",
+            other.name, asked.writer, other.name
+        ));
+    }
+    session.output.note(
+        "a revocation counts in the jobs that there are: where the host may begin a new one, take its key out of trusted_writers as well",
+    );
 }
 
 fn after(asked: &cli::Revoke) -> Result<BTreeMap<JobName, u64>, Failure> {

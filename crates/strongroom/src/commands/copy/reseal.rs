@@ -10,13 +10,13 @@ use repository::{Repository, Select, Snapshot, Trust, Valid};
 use source::etcd::{holds_keys, pour_saved};
 use source::{Capture, Contents, Error, Finding, Incomplete, Sink, Source};
 
-use super::{JobCopied, Row};
+use super::{JobCopied, Row, astray};
 use crate::captured::Whole;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::moments::Moments;
 use crate::progress::Progress;
-use crate::session::Session;
+use crate::session::{Session, with_hint};
 use crate::sources::{kind_compresses, known_kind};
 use crate::take::{Shot, Target, Task, Times, options, take_with};
 use crate::units::now;
@@ -43,6 +43,14 @@ impl Reseal<'_> {
         let planned = async {
             let mut trust = self.session.trust()?;
             let view = self.session.view(self.from, job, &mut trust).await?;
+            if let Some((number, maintainer)) = view.foreign_prune() {
+                let job = job.clone();
+                return Err(with_hint(repository::Error::ForeignPrune {
+                    job,
+                    number,
+                    maintainer,
+                }));
+            }
             let moments = Moments::of(self.session, self.to, job).await?;
             Ok((view, moments, trust))
         };
@@ -50,10 +58,14 @@ impl Reseal<'_> {
             Ok(planned) => planned,
             Err(error) => return vec![(None, error)],
         };
-        for snapshot in view.snapshots() {
+        for snapshot in view.snapshots().chain(view.strays()) {
             let number = snapshot.at.number;
             let name = format!("{job}/{number}");
             if !only.is_empty() && !only.contains(&number) {
+                continue;
+            }
+            if only.is_empty() && !view.holds(snapshot.at) {
+                failures.push((Some(name.clone()), astray(&name)));
                 continue;
             }
             if only.is_empty() && snapshot.forgotten() {
