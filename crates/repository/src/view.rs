@@ -1,5 +1,5 @@
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use archive::Digest;
@@ -394,6 +394,17 @@ impl View {
     /// The effects of the valid commits.
     pub(crate) fn effects(&self) -> &Effects {
         &self.effects
+    }
+
+    /// The commits that say what becomes of others: the prune in force, and those whose effects last.
+    pub(crate) fn standing(&self) -> BTreeSet<CommitRef> {
+        let prune = self.in_force().map(|(at, _)| at);
+        let effects = &self.effects;
+        let pins = effects.pins.values().map(|pin| pin.by);
+        let revocations = effects.revoked.0.values().map(|revocation| revocation.by);
+        let rotations = effects.rotated.values().map(|rotation| rotation.by);
+        let all = prune.into_iter().chain(pins);
+        all.chain(revocations).chain(rotations).collect()
     }
 
     /// The numbers above the prune in force that no object has, ascending.

@@ -26,7 +26,7 @@ impl BaseLocks {
     ) -> Result<Self, Error> {
         let mut locks = Self::default();
         let runs: HashMap<Name, RunId> = objects(view, job, runs.iter()).collect();
-        let names = runs.keys().cloned().chain([Name::description()]);
+        let names = runs.keys().cloned().chain(standing(view, job));
         let kept = repository.store.keep_locked(names.collect()).await?;
         for KeptLock { name, held } in kept.into_iter().flatten() {
             match (held, runs.get(&name)) {
@@ -35,7 +35,7 @@ impl BaseLocks {
                     tracing::warn!(object = %name, %failure, "cannot be kept locked: what its run holds will be stored again");
                 }
                 (Err(_), Some(_)) => {}
-                // It has a few bytes that never change, and is brought back from any copy of it.
+                // They are small and never change, and are brought back from any copy of them.
                 (Err(failure), None) => {
                     tracing::warn!(object = %name, %failure, "cannot be kept locked");
                 }
@@ -53,10 +53,18 @@ impl BaseLocks {
         runs: impl Iterator<Item = &Run>,
     ) -> Result<(), Error> {
         let objects = objects(view, job, runs);
-        let names = objects.map(|(name, _)| name).chain([Name::description()]);
+        let names = objects.map(|(name, _)| name).chain(standing(view, job));
         let kept = names.filter_map(|name| Some((name.clone(), *self.held.get(&name)?)));
         repository.store.keep_on(kept.collect()).await
     }
+}
+
+/// What every reader needs, whichever runs a snapshot consists of: what the repository is, and the commits without which others are seen
+/// as they are not to be: the prune in force, and the last word on keys, writers and pins.
+fn standing<'v>(view: &'v View, job: &'v JobName) -> impl Iterator<Item = Name> + 'v {
+    let commits = view.standing().into_iter();
+    let commits = commits.map(move |commit| Name::commit(job, commit.number));
+    commits.chain([Name::description()])
 }
 
 /// What these runs consist of, each object with its run.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use repository::{
-    Backup, Compute, Finished, Level, Lock, LockMode, Outcome, Remote, Repository, Store,
-    verify_job,
+    Backup, Compute, Finished, Level, Lock, LockMode, Maintenance, Outcome, Remote, Repository,
+    Store, verify_job,
 };
 use testkit::{
     Message, Minio, Proxy, S3, Treatment, Versitygw, VersitygwOptions, elements, require,
@@ -81,6 +81,18 @@ async fn locked_on(endpoint: &str, server: &S3) {
     }
     assert!(world.read(1).await.expect("whole") == sample());
 
+    // A pin, which is to outlive its first lock.
+    let maintenance = Maintenance {
+        job: job(),
+        key: Arc::clone(&world.writer),
+        trust: world.trust(),
+        program: "test".to_owned(),
+    };
+    let first = world.repository.view(&job(), &world.trust()).await;
+    let first = first.expect("it answers").head().expect("a snapshot");
+    let pin = maintenance.pin(&world.repository, first, true, NOW).await;
+    let pin = format!("a-b/r/prod/log/{:012}", pin.expect("it is pinned").number);
+
     // A snapshot of the same, ten days later: more than half is left. Sixteen days later: less.
     for (days, expected) in [(10, 30), (16, 46)] {
         let repository = Repository::open(store(endpoint, server, days))
@@ -101,6 +113,7 @@ async fn locked_on(endpoint: &str, server: &S3) {
                 "{name} after {days} days"
             );
         }
+        assert_eq!(days_left(server, &pin), Some(expected));
         let commit = format!("a-b/r/prod/log/{:012}", finished.at.number);
         assert_eq!(days_left(server, &commit), Some(30 + days));
     }
