@@ -227,6 +227,21 @@ impl Session {
         }
     }
 
+    /// Says it where a list of what is in a log cannot be all that is there.
+    pub(crate) fn note_unseen(&self, view: &View, job: &JobName) {
+        if let Some((number, maintainer)) = view.foreign_prune() {
+            self.output.note(format_args!(
+                "{job} was pruned (commit {job}/{number}) by {maintainer}, who is not a trusted maintainer: which of its commits count cannot \
+                 be told; if this is a maintainer of yours: --trust-maintainer {maintainer}"
+            ));
+        } else if let Some(damaged) = view.newest_damage() {
+            self.output.note(format_args!(
+                "the log of {job} is damaged (commit {job}/{}), and what stands behind the damage does not count: `strongroom verify {job}` says more",
+                damaged.number
+            ));
+        }
+    }
+
     /// Says it before a commit is appended to a log that is damaged.
     pub(crate) fn note_damage(&self, view: &View, job: &JobName) {
         if let Some(damaged) = view.newest_damage() {

@@ -81,6 +81,7 @@ pub(crate) async fn keys(session: &Session, asked: &cli::Keys) -> anyhow::Result
     let mut views = views.buffered(JOBS_AT_ONCE);
     let mut jobs = Vec::new();
     while let Some((job, view)) = views.try_next().await? {
+        session.note_unseen(&view, &job);
         let configured = session.settings.recipients(&job).iter();
         let configured = configured.map(|setting| setting.value.as_str()).collect();
         jobs.push(JobKeys::of(&job, &view, &trust, &configured));

@@ -88,6 +88,9 @@ pub(crate) async fn snapshots(
         list.rows
             .extend(rows.map(|valid| row(&job, &valid, &trust)));
         list.damaged.extend(damaged(&job, &view));
+        if view.foreign_prune().is_some() {
+            session.note_unseen(&view, &job);
+        }
     }
     Ok(list)
 }
