@@ -52,6 +52,35 @@ fn a_prune_that_is_killed_is_finished_by_the_next() {
     assert_eq!(verified["jobs"][0]["unnamed_objects"], 0, "{verified}");
 }
 
+/// Whoever restores after a disaster has read nothing before.
+#[test]
+fn a_prune_leaves_the_log_in_one_object_for_new_hosts() {
+    let Some(mut maintained) = Maintained::start() else {
+        return;
+    };
+    let all_stay = JOBS.replace("keep_last: 2", "keep_last: 100");
+    maintained.scene.configure(&all_stay);
+    for _ in 0..20 {
+        maintained.back_up();
+    }
+    let reads_of_a_new_host = |maintained: &Maintained, folder: &str| {
+        let elsewhere = format!("{all_stay}cache: {folder}\n");
+        maintained.scene.configure(&elsewhere);
+        maintained.gate.reads.store(0, Ordering::SeqCst);
+        assert_eq!(maintained.scene.snapshots().len(), 20);
+        maintained.gate.reads.load(Ordering::SeqCst)
+    };
+    assert!(reads_of_a_new_host(&maintained, "first") > 20);
+    maintained.scene.run(&["prune"]).done();
+    let log = maintained.server.s3().list("bucket", "r/prod/log/");
+    let bundles = log.iter().filter(|name| name.contains(".bundle-"));
+    assert_eq!(bundles.count(), 1, "{log:?}");
+    // What it is, what jobs there are, the list of the log, and the bundle.
+    assert!(reads_of_a_new_host(&maintained, "second") <= 4);
+    maintained.all_restore("identity.txt");
+    maintained.scene.run(&["verify"]).done();
+}
+
 #[test]
 fn a_rotation_that_is_killed_is_finished_by_the_next() {
     let Some(mut maintained) = Maintained::start() else {
@@ -133,13 +162,15 @@ struct Maintained {
     gate: Arc<Gate>,
     // Dropped last.
     _proxy: Proxy,
-    _server: Versitygw,
+    server: Versitygw,
 }
 
 /// Lets so many changes pass, and holds all that follow.
 struct Gate {
     passing: AtomicUsize,
     seen: AtomicUsize,
+    /// Requests that change nothing, lists among them.
+    reads: AtomicUsize,
 }
 
 impl Gate {
@@ -150,6 +181,8 @@ impl Gate {
         {
             return Treatment::Hangs;
         }
+        self.reads
+            .fetch_add(usize::from(!changes), Ordering::SeqCst);
         Treatment::Passes
     }
 
@@ -171,6 +204,7 @@ impl Maintained {
         let gate = Arc::new(Gate {
             passing: AtomicUsize::new(NEVER),
             seen: AtomicUsize::new(0),
+            reads: AtomicUsize::new(0),
         });
         let treating = Arc::clone(&gate);
         let proxy = Proxy::start(&root.address, move |request| treating.treat(request));
@@ -188,7 +222,7 @@ impl Maintained {
             taken: BTreeMap::new(),
             gate,
             _proxy: proxy,
-            _server: server,
+            server,
         })
     }
 
