@@ -178,7 +178,7 @@ pub(crate) async fn take_with(
     for attempt in 1..=ATTEMPTS {
         tracing::info!(job = job.as_str(), attempt, "backup started");
         let started = shot.started();
-        let mut backups = start(session, targets, options, &mut results).await;
+        let backups = start(session, targets, options, &mut results).await;
         if backups.is_empty() {
             break;
         }
@@ -198,7 +198,9 @@ pub(crate) async fn take_with(
         drop(progress);
         let missing = missing(&reads);
         let notes: Vec<String> = reads.iter().flat_map(|read| read.notes.clone()).collect();
-        for ((index, backup), sources) in backups.drain(..).zip(by_target(reads)) {
+        // A repository that does not answer keeps no other from having its snapshot now.
+        let finishing = backups.into_iter().zip(by_target(reads));
+        let finishing = finishing.map(async |((index, backup), sources)| {
             let outcome = match sources {
                 Ok(sources) => backup
                     .finish(sources, &started, &shot.finished())
@@ -209,6 +211,9 @@ pub(crate) async fn take_with(
                     Err(error)
                 }
             };
+            (index, outcome)
+        });
+        for (index, outcome) in join_all(finishing).await {
             results[index] = match outcome {
                 Ok(Outcome::Committed(finished)) => {
                     let taken = taken(job, &targets[index], &finished);

@@ -447,6 +447,51 @@ fn a_job_goes_to_a_directory_and_a_bucket() {
     assert!(tree(&scene.path("tmp")).is_empty());
 }
 
+/// The bucket takes everything but the commit, on which it never says a word: the directory has its snapshot all the same, and not when the
+/// bucket is given up.
+#[test]
+fn a_repository_that_hangs_keeps_no_other_from_its_snapshot() {
+    let Some(server) = require("versitygw") else {
+        return;
+    };
+    let server = Versitygw::start(&server, VersitygwOptions::default());
+    let root = server.s3();
+    root.make_bucket("bucket");
+    let hangs = Proxy::start(&root.address, |request| {
+        if request.method() == "PUT" && request.target().contains("/prod/log/") {
+            return Treatment::Hangs;
+        }
+        Treatment::Passes
+    });
+    let mut scene = Scene::bare();
+    scene.keys();
+    let (keys, endpoint) = (s3_keys(&scene, &root), hangs.endpoint());
+    let far = format!("{{url: 's3://bucket/r', endpoint: '{endpoint}', allow_http: true, {keys}}}");
+    let recipient = &scene.recipient;
+    let configuration = format!(
+        "repositories: {{far: {far}, near: repository}}\nrecipients: ['{recipient}']\nwriter_key: writer.key\n\
+         jobs: {{prod: {{sources: [{{files: {{paths: [secrets]}}}}]}}}}\n"
+    );
+    scene.write("strongroom.yaml", configuration);
+    scene.write("secrets/password", "a secret");
+    scene.run(&["init", "--repo", "far"]).done();
+    scene.run(&["init", "--repo", "near"]).done();
+    let mut command = scene.strongroom(&["backup"]);
+    let backup = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let mut backup = backup.expect("it runs");
+    let commit = scene.path("repository/prod/log/000000000001");
+    let patience = Instant::now();
+    while !commit.exists() {
+        assert!(patience.elapsed() < Duration::from_secs(30), "it waits");
+        assert!(backup.try_wait().expect("it is ours").is_none());
+        sleep(Duration::from_millis(10));
+    }
+    assert!(backup.try_wait().expect("it is ours").is_none());
+    backup.kill().expect("it is ours");
+    backup.wait().expect("it is ours");
+    scene.run(&["verify", "--repo", "near"]).done();
+}
+
 /// The repository's place as the configuration has it; its key lies in the scene.
 fn place(server: &Server, scene: &Scene) -> String {
     let keys = match server {
