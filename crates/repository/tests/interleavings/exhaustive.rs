@@ -62,7 +62,8 @@ fn play(
     explored: &mut Explored,
 ) -> Result<(), String> {
     let mut schedule = Schedule::new(scenario, 0);
-    let deletes = scenario.cast.contains(&Role::Prune);
+    let deletes = [Role::Prune, Role::Rotate, Role::Copy];
+    let deletes = deletes.iter().any(|role| scenario.cast.contains(role));
     let told =
         |violation: String, schedule: &Schedule| format!("{violation}\n{}", schedule.story());
     let known = path.len();

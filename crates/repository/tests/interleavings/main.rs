@@ -249,6 +249,31 @@ fn a_rotation_by_dice() {
     by_dice("two rotations, faults", &scenario(&cast, 2, 2), 700);
 }
 
+/// One run, sealed anew while a backup builds on it.
+#[test]
+fn a_backup_and_a_rotation_in_every_order() {
+    let cast = [Role::BackUp(by(0, 2)), Role::Rotate];
+    for crashes in 0..=u32::from(is_long()) {
+        let name = format!("a backup, a rotation, {crashes} crashes");
+        in_every_order(&name, &scenario(&cast, crashes, 0));
+    }
+}
+
+#[test]
+fn a_backup_and_a_copy_in_every_order() {
+    for crashes in 0..=u32::from(is_long()) {
+        let name = format!("a backup, a copy, {crashes} crashes");
+        let scenario = Scenario {
+            faults: Faults {
+                crashes,
+                failures: 0,
+            },
+            ..copied_into_nothing()
+        };
+        in_every_order(&name, &scenario);
+    }
+}
+
 /// The first copies and the first backup at the same time: each changes where the other one stands.
 fn copied_into_nothing() -> Scenario {
     Scenario {
