@@ -229,7 +229,7 @@ pub fn bundle(bytes: &[u8]) {
         number: 7,
         part: 1,
     };
-    let _ = Bundle::decode(bytes, place);
+    let _ = Bundle::decode(bytes, place, |_| true);
     let name = [
         &7_u64.to_le_bytes()[..],
         &1_u32.to_le_bytes(),
@@ -242,10 +242,10 @@ pub fn bundle(bytes: &[u8]) {
     let signature = key.sign(&signed).to_bytes();
     let maintainer = key.verifying_key().to_bytes();
     let object = [&b"SRBUND01"[..], &maintainer, &signature, bytes].concat();
-    if let Some((who, bundle)) = Bundle::decode(&object, place) {
+    if let Some((who, bundle)) = Bundle::decode(&object, place, |who| who.0 == maintainer) {
         assert_eq!(who.0, maintainer);
         let again = bundle.encode(place, &writer_key());
-        let again = Bundle::decode(&again, place).expect("what was read can be written");
+        let again = Bundle::decode(&again, place, |_| true).expect("what was read can be written");
         assert_eq!(again.1.into_commits(), bundle.into_commits());
     }
 }

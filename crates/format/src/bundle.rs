@@ -8,8 +8,8 @@ use crate::{JobName, RepositoryId, WriterId, WriterKey};
 
 const MAGIC: &[u8; 8] = b"SRBUND01";
 const CONTEXT: &str = "strongroom v1 bundle\n";
-/// A commit takes more bytes than its number and its length alone.
-const LEAST: usize = 2;
+/// A commit takes more: two signatures alone have as many digits.
+const LEAST: usize = 256;
 /// What a number and a length take at most.
 const HEAD_MAX: u64 = 20;
 
@@ -81,12 +81,18 @@ impl Bundle {
         [&MAGIC[..], &maintainer.id().0, &signature, &message].concat()
     }
 
-    /// What [`encode`](Self::encode) made, and who signed it. `None`: it is damaged, none, or of another place.
-    pub fn decode(object: &[u8], place: BundlePlace<'_>) -> Option<(WriterId, Self)> {
+    /// What [`encode`](Self::encode) made, and who signed it. `None`: it is damaged, none, of another place, or by somebody who is not
+    /// `trusted`: nothing that a stranger signed is decoded.
+    pub fn decode(
+        object: &[u8],
+        place: BundlePlace<'_>,
+        trusted: impl Fn(WriterId) -> bool,
+    ) -> Option<(WriterId, Self)> {
         let mut parse = Parse(object.strip_prefix(MAGIC)?);
         let (maintainer, signature) = (WriterId(parse.array()?), parse.array()?);
         let message = parse.0;
-        if !verify(maintainer, CONTEXT, &place.signed(message), &signature) {
+        if !trusted(maintainer) || !verify(maintainer, CONTEXT, &place.signed(message), &signature)
+        {
             return None;
         }
         let (&encoding, data) = message.split_first()?;
@@ -126,6 +132,10 @@ mod tests {
         }
     }
 
+    fn anybody(_: WriterId) -> bool {
+        true
+    }
+
     fn job() -> JobName {
         "prod".parse().expect("a job name")
     }
@@ -136,23 +146,32 @@ mod tests {
         let text = b"a commit names packs, and the next one the same. ".repeat(500);
         let cases: [&[(u64, &[u8])]; 3] = [
             &[],
-            &[(3, b"three")],
-            &[(1, b""), (64, &text), (999_999_999_999, &text)],
+            &[(3, &text[..LEAST])],
+            &[(1, &text[..LEAST]), (64, &text), (999_999_999_999, &text)],
         ];
         for commits in cases {
             let object = bundle(commits).encode(place(&job), &key);
-            let (who, decoded) = Bundle::decode(&object, place(&job)).expect("it is one");
+            let (who, decoded) = Bundle::decode(&object, place(&job), anybody).expect("it is one");
             assert_eq!(who, key.id());
+            let nobody = Bundle::decode(&object, place(&job), |who| who != key.id());
+            assert_eq!(nobody, None);
             let wanted = commits.iter().map(|(number, it)| (*number, it.to_vec()));
             assert_eq!(decoded.into_commits(), wanted.collect::<Vec<_>>());
             for length in 0..object.len() {
-                assert_eq!(Bundle::decode(&object[..length], place(&job)), None);
+                assert_eq!(
+                    Bundle::decode(&object[..length], place(&job), anybody),
+                    None
+                );
                 let mut flipped = object.clone();
                 flipped[length] ^= 1;
-                assert_eq!(Bundle::decode(&flipped, place(&job)), None, "{length}");
+                assert_eq!(
+                    Bundle::decode(&flipped, place(&job), anybody),
+                    None,
+                    "{length}"
+                );
             }
             let longer = [&object[..], b"x"].concat();
-            assert_eq!(Bundle::decode(&longer, place(&job)), None);
+            assert_eq!(Bundle::decode(&longer, place(&job), anybody), None);
         }
         let object = bundle(&[(1, &text), (2, &text)]).encode(place(&job), &key);
         assert!(object.len() < 600, "{}: not compressed", object.len());
@@ -161,7 +180,7 @@ mod tests {
     #[test]
     fn a_bundle_is_of_one_place() {
         let (job, key) = (job(), WriterKey::generate());
-        let object = bundle(&[(1, b"one")]).encode(place(&job), &key);
+        let object = bundle(&[(1, &[b'x'; LEAST])]).encode(place(&job), &key);
         let (here, other) = (place(&job), "test".parse().expect("a job name"));
         for elsewhere in [
             BundlePlace {
@@ -175,16 +194,21 @@ mod tests {
             BundlePlace { number: 65, ..here },
             BundlePlace { part: 0, ..here },
         ] {
-            assert_eq!(Bundle::decode(&object, elsewhere), None, "{elsewhere:?}");
+            assert_eq!(
+                Bundle::decode(&object, elsewhere, anybody),
+                None,
+                "{elsewhere:?}"
+            );
         }
     }
 
     #[test]
     fn numbers_ascend() {
         let (job, key) = (job(), WriterKey::generate());
-        for commits in [[(2, b"a" as &[u8]), (2, b"b")], [(2, b"a"), (1, b"b")]] {
+        let text = &[b'x'; LEAST][..];
+        for commits in [[(2, text), (2, text)], [(2, text), (1, text)]] {
             let object = bundle(&commits).encode(place(&job), &key);
-            assert_eq!(Bundle::decode(&object, place(&job)), None);
+            assert_eq!(Bundle::decode(&object, place(&job), anybody), None);
         }
     }
 
@@ -194,23 +218,29 @@ mod tests {
         let large = vec![b'x'; BUNDLE_MAX as usize / 2];
         assert!(bundle.add(1, &large, u64::MAX));
         assert!(!bundle.add(2, &large, u64::MAX));
-        assert!(!bundle.add(2, b"small", BUNDLE_MAX / 2));
-        assert!(bundle.add(3, b"small", u64::MAX));
+        assert!(!bundle.add(2, &[b's'; LEAST], BUNDLE_MAX / 2));
+        assert!(bundle.add(3, &[b's'; LEAST], u64::MAX));
         let (job, key) = (job(), WriterKey::generate());
         let object = bundle.encode(place(&job), &key);
         assert!(object.len() as u64 <= BUNDLE_MAX);
-        assert!(Bundle::decode(&object, place(&job)).is_some());
+        assert!(Bundle::decode(&object, place(&job), anybody).is_some());
     }
 
     /// A count of which nothing is there asks for no memory.
     #[test]
     fn a_count_that_lies_is_refused() {
         let (job, key) = (job(), WriterKey::generate());
-        for plain in [&[0xff; 9][..], &[0xff, 0xff, 0xff, 0xff, 1], &[1, 1, 9]] {
+        let many = [&[100][..], &[0; 200]].concat();
+        for plain in [
+            &[0xff; 9][..],
+            &[0xff, 0xff, 0xff, 0xff, 1],
+            &[1, 1, 9],
+            &many,
+        ] {
             let message = encode(plain, false);
             let signature = key.sign(CONTEXT, &place(&job).signed(&message));
             let object = [&MAGIC[..], &key.id().0, &signature, &message].concat();
-            assert_eq!(Bundle::decode(&object, place(&job)), None);
+            assert_eq!(Bundle::decode(&object, place(&job), anybody), None);
         }
     }
 }

@@ -57,6 +57,7 @@ pub(crate) async fn read_with_objects(
     trust: &Trust,
 ) -> Result<(View, Vec<ObjectMeta>), Error> {
     let folder = Name::job(job);
+    let repository = &repository.without_bundles();
     let (listed, (mut log, known)) = futures::join!(
         repository.store.list(&folder),
         Log::remembered(repository, job),
@@ -94,6 +95,8 @@ struct Log<'a> {
     fresh: BTreeMap<u64, Bytes>,
     /// All of the log, where somebody has just listed it.
     listed: Option<Vec<ObjectMeta>>,
+    /// What came out of bundles, to be kept without a tag: nobody has read it in its place.
+    bundled: BTreeMap<u64, Bytes>,
     /// The parts of bundles that are listed, by number.
     bundles: BTreeSet<(u64, u32)>,
 }
@@ -107,6 +110,7 @@ impl<'a> Log<'a> {
             remembers: false,
             fresh: BTreeMap::new(),
             listed: None,
+            bundled: BTreeMap::new(),
             bundles: BTreeSet::new(),
         }
     }
@@ -152,9 +156,19 @@ impl<'a> Log<'a> {
         let mut listings = 1;
         loop {
             let numbers = self.list(&mut known).await?;
-            self.read_bundles(trust, &numbers, &mut known).await?;
-            let gone = self.read_unknown(numbers, &mut known).await?;
-            let view = View::of(self.job, known, trust)?;
+            let bundled = self.read_bundles(trust, &numbers, &mut known).await?;
+            let mut gone = self.read_unknown(numbers, &mut known).await?;
+            let mut view = View::of(self.job, known, trust)?;
+            if !bundled.is_empty() && view.newest_damage().is_some() {
+                // What is damaged is said of what is stored.
+                known = view.into_objects();
+                known.retain(|number, _| !bundled.contains_key(number));
+                let numbers = bundled.into_keys().collect();
+                gone.extend(self.read_unknown(numbers, &mut known).await?);
+                view = View::of(self.job, known, trust)?;
+            } else {
+                self.bundled.extend(bundled);
+            }
             let in_force = view.in_force().map_or(0, |(at, _)| at.number);
             // What was listed and is gone was deleted by a prune. It may have come after the list: then what it retains and what
             // follows it would seem to hang in the air.
@@ -234,44 +248,73 @@ impl<'a> Log<'a> {
         View::of(self.job, known, trust)
     }
 
-    /// Adds to `known` what bundles have of `numbers`, which are all that is listed, where that spares requests: those of the newest bundle
-    /// in which there is anything.
+    /// Adds to `known` what bundles have of `numbers`, which are all that is listed, where that spares requests. Returns what was added, as
+    /// it would stand in the store.
     async fn read_bundles(
         &mut self,
         trust: &Trust,
         numbers: &BTreeSet<u64>,
         known: &mut Objects,
-    ) -> Result<(), Error> {
+    ) -> Result<BTreeMap<u64, Bytes>, Error> {
+        let mut taken = BTreeMap::new();
         let Some(tail) = numbers.last().filter(|_| self.repository.bundles) else {
-            return Ok(());
+            return Ok(taken);
         };
         let listed: BTreeSet<u64> = self.bundles.iter().map(|(number, _)| *number).collect();
         for bundle in listed.range(..=tail).rev().take(BUNDLES_TRIED) {
-            let covered = numbers.range(..=bundle);
-            let unknown = covered.filter(|number| !known.contains_key(number)).count();
+            let unknown = numbers.range(..=bundle);
+            let unknown: BTreeSet<u64> = unknown
+                .copied()
+                .filter(|number| !known.contains_key(number))
+                .collect();
             let parts = self.bundles.range((*bundle, 0)..=(*bundle, u32::MAX));
             let parts: Vec<u32> = parts.map(|(_, part)| *part).collect();
-            if unknown <= parts.len() {
-                return Ok(());
+            // One request more than its parts.
+            if unknown.len() <= parts.len() + 1 {
+                continue;
             }
-            let mut found = false;
-            let mut reads = stream::iter(parts)
-                .map(|part| bundle::read(self.repository, self.job, trust, *bundle, part))
-                .buffer_unordered(PARTS_AT_ONCE);
-            while let Some(commits) = reads.try_next().await? {
-                for (number, bytes, commit) in commits {
-                    if numbers.contains(&number) && !known.contains_key(&number) {
-                        known.insert(number, Ok(commit));
-                        self.fresh.insert(number, bytes);
-                        found = true;
-                    }
+            let found = self.read_bundle(trust, *bundle, parts, numbers).await?;
+            let newest = found.keys().next_back().copied();
+            for (number, (bytes, commit)) in found {
+                if !unknown.contains(&number) {
+                    continue;
+                }
+                known.insert(number, Ok(commit));
+                if Some(number) == newest {
+                    self.fresh.insert(number, bytes);
+                } else {
+                    taken.insert(number, bytes);
                 }
             }
-            if found {
-                return Ok(());
-            }
         }
-        Ok(())
+        Ok(taken)
+    }
+
+    /// What a bundle has of `numbers`; nothing if the newest of these is not the one that the log has. If it is, so are the others, for each
+    /// names the one before it.
+    async fn read_bundle(
+        &self,
+        trust: &Trust,
+        bundle: u64,
+        parts: Vec<u32>,
+        numbers: &BTreeSet<u64>,
+    ) -> Result<BTreeMap<u64, (Bytes, Arc<Commit>)>, Error> {
+        let (repository, job) = (self.repository, self.job);
+        let parts = stream::iter(parts)
+            .map(|part| bundle::read(repository, job, trust, bundle, part))
+            .buffer_unordered(PARTS_AT_ONCE);
+        let commits: Vec<_> = parts.collect().await;
+        let commits = commits.into_iter().flatten();
+        let commits = commits.filter(|(number, ..)| numbers.contains(number));
+        let found: BTreeMap<u64, _> = commits
+            .map(|(number, bytes, commit)| (number, (bytes, commit)))
+            .collect();
+        let Some((number, (bytes, _))) = found.last_key_value() else {
+            return Ok(found);
+        };
+        let stored = read_one(repository, job, *number).await?;
+        let same = stored.is_some_and(|(stored, _)| stored == *bytes);
+        Ok(if same { found } else { BTreeMap::new() })
     }
 
     /// Reads those of `numbers` that are not `known`; returns those that are not there.
@@ -309,6 +352,10 @@ impl<'a> Log<'a> {
             return;
         };
         let mut fresh = BTreeMap::new();
+        for (number, bytes) in std::mem::take(&mut self.bundled) {
+            let tag = String::new();
+            fresh.insert(number, Kept { bytes, tag });
+        }
         for (number, bytes) in std::mem::take(&mut self.fresh) {
             if let Some(tag) = self.tags.remove(&number) {
                 fresh.insert(number, Kept { bytes, tag });

@@ -78,6 +78,8 @@ impl Prune {
         now: Timestamp,
     ) -> Result<Self, Error> {
         let job = &options.job;
+        // Whoever deletes looks at what is stored, here and when it appends.
+        let repository = &repository.without_bundles();
         let (view, listed) = read_with_objects(repository, job, &options.trust).await?;
         refuse_in_vain(&view, job, options.maintainer.id())?;
         if !options.despite_damage {

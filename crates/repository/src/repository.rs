@@ -85,6 +85,14 @@ impl Repository {
         self
     }
 
+    /// The same, whose commits are read each for itself.
+    pub(crate) fn without_bundles(&self) -> Self {
+        Self {
+            bundles: false,
+            ..self.clone()
+        }
+    }
+
     /// The same, whose commits are verified there and not while everything else waits: a log may have thousands.
     #[must_use]
     pub fn decoding_on(mut self, compute: Compute) -> Self {
@@ -96,8 +104,7 @@ impl Repository {
     pub(crate) fn without_cache(&self) -> Self {
         Self {
             cache: None,
-            bundles: false,
-            ..self.clone()
+            ..self.without_bundles()
         }
     }
 

@@ -12,7 +12,7 @@ use common::{Secrets, job, noise};
 use format::{Bundle, BundlePlace, Commit, Log, WriterKey};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use repository::{Cache, Compute, Level, Repository, View, verify_job};
+use repository::{Cache, Compute, Error, Level, Repository, View, verify_job};
 use tempfile::TempDir;
 
 /// A job with a log, and a host on which it is maintained.
@@ -120,17 +120,17 @@ async fn a_long_log_is_read_in_few_requests() {
     assert_eq!(scene.look().await, 2 + 130);
     scene.prune(1000).await;
     assert_eq!(scene.bundles().await, ["130-0"]);
-    // What it is, the list, and the bundle.
-    assert_eq!(scene.look().await, 3);
+    // What it is, the list, the bundle, and its newest commit.
+    assert_eq!(scene.look().await, 4);
     scene.back_up(15).await;
-    assert_eq!(scene.look().await, 3 + 15);
+    assert_eq!(scene.look().await, 4 + 15);
     // Not worth another one yet.
     scene.prune(1000).await;
     assert_eq!(scene.bundles().await, ["130-0"]);
     scene.back_up(1).await;
     scene.prune(1000).await;
     assert_eq!(scene.bundles().await, ["146-0"]);
-    assert_eq!(scene.look().await, 3);
+    assert_eq!(scene.look().await, 4);
     scene.delete(&bundle(146, 0)).await;
     assert_eq!(scene.look().await, 2 + 146);
 }
@@ -143,16 +143,16 @@ async fn a_prune_bundles_what_it_leaves() {
     scene.back_up(30).await;
     scene.prune(40).await;
     assert_eq!(scene.bundles().await, ["91-0"]);
-    assert_eq!(scene.look().await, 3);
+    assert_eq!(scene.look().await, 4);
     // What another prune takes away without making a new one counts for nothing, wherever it is.
     let pruned = scene.job.prune(&scene.job.world.repository, last(20)).await;
     pruned.expect("a sound store");
     assert_eq!(scene.bundles().await, ["91-0"]);
-    assert_eq!(scene.look().await, 4);
+    assert_eq!(scene.look().await, 5);
     scene.back_up(1).await;
     scene.prune(20).await;
     assert_eq!(scene.bundles().await, ["94-0"]);
-    assert_eq!(scene.look().await, 3);
+    assert_eq!(scene.look().await, 4);
     scene.prune(2).await;
     assert_eq!(scene.bundles().await, [""; 0]);
     assert_eq!(scene.job.numbers().await, [90, 93]);
@@ -168,9 +168,9 @@ async fn commits_of_more_than_one_part_come_together() {
     scene.prune(1000).await;
     let bundles = scene.bundles().await;
     assert!((4..=20).contains(&bundles.len()), "{bundles:?}");
-    assert_eq!(scene.look().await, 2 + bundles.len());
+    assert_eq!(scene.look().await, 3 + bundles.len());
     scene.delete(&bundle(23, 2)).await;
-    assert!(scene.look().await > 2 + bundles.len());
+    assert!(scene.look().await > 3 + bundles.len() - 1);
 }
 
 /// What came out of a bundle is kept like what was read by itself.
@@ -179,7 +179,7 @@ async fn a_host_that_keeps_what_it_reads_keeps_that_too() {
     let scene = Scene::new(70).await;
     scene.prune(1000).await;
     let folder = tempfile::tempdir().expect("a folder");
-    for operations in [3, 2] {
+    for operations in [4, 2] {
         let (repository, counting) = scene.host().await;
         let cache = Cache::new(folder.path().to_owned());
         let repository = repository.with_cache(Arc::new(cache));
@@ -206,6 +206,39 @@ async fn who_judges_what_is_stored_does_not_look_at_bundles() {
     let named = damage.iter().any(|it| it.object == commit(5).to_string());
     assert!(named, "{damage:?}");
     assert!(scene.job.plan(&repository, last(3)).await.is_err());
+}
+
+/// The same where the host has read the bundle before, and keeps what was in it.
+#[tokio::test]
+async fn who_deletes_does_not_believe_what_was_kept_out_of_a_bundle() {
+    let scene = Scene::new(70).await;
+    scene.prune(1000).await;
+    scene.put(&commit(5), "nothing").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (repository, _) = scene.host().await;
+    let repository = repository.with_cache(Arc::new(Cache::new(folder.path().to_owned())));
+    let seen = repository.view(&job(), &scene.job.trust()).await;
+    assert!(seen.expect("a sound store").snapshot(5).is_some());
+    let planned = scene.job.plan(&repository, last(3)).await;
+    assert!(matches!(planned, Err(Error::DamagedLog { .. })));
+}
+
+/// A bucket was put back to what it was, without its bundle, and hosts went on: the bundle tells of what is not there any more.
+#[tokio::test]
+async fn a_bundle_from_before_a_fork_is_not_believed() {
+    for (kept, new) in [(60, 3), (60, 20), (60, 10), (70, 5)] {
+        let scene = Scene::new(70).await;
+        scene.prune(1000).await;
+        for number in kept + 1..=70 {
+            scene.delete(&commit(number)).await;
+        }
+        for seed in 0..new {
+            scene.job.back_up(&secrets(1000 + seed)).await;
+        }
+        assert_eq!(scene.bundles().await, ["70-0"]);
+        let few = scene.look().await < 10 + 5;
+        assert_eq!(few, kept == 70, "{kept} {new}");
+    }
 }
 
 /// Whoever may write to the bucket can put bundles there, and take those that are there away, and be no more than a nuisance.
@@ -253,7 +286,7 @@ async fn no_bundle_changes_what_anybody_sees() {
     scene.back_up(20).await;
     scene.prune(1000).await;
     assert_eq!(scene.bundles().await, ["124-0"]);
-    assert_eq!(scene.look().await, 3);
+    assert_eq!(scene.look().await, 4);
 }
 
 fn harmed(object: &Bytes, dice: &mut Dice) -> Bytes {

@@ -17,23 +17,23 @@ const WORTHWHILE: usize = 16;
 /// maintain the job: then each is read for itself.
 ///
 /// Who appends to a log cannot exchange what stands in it. So that nobody can by a bundle either, a maintainer signs it, who read each
-/// commit where it stands.
+/// commit where it stands. What it holds is one chain, but the log may have been put back since, and have gone on otherwise: the caller
+/// compares its newest commit with that of the log.
 pub(super) async fn read(
     repository: &Repository,
     job: &JobName,
     trust: &Trust,
     number: u64,
     part: u32,
-) -> Result<Vec<(u64, Bytes, Arc<Commit>)>, Error> {
+) -> Vec<(u64, Bytes, Arc<Commit>)> {
     let name = Name::bundle(job, number, part);
     let object = match repository.store.read(&name, BUNDLE_MAX).await {
         Ok(Some(object)) => object,
-        Ok(None) => return Ok(Vec::new()),
-        Err(error) if error.is_certain() || matches!(error, Error::Damaged { .. }) => {
+        Ok(None) => return Vec::new(),
+        Err(error) => {
             tracing::debug!(object = %name, %error, "a bundle of commits is not read");
-            return Ok(Vec::new());
+            return Vec::new();
         }
-        Err(error) => return Err(error),
     };
     let (id, job, maintainers) = (repository.id(), job.clone(), trust.maintainers.clone());
     let decode = move || {
@@ -43,8 +43,7 @@ pub(super) async fn read(
             number,
             part,
         };
-        let (_, bundle) =
-            Bundle::decode(&object, place).filter(|(who, _)| maintainers.contains(who))?;
+        let (_, bundle) = Bundle::decode(&object, place, |who| maintainers.contains(&who))?;
         let commits = bundle.into_commits().into_iter();
         let decoded = commits.filter_map(|(number, bytes)| {
             let commit = Commit::decode(&bytes, id, &job, number).ok()?;
@@ -56,7 +55,7 @@ pub(super) async fn read(
     if commits.is_none() {
         tracing::debug!(object = %name, "a bundle of commits is damaged, or no maintainer's");
     }
-    Ok(commits.unwrap_or_default())
+    commits.unwrap_or_default()
 }
 
 /// Puts the valid commits of `view` into a new bundle and deletes those that are `listed`, if a prune has just `dropped` some or there is
@@ -88,6 +87,7 @@ pub(crate) async fn renew(
         maintainer,
         number: head.number,
         parts: BTreeSet::new(),
+        whole: true,
     };
     if let Err(error) = making.replace(view, cache, listed).await {
         tracing::debug!(%job, %error, "no bundle of commits is stored");
@@ -102,6 +102,8 @@ struct Making<'a> {
     number: u64,
     /// What is stored of it.
     parts: BTreeSet<(u64, u32)>,
+    /// Whether all names were free.
+    whole: bool,
 }
 
 impl Making<'_> {
@@ -113,6 +115,9 @@ impl Making<'_> {
     ) -> Result<(), Error> {
         if view.valid().count() >= WORTHWHILE {
             self.store_all(view, cache).await?;
+        }
+        if !self.whole {
+            return Ok(());
         }
         let old = listed.difference(&self.parts);
         let old = old.map(|(number, part)| Name::bundle(self.job, *number, *part).into_path());
@@ -151,6 +156,8 @@ impl Making<'_> {
         let name = Name::bundle(self.job, self.number, *part);
         if self.repository.store.settle(&name, &object).await? == Settled::Ours {
             self.parts.insert((self.number, *part));
+        } else {
+            self.whole = false;
         }
         *part += 1;
         Ok(())
