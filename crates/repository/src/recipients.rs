@@ -47,7 +47,14 @@ impl RecipientChange {
         for snapshot in view.snapshots().filter(|it| trust.accepts(it)) {
             let now = &snapshot.statement.recipients;
             let number = snapshot.at.number;
-            let change = before.and_then(|before| Self::after(&before, number, now));
+            let change = before.and_then(|before| {
+                if snapshot.is_copy() {
+                    // What was rotated between the two, where they come from, is not known here.
+                    let sealed = Self::between(before.recipients(0), snapshot.recipients(0));
+                    return sealed.and_then(|_| Self::between(&before.statement.recipients, now));
+                }
+                Self::after(&before, number, now)
+            });
             changes.extend(change.map(|change| (number, change)));
             before = Some(snapshot);
         }

@@ -455,8 +455,11 @@ impl Rotate {
 fn standing(view: &View) -> HashMap<RunId, KeyPair> {
     let mut standing = HashMap::new();
     for snapshot in view.snapshots() {
-        let runs = snapshot.runs();
-        standing.extend(runs.iter().map(|run| (run.run, snapshot.keys_of(run))));
+        for run in &*snapshot.runs() {
+            let last = view.last_rotation(run.run);
+            let keys = last.map_or_else(|| snapshot.keys_of(run), |it| it.keys);
+            standing.insert(run.run, keys);
+        }
     }
     standing
 }

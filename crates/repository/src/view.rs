@@ -141,7 +141,7 @@ impl<'a> Valid<'a> {
         let run = stored.map_or(self.statement.runs[0].run, |stored| stored.run);
         let rotation = self.view.rotation(run);
         let copied = stored.is_some_and(|stored| stored.rotated.is_some());
-        rotation.map_or(copied, |rotation| rotation.by.number < number)
+        copied || rotation.is_some_and(|rotation| rotation.by.number < number)
     }
 
     /// What may open a run if the objects of [`keys_of`](Self::keys_of) are gone, and whom it is sealed to.
@@ -313,6 +313,12 @@ impl View {
     /// What may open a run whose key object is gone: [`Effects::astray`].
     pub(crate) fn rotations_astray(&self, run: RunId) -> &[Rotation] {
         self.effects.astray.get(&run).map_or(&[], Vec::as_slice)
+    }
+
+    /// The last rotation of a run, whether it is valid or stands behind damage: what is to be rotated again is opened by that.
+    pub(crate) fn last_rotation(&self, run: RunId) -> Option<&Rotation> {
+        let all = self.rotations_astray(run).iter().chain(self.rotation(run));
+        all.max_by_key(|rotation| rotation.by.number)
     }
 
     /// Number and maintainer of a rotation of this run that the reader does not honour: whoever does has another key object, and may have

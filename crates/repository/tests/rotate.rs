@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use common::faults::{Mortal, Stop};
-use common::maintenance::Maintained;
+use common::maintenance::{Maintained, last};
 use common::plugins::NoPlugins;
 use common::{NOW, Secrets, World, dump, job, noise, read};
 use format::{Identities, Recipients, generate_identity};
@@ -15,7 +15,8 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use repository::{
-    Change, Compute, Error, Level, Rekeyed, Repository, Rotate, Snapshot, Store, verify_job,
+    Change, Compute, Error, Level, Prune, PruneOptions, Rekeyed, Repository, Rotate, Snapshot,
+    Store, verify_job,
 };
 use zeroize::Zeroizing;
 
@@ -377,6 +378,44 @@ async fn what_was_sealed_anew_behind_damage_still_opens() {
         assert_eq!(read.expect("its key is there"), secrets(number));
         let refused = scene.read_as(number, &[&scene.old]).await;
         assert!(matches!(refused, Err(Error::NoIdentity { .. })));
+    }
+    // It can be rotated again, and pruned, if that is meant.
+    let (repository, other) = (&scene.job.world.repository, Person::new());
+    let change = Change::To(vec![other.recipient.clone()]);
+    let meant = Rotate {
+        despite_damage: true,
+        ..scene.rotation(&[&scene.new, &other], change)
+    };
+    let done = meant.carry_out(repository, &|| NOW.to_owned(), &|| ());
+    assert_eq!(done.await.expect("it is rotated").rotated, 1);
+    scene.prune_despite_damage().await;
+    let read = scene.read_as(1, &[&other]).await;
+    assert_eq!(read.expect("its key is there"), secrets(1));
+}
+
+/// What a prune leaves, it leaves with what opens it.
+#[tokio::test]
+async fn a_rotation_behind_damage_outlives_a_prune() {
+    let scene = Scene::new().await;
+    let rotated = scene.rotate(&scene.job.world.repository).await;
+    rotated.expect("it is rotated");
+    scene.damage().await;
+    scene.prune_despite_damage().await;
+    let read = scene.read_as(1, &[&scene.new]).await;
+    assert_eq!(read.expect("its key is there"), secrets(1));
+}
+
+impl Scene {
+    /// Nothing goes but what stands behind the damage.
+    async fn prune_despite_damage(&self) {
+        let options = PruneOptions {
+            despite_damage: true,
+            ..self.job.options(last(10))
+        };
+        let repository = &self.job.world.repository;
+        let prune = Prune::plan(repository, options, jiff::Timestamp::now()).await;
+        let pruned = prune.expect("a plan").carry_out(NOW, NOW, &|| ()).await;
+        pruned.expect("a sound store");
     }
 }
 

@@ -182,6 +182,9 @@ fn retained(view: &View, stay: &dyn Fn(&Valid<'_>) -> bool) -> Vec<(u64, DigestT
         let runs = snapshot.runs();
         let rotated = |run: &Run| Some(effects.rotated.get(&run.run)?.by);
         retained.extend(runs.iter().filter_map(rotated));
+        // Those that stand behind damage have deleted key objects too. What is retained counts again.
+        let astray = |run: &Run| view.rotations_astray(run.run).iter();
+        retained.extend(runs.iter().flat_map(astray).map(|it| it.by));
     }
     let retained = retained.into_iter();
     retained

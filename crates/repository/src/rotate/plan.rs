@@ -96,7 +96,8 @@ impl Plan {
                 if !seen.insert(run.run) {
                     continue;
                 }
-                let recipients = snapshot.recipients(index);
+                let last = view.last_rotation(run.run);
+                let recipients = last.map_or(snapshot.recipients(index), |it| &it.recipients);
                 let wanted = change.apply(recipients);
                 let name = format!("{job}/{}", snapshot.at.number);
                 if wanted.is_empty() {
@@ -106,7 +107,7 @@ impl Plan {
                     plan.already += 1;
                     continue;
                 }
-                let keys = snapshot.keys_of(run);
+                let keys = last.map_or_else(|| snapshot.keys_of(run), |it| it.keys);
                 plan.tasks.entry(wanted).or_default().push(Task {
                     run: run.run,
                     keys,

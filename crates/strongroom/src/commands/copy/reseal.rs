@@ -64,10 +64,6 @@ impl Reseal<'_> {
             if !only.is_empty() && !only.contains(&number) {
                 continue;
             }
-            if only.is_empty() && !view.holds(snapshot.at) {
-                failures.push((Some(name.clone()), astray(&name)));
-                continue;
-            }
             if only.is_empty() && snapshot.forgotten() {
                 copied.forgotten += 1;
                 continue;
@@ -88,6 +84,10 @@ impl Reseal<'_> {
                     Ok(pinned) => copied.pinned += pinned,
                     Err(error) => failures.push((Some(name), error)),
                 }
+                continue;
+            }
+            if only.is_empty() && !view.holds(snapshot.at) {
+                failures.push((Some(name.clone()), astray(&name)));
                 continue;
             }
             let done = async {
