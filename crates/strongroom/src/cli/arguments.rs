@@ -546,8 +546,9 @@ pub(crate) struct Verify {
     #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
     pub(crate) level: Level,
 
-    /// Of the packs read only one part, and another one each day: `5%` is a different twentieth on each of twenty days. `3/20` says which.
-    /// Small objects are all read.
+    /// Of the packs read only one part: `5%` is one in twenty. With --remember it is the part after the last one, so that twenty runs
+    /// read all, whenever they come. Without, it is told by the clock: runs each day at the same hour read all in less than forty
+    /// days, and other rhythms meet parts as if by lot, so that all takes 72 runs on average. `3/20` says which. Small objects are all read.
     #[arg(long, value_name = "SHARE")]
     pub(crate) sample: Option<Sample>,
 
@@ -557,7 +558,8 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "FILE, LINE or NAME")]
     pub(crate) since: Option<String>,
 
-    /// Remember the newest commit of each job in this file, if no damage was found. Keep it elsewhere than the repository.
+    /// Remember the newest commit of each job in this file, if no damage was found. What it remembers already is checked first, as
+    /// with --since; to begin anew, delete it. Keep it elsewhere than the repository.
     #[arg(long, value_name = "FILE")]
     pub(crate) remember: Option<PathBuf>,
 }
@@ -721,7 +723,7 @@ impl FromArgMatches for SourceFlags {
 /// Which part of the packs is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sample {
-    /// One of so many, another one each day.
+    /// One of so many, another one each time.
     OneOf(u32),
     /// The first of so many is 1.
     Part(u32, u32),

@@ -1,19 +1,21 @@
 //! `verify`: is what is stored whole and authentic, and would a restore work?
 
+mod memory;
 mod revisions;
+mod sample;
 mod touched;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
 use archive::Digest;
 use format::{CommitRef, Identities, JobName};
 use jiff::Timestamp;
-use repository::{Damage, Remembered, Repository, Slice, Snapshot, Trust, View, verify_from};
+use repository::{Damage, Repository, Snapshot, Trust, View, verify_from};
 use serde::Serialize;
 
-use crate::cli::{self, Level, Sample};
+use crate::cli::{self, Level};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::locks::LocksFound;
@@ -23,9 +25,10 @@ use crate::progress::Progress;
 use crate::recipients::RecipientsChanged;
 use crate::session::Session;
 use crate::sources::build_judge;
-use crate::tails::{self, Tails};
+use crate::tails::{self, Tail};
 use crate::units::Size;
 use crate::wanted::Wanted;
+use memory::Memory;
 use revisions::{Revisions, WentBack};
 use touched::{Touched, TouchedRow};
 
@@ -34,9 +37,6 @@ use touched::{Touched, TouchedRow};
 pub(crate) struct Verified {
     repository: String,
     level: &'static str,
-    /// Of the packs only this part was read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sample: Option<String>,
     jobs: Vec<JobVerified>,
     /// Flags that a command to be typed needs.
     #[serde(skip)]
@@ -48,6 +48,9 @@ struct JobVerified {
     job: String,
     /// The newest commit, as `--since` takes it.
     tail: Option<String>,
+    /// Of the packs only this part was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sample: Option<String>,
     snapshots: u64,
     objects: u64,
     bytes: u64,
@@ -55,6 +58,9 @@ struct JobVerified {
     #[serde(skip)]
     opened: u64,
     damage: Vec<DamageRow>,
+    /// Part of the damage is that what is remembered is not there any more.
+    #[serde(skip)]
+    disappeared: bool,
     /// Snapshots that were read and are not whole, with the entries that they have lost.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     touched: Vec<TouchedRow>,
@@ -86,6 +92,7 @@ impl JobVerified {
         Self {
             job: job.to_string(),
             damage: vec![damage],
+            disappeared: true,
             ..Self::default()
         }
     }
@@ -130,60 +137,49 @@ pub(crate) async fn verify(
     now: Timestamp,
 ) -> anyhow::Result<Verified> {
     let level = asked.level;
-    let slice = asked.sample.map(|sample| slice(sample, now));
-    if slice.is_some() && level != Level::Data {
+    if asked.sample.is_some() && level != Level::Data {
         let message = "--sample is about the level `data` alone";
         return Err(Failure::usage(message).hint("leave out --level").into());
     }
-    let stored = match (level, slice) {
-        (Level::Log, _) => repository::Level::Log,
-        (_, Some(slice)) => repository::Level::Slice(slice),
-        (Level::Data | Level::Full, None) => repository::Level::Data,
-    };
     let identities = match level {
         Level::Full => Some(session.identities().await?),
         Level::Log | Level::Data => None,
     };
     let repository = session.open().await?;
-    let id = repository.id();
-    let since = match &asked.since {
-        Some(text) => remembered(session, &repository, text).await?,
-        None => Tails::default(),
+    let memory = Memory::of(session, &repository, asked).await?;
+    let there = repository.jobs().await?;
+    let lost = memory.lost(&asked.jobs, &there);
+    let named = asked.jobs.iter().filter(|job| !lost.contains(*job));
+    let named: Vec<_> = named.cloned().collect();
+    let known = if asked.jobs.is_empty() {
+        there
+    } else if named.iter().all(|job| there.contains(job)) {
+        named
+    } else {
+        // Which refuses the one that nobody knows.
+        session.jobs(&repository, &named).await?
     };
-    let since = since.of(id);
-    if asked.since.is_some() && since.is_empty() {
-        let failure = Failure::usage(format!("nothing is remembered of the repository {id}"));
-        return Err(failure
-            .hint("without --since, `verify --remember FILE` begins to remember it")
-            .into());
-    }
-    let known = session.jobs(&repository, &asked.jobs).await?;
-    let mut jobs = Vec::new();
-    let mut tails = Tails::default();
+    let (mut jobs, mut seen) = (Vec::new(), Vec::new());
     for job in &known {
-        let before = since.get(job).copied();
-        let verified = verify_one(
-            session,
-            &repository,
-            job,
-            stored,
-            identities.as_ref(),
-            before,
-        );
-        let (verified, tail) = verified.await?;
-        if let Some(tail) = tail {
-            tails.insert(id, job, tail);
-        }
+        let part = asked
+            .sample
+            .map(|sample| sample::part(sample, memory.part(job), now));
+        let stored = match (level, part) {
+            (Level::Log, _) => repository::Level::Log,
+            (_, Some(slice)) => repository::Level::Slice(slice),
+            (Level::Data | Level::Full, None) => repository::Level::Data,
+        };
+        let identities = identities.as_ref();
+        let verifying = verify_one(session, &repository, job, stored, identities, &memory);
+        let (verified, at) = verifying.await?;
+        seen.extend(at.map(|at| (job, Tail { at, part })));
         jobs.push(verified);
     }
-    let wanted = |job: &JobName| asked.jobs.is_empty() || asked.jobs.contains(job);
-    let lost = since
-        .keys()
-        .filter(|job| wanted(job) && !known.contains(job));
-    jobs.extend(lost.map(|job| JobVerified::lost(job)));
-    let sound = jobs.iter().all(|job| job.damage.is_empty());
-    if let (Some(file), true) = (&asked.remember, sound) {
-        tails.remember(file)?;
+    jobs.extend(lost.iter().map(JobVerified::lost));
+    if jobs.iter().all(|job| job.damage.is_empty()) {
+        memory.keep(seen)?;
+    } else if jobs.iter().any(|job| job.disappeared) {
+        memory.note_kept(session);
     }
     let level = match level {
         Level::Log => "log",
@@ -193,25 +189,9 @@ pub(crate) async fn verify(
     Ok(Verified {
         repository: repository.place().to_owned(),
         level,
-        sample: slice.map(|slice| format!("{}/{}", slice.number + 1, slice.of)),
         jobs,
         said: session.settings.said.clone(),
     })
-}
-
-/// Another one each day, so that whoever looks daily has looked at all of it in the end.
-fn slice(sample: Sample, now: Timestamp) -> Slice {
-    match sample {
-        Sample::OneOf(of) => {
-            let day = now.as_second().div_euclid(24 * 60 * 60);
-            let number = day.rem_euclid(i64::from(of)) as u32;
-            Slice { number, of }
-        }
-        Sample::Part(part, of) => Slice {
-            number: part - 1,
-            of,
-        },
-    }
 }
 
 async fn verify_one(
@@ -220,7 +200,7 @@ async fn verify_one(
     job: &JobName,
     stored: repository::Level,
     identities: Option<&Arc<Identities>>,
-    before: Option<CommitRef>,
+    memory: &Memory,
 ) -> anyhow::Result<(JobVerified, Option<CommitRef>)> {
     let mut trust = session.trust()?;
     let view = session.view(repository, job, &mut trust).await?;
@@ -245,14 +225,18 @@ async fn verify_one(
         .damage
         .extend(touched.filter_map(|it| it.damage(job)));
     report.damage.extend(full.damage);
-    report
-        .damage
-        .extend(before.and_then(|at| disappeared(job, &view, at)));
+    let gone = memory.disappeared(job, &view);
+    let disappeared = !gone.is_empty();
+    report.damage.extend(gone);
     let tail = view.head();
     let name = |number: &u64| format!("{job}/{number}");
     let verified = JobVerified {
         job: job.to_string(),
-        tail: tail.map(|tail| tails::line(repository.id(), job, tail)),
+        tail: tail.map(|tail| tails::line(repository.id(), job, tail.into())),
+        sample: match stored {
+            repository::Level::Slice(slice) => Some(sample::name(slice)),
+            _ => None,
+        },
         snapshots: report.snapshots,
         objects: report.objects,
         bytes: report.bytes,
@@ -268,6 +252,7 @@ async fn verify_one(
         locks: report.locks.map(LocksFound::of),
         unnamed_objects: report.unnamed.0,
         unnamed_bytes: report.unnamed.1,
+        disappeared,
         untrusted: report.untrusted.iter().map(name).collect(),
         recipients_changed: report
             .recipient_changes
@@ -288,44 +273,6 @@ async fn verify_one(
             .collect(),
     };
     Ok((verified, tail))
-}
-
-/// What `text` remembers of this repository: the logs of another one if it is the name of one, or a file, or a line.
-async fn remembered(
-    session: &Session,
-    repository: &Repository,
-    text: &str,
-) -> anyhow::Result<Tails> {
-    let Some(other) = session.settings.named(text) else {
-        return Tails::given(text);
-    };
-    let other = session.open_at(&other.place).await?;
-    let mut tails = Tails::default();
-    for job in other.jobs().await? {
-        let mut trust = session.trust()?;
-        let view = session.view(&other, &job, &mut trust).await?;
-        if let Some(seen) = view.witnessed(repository.id(), &trust) {
-            tails.insert(repository.id(), &job, seen);
-        }
-    }
-    Ok(tails)
-}
-
-/// What is wrong if a commit that somebody remembers is not where it was.
-fn disappeared(job: &JobName, view: &View, at: CommitRef) -> Option<Damage> {
-    let what = match view.remembers(at) {
-        Remembered::Valid | Remembered::Dropped => return None,
-        Remembered::Cut => "commits below it are not those that were there when it was remembered",
-        Remembered::Another => "another one was there when it was remembered: the log was forked",
-        Remembered::Gone => {
-            "it was there when it was remembered, and is gone: the log was put back to an earlier state, or is withheld"
-        }
-    };
-    Some(Damage {
-        object: format!("{job}/log/{:012}", at.number),
-        what: what.to_owned(),
-        snapshots: BTreeSet::new(),
-    })
 }
 
 /// The objects that valid snapshots name, each once.
@@ -474,13 +421,13 @@ impl fmt::Display for Verified {
             if self.level != "log" {
                 write!(f, ", {} compared", Size(*bytes))?;
             }
-            if let Some(sample) = &self.sample {
+            if let Some(sample) = &job.sample {
                 write!(f, " (part {sample} of the packs)")?;
             }
             if self.level == "full" {
                 write!(f, ", {} read", counted(*entries, "entry", "entries"))?;
             }
-            let looked = job.unopened.is_empty() && self.sample.is_none();
+            let looked = job.unopened.is_empty() && job.sample.is_none();
             let verdict = match (job.damage.is_empty(), looked) {
                 (true, true) => "whole",
                 (true, false) => "no damage seen",
@@ -539,32 +486,5 @@ impl fmt::Display for Verified {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Also of the days before 1970, and at any hour.
-    #[test]
-    fn so_many_days_look_at_all_parts() {
-        let day: i64 = 24 * 60 * 60;
-        let sample: Sample = "5%".parse().expect("a share");
-        for first in [-1000_i64, -10, 0, 20_784] {
-            let parts = (first..first + 20).map(|number| {
-                let now = Timestamp::from_second(number * day + number.rem_euclid(day));
-                let slice = slice(sample, now.expect("a time"));
-                assert_eq!(slice.of, 20);
-                slice.number
-            });
-            let parts: BTreeSet<u32> = parts.collect();
-            assert!(parts.into_iter().eq(0..20), "{first}");
-        }
-        for number in [0, 20_784 * day] {
-            let now = Timestamp::from_second(number).expect("a time");
-            let said = slice("3/20".parse().expect("a share"), now);
-            assert_eq!((said.number, said.of), (2, 20));
-        }
     }
 }

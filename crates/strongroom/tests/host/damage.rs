@@ -222,3 +222,54 @@ fn a_log_that_lost_its_end_is_found_by_a_line_that_was_printed() {
         "{said}"
     );
 }
+
+/// Not a mistyped name: it is known that there was one.
+#[test]
+fn a_job_that_is_gone_is_found_by_whoever_remembers_it_by_name_too() {
+    let scene = Scene::new("[{files: {paths: [secrets]}}]");
+    scene.write("secrets/password", "one");
+    scene.good(&["backup"]);
+    let remembered = scene.path("my seen file").display().to_string();
+    scene.good(&["verify", "--remember", &remembered]);
+    scene.good(&["verify", "prod", "--since", &remembered]);
+    fs::remove_dir_all(scene.path("repository/prod")).expect("the job");
+    let before = fs::read(&remembered).expect("a file");
+    for named in [&["verify"][..], &["verify", "prod"]] {
+        for by in ["--since", "--remember"] {
+            let output = scene.run(&[named, &[by, &remembered]].concat());
+            let said = text(&output.stdout);
+            assert_eq!(output.status.code(), Some(5), "{named:?} {by}: {said}");
+            assert!(said.contains("there was a log when it was"), "{said}");
+        }
+    }
+    assert_eq!(fs::read(&remembered).expect("a file"), before);
+    let never = scene.run(&["verify", "prdo", "--since", &remembered]);
+    assert_eq!(never.status.code(), Some(1), "nobody remembers that one");
+}
+
+/// Whenever the runs come: here a moment apart.
+#[test]
+fn whoever_remembers_reads_all_parts_in_as_many_runs() {
+    let scene = Scene::new("[{files: {paths: [secrets]}}]");
+    scene.write("secrets/password", "hunter2".repeat(1000));
+    scene.good(&["backup"]);
+    let run = |more: &[&str]| {
+        let said = scene.good(&[&["verify", "--sample", "20%", "--json"], more].concat());
+        let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        let part = said["jobs"][0]["sample"].as_str().expect("a part");
+        part.to_owned()
+    };
+    let parts: std::collections::BTreeSet<String> =
+        (0..5).map(|_| run(&["--remember", "seen"])).collect();
+    let all = ["1/5", "2/5", "3/5", "4/5", "5/5"];
+    assert!(parts.iter().eq(all.iter()), "{parts:?}");
+    // Another part is not taken up where damage was found.
+    let pack = pack_in(&scene, "repository");
+    let bytes = fs::read(&pack).expect("the pack");
+    fs::write(&pack, vec![0; bytes.len()]).expect("the pack");
+    let sample = ["verify", "--sample", "20%", "--remember", "seen"];
+    let ends: Vec<_> = (0..6).map(|_| scene.run(&sample).status.code()).collect();
+    let found = ends.iter().position(|end| *end == Some(5)).expect("damage");
+    assert!(found < 5, "{ends:?}");
+    assert!(ends[found..].iter().all(|end| *end == Some(5)), "{ends:?}");
+}
