@@ -189,6 +189,9 @@ fn print_policy(settings: &Settings, of: &PolicyOf, output: Output) -> anyhow::R
         PolicyOf::Azure(wanted) => (Service::Az, wanted),
     };
     let policy = commands::policy::bucket::policy(settings, service, wanted)?;
+    if let Some(stranger) = commands::policy::bucket::stranger(settings, &wanted.job) {
+        output.note(stranger);
+    }
     output.note(policy.advice());
     output.answer(&policy)
 }

@@ -71,11 +71,22 @@ fn versitygw_lets_each_host_do_its_part() {
     each_does_its_part(&mut scene, &places);
 
     let root = server.s3();
-    taken_over(&root, &users[0], &proxy);
+    taken_over(&root, &users[0], &proxy, "r/");
 }
 
 #[test]
 fn minio_lets_each_host_do_its_part() {
+    on_minio("r/");
+}
+
+/// A list of all that is there names no prefix then.
+#[test]
+fn minio_lets_each_host_do_its_part_at_the_root_of_a_bucket() {
+    on_minio("");
+}
+
+/// With what a repository's keys start with.
+fn on_minio(prefix: &str) {
     let Some(release) = require("minio") else {
         return;
     };
@@ -87,7 +98,9 @@ fn minio_lets_each_host_do_its_part() {
     let mut scene = scene();
     let place = |scene: &Scene, name: &str, user: &S3| {
         let endpoint = proxy.endpoint();
-        let mut place = format!("{{url: 's3://bucket/r', endpoint: '{endpoint}', allow_http: true");
+        let url = format!("s3://bucket/{prefix}");
+        let url = url.trim_end_matches('/');
+        let mut place = format!("{{url: '{url}', endpoint: '{endpoint}', allow_http: true");
         let token = user.session_token.as_ref();
         let keys = [
             ("access_key_id", Some(&user.access_key)),
@@ -117,43 +130,43 @@ fn minio_lets_each_host_do_its_part() {
         .map(|(role, user)| place(&scene, role, user));
     each_does_its_part(&mut scene, &places);
     let (_, backup) = &users[0];
-    taken_over(&root, backup, &proxy);
+    taken_over(&root, backup, &proxy, prefix);
 
     // Here it is tried that nobody lists what is another job's.
-    let list = |prefix: &str| {
-        let query = format!("list-type=2&prefix={prefix}");
+    let list = |query: &str| {
+        let query = query.replace("=r/", &format!("={prefix}"));
+        let query = query.replace('/', "%2F");
         backup.request("GET", "/bucket", &query, &[], b"").status()
     };
-    assert_eq!(list("r%2Fprod%2Flog%2F"), 200);
-    for denied in ["r%2Fother%2F", "r%2Fprod.undo%2F", ""] {
-        assert_eq!(list(denied), 403, "{denied}");
+    assert_eq!(list("list-type=2&prefix=r/prod/log/"), 200);
+    for denied in ["&prefix=r/other/", "&prefix=r/prod.undo/", ""] {
+        assert_eq!(list(&format!("list-type=2{denied}")), 403, "{denied}");
     }
 }
 
 /// Whoever has the key of the host that backs up, without strongroom.
-fn taken_over(root: &S3, user: &S3, proxy: &Proxy) {
+fn taken_over(root: &S3, user: &S3, proxy: &Proxy, prefix: &str) {
     let taken = S3 {
         address: proxy.address().to_owned(),
         ..user.clone()
     };
-    let commits = root.list("bucket", "r/prod/log/");
+    let commits = root.list("bucket", &format!("{prefix}prod/log/"));
     let commit = commits.first().expect("there is one");
     assert_eq!(taken.put("bucket", commit, b"overwritten"), 403);
     assert_eq!(taken.delete("bucket", commit), 403);
-    assert_eq!(
-        taken.put("bucket", "r/strongroom.json", b"overwritten"),
-        403
-    );
+    let description = format!("{prefix}strongroom.json");
+    assert_eq!(taken.put("bucket", &description, b"overwritten"), 403);
     let condition = [("if-none-match", "*")];
     let outside = taken.request(
         "PUT",
-        "/bucket/r/other/log/000000000001",
+        &format!("/bucket/{prefix}other/log/000000000001"),
         "",
         &condition,
         b"new",
     );
     assert_eq!(outside.status(), 403, "another job's log");
-    assert!(taken.get("bucket", "r/other/log/000000000001").is_none());
+    let other = format!("{prefix}other/log/000000000001");
+    assert!(taken.get("bucket", &other).is_none());
 }
 
 /// The statements that a server understands, for one of its users.

@@ -11,6 +11,7 @@ use crate::cli::{BucketPolicy, Role};
 use crate::config::Settings;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::names::nearest;
 
 /// What a host needs, and to whom it is to be given.
 #[derive(Serialize)]
@@ -87,6 +88,23 @@ pub(crate) fn policy(
         document,
         advice,
     })
+}
+
+/// What is to be said of a job that the configuration does not have. It may be another host's, whose configuration is elsewhere; so
+/// only where there are jobs, and this is none of theirs.
+pub(crate) fn stranger(settings: &Settings, job: &JobName) -> Option<String> {
+    let jobs = &settings.jobs;
+    let known = |name: &str| jobs.keys().any(|job| job.as_str() == name);
+    // The two keys of an installation of DataRobot are a job beside its own.
+    let keys = job.as_str().strip_suffix("-keys");
+    if jobs.is_empty() || known(job.as_str()) || keys.is_some_and(known) {
+        return None;
+    }
+    let near = nearest(job.as_str(), jobs.keys().map(JobName::as_str));
+    let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    Some(format!(
+        "the configuration has no job {job}: this is for another host's job of that name{near}"
+    ))
 }
 
 /// What a role is about.
@@ -170,11 +188,20 @@ impl<'a> Objects<'a> {
         }
         let mut locked = create.clone();
         create.push(probe.clone());
-        let mut statements = vec![
-            list,
+        let mut statements = vec![list];
+        if self.root.is_empty() {
+            // Which jobs there are is asked without a prefix then, and a condition on its value holds for none.
+            let mut folders =
+                Statement::allow("ListRoot", &["s3:ListBucket"], vec![bucket.clone()]);
+            folders.condition = Some(serde_json::json!({
+                "Null": {"s3:prefix": "true"}, "StringEquals": {"s3:delimiter": "/"}
+            }));
+            statements.push(folders);
+        }
+        statements.extend([
             Statement::allow("Read", &["s3:GetObject"], read.clone()),
             Statement::allow("Create", &["s3:PutObject"], create),
-        ];
+        ]);
         if role == Role::Maintain {
             let mut delete = folders(&self.jobs);
             delete.push(probe.clone());
