@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use object_store::path::Path;
 
 use super::failure::{StoreFailure, StoreFailureKind};
+use super::s3::Retained;
 use super::{Name, Store};
 use crate::Error;
 
@@ -50,6 +51,8 @@ pub struct Locks {
     pub locked: u64,
     /// Objects that are not, or not any more.
     pub loose: u64,
+    /// Objects whose locks cannot be looked at, by this host or at all.
+    pub untold: u64,
     /// When the first of those that are locked is locked no more.
     pub first: Option<Timestamp>,
     /// When none of them is.
@@ -114,9 +117,13 @@ impl Store {
         };
         let keeping = stream::iter(names).map(async |name| {
             let keep = async {
-                let held = s3.held(&name.0).await?;
+                let held = match s3.retained(&name.0).await? {
+                    Retained::Gone => return Err(gone()),
+                    retained => retained.held(),
+                };
                 match lock.renewed(held, s3.now()) {
-                    Some(held) => s3.hold(&name.0, held).await.map(|()| held),
+                    Some(held) if s3.hold(&name.0, held).await? => Ok(held),
+                    Some(_) => Err(gone()),
                     // More than half is left, so that it is locked.
                     None => Ok(held.expect("what is not locked is renewed")),
                 }
@@ -141,6 +148,7 @@ impl Store {
         let due = kept.into_iter();
         let due = due.filter_map(|(name, held)| Some((name, lock.renewed(Some(held), now)?)));
         let holding = stream::iter(due).map(async |(name, held)| {
+            // One that is gone by then was there when the backup began: whoever needs it finds that out.
             let done = s3.hold(&name.0, held).await;
             done.map_err(|source| self.cannot_lock(&name, source))
         });
@@ -159,26 +167,45 @@ impl Store {
         }
     }
 
-    /// How these objects are locked. `None`: no lock is asked for.
+    /// How these objects are locked. An error is that the store does not answer. `None`: no lock is asked for.
     pub(crate) async fn locks_of(&self, names: Vec<Path>) -> Result<Option<Locks>, Error> {
         let Some(s3) = self.s3.as_ref().filter(|_| self.lock().is_some()) else {
             return Ok(None);
         };
         let asking = stream::iter(names).map(async |path| {
-            let held = s3.held(&path).await;
-            held.map_err(|source| Error::Store {
-                operation: "read the lock of",
-                object: self.named(&Name(path)),
-                source,
-            })
+            let retained = s3.retained(&path).await;
+            (self.named(&Name(path)), retained)
         });
         let mut asking = asking.buffer_unordered(CONCURRENT);
         let mut locks = Locks::default();
-        while let Some(held) = asking.try_next().await? {
-            locks.add(held, s3.now());
+        while let Some((object, retained)) = asking.next().await {
+            match retained {
+                Ok(retained) => locks.add(retained.held(), s3.now()),
+                Err(source) if source.kind() == StoreFailureKind::Unreachable => {
+                    return Err(Error::Store {
+                        operation: "read the lock of",
+                        object,
+                        source,
+                    });
+                }
+                Err(failure) => {
+                    if locks.untold == 0 {
+                        tracing::warn!(%object, %failure, "its lock cannot be looked at");
+                    }
+                    locks.untold += 1;
+                }
+            }
         }
         Ok(Some(locks))
     }
+}
+
+/// An object that snapshots need, and that the store does not show.
+fn gone() -> StoreFailure {
+    StoreFailure::new(
+        StoreFailureKind::Other,
+        "it is not there, or was hidden by a delete",
+    )
 }
 
 impl LockMode {

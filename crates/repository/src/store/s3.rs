@@ -22,6 +22,7 @@ pub(super) use self::locking::Locked;
 use self::locking::Locking;
 use self::login::Login;
 pub(super) use self::requests::Requests;
+pub(super) use self::retention::Retained;
 use super::address::Bucket;
 use super::failure::{StoreFailure, StoreFailureKind};
 use super::lock::Lock;

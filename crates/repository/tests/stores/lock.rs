@@ -296,3 +296,67 @@ async fn what_is_put_again_is_locked_too_and_a_bucket_that_cannot_lock_takes_not
     assert!(refused.is_err());
     assert!(server.s3().list("plain", "").is_empty());
 }
+
+/// A delete of a locked object hides it: its snapshot cannot be read, and a backup does not refer to it.
+async fn hidden_on(endpoint: &str, server: &S3) {
+    server.make_locked_bucket("locks");
+    let world = World::at(store(endpoint, server, 0)).await;
+    world.back_up(&sample()).await;
+    let runs = server.list("locks", "a-b/r/prod/runs/");
+    let packs: Vec<_> = runs.iter().filter(|it| it.contains("/pack-")).collect();
+    assert!(!packs.is_empty(), "{runs:?}");
+    for pack in packs {
+        server.delete("locks", pack);
+    }
+    // At once, and when the locks are prolonged.
+    for (days, number) in [(0, 2), (20, 3)] {
+        let repository = Repository::open(store(endpoint, server, days)).await;
+        let outcome = world
+            .back_up_to(&repository.expect("there"), &sample())
+            .await;
+        let Outcome::Committed(finished) = outcome.expect("done") else {
+            panic!("nobody prunes");
+        };
+        assert_eq!(finished.unchanged, number == 3, "{number}");
+        assert!(world.read(number).await.expect("whole") == sample());
+    }
+    assert!(world.read(1).await.is_err(), "its packs are hidden");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_hidden_on_minio_is_stored_again() {
+    if let Some(release) = require("minio") {
+        let server = Minio::start(&release);
+        hidden_on(&server.endpoint(), &server.s3()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_hidden_on_versitygw_is_stored_again() {
+    if let Some(release) = require("versitygw") {
+        let server = Versitygw::start(&release, VersitygwOptions::default());
+        hidden_on(&server.endpoint(), &server.s3()).await;
+    }
+}
+
+/// It is a figure in a report, which does not fail for want of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn locks_that_may_not_be_looked_at_are_not_told() {
+    let Some(release) = require("minio") else {
+        return;
+    };
+    let server = Minio::start(&release);
+    server.s3().make_locked_bucket("locks");
+    let world = World::at(store(&server.endpoint(), &server.s3(), 0)).await;
+    world.back_up(&sample()).await;
+    let runs = server.s3().list("locks", "a-b/r/prod/runs/").len() as u64;
+    let proxy = refusing(&server.s3(), "GET");
+    let repository = Repository::open(store(&proxy.endpoint(), &server.s3(), 0)).await;
+    let (job, trust, compute) = (job(), world.trust(), Compute::inline());
+    let repository = repository.expect("there");
+    let report = verify_job(&repository, &job, &trust, Level::Log, &compute, &|_| ()).await;
+    let report = report.expect("it answers");
+    let locks = report.locks.expect("they are asked for");
+    assert_eq!((locks.locked, locks.loose, locks.untold), (0, 0, runs));
+    assert!(report.damage.is_empty());
+}

@@ -185,12 +185,8 @@ impl JobPruned {
             .iter()
             .filter(|row| row.clock.is_some())
             .count();
-        if let Some(LockedGone { objects, until }) = &self.locked {
-            notes.push(format!(
-                "{name}: {} until {until}: the bucket keeps them as old versions that nobody can remove before, and they take up their \
-                 room until its lifecycle rules do",
-                counted(*objects, "object of these is locked", "objects of these are locked")
-            ));
+        if let Some(locked) = &self.locked {
+            notes.push(format!("{name}: {locked}"));
         }
         if strange > 0 {
             notes.push(format!(

@@ -68,3 +68,47 @@ fn what_is_stored_is_locked_and_a_prune_says_so() {
     let policy = scene.run(&["policy", "s3", "backup", "prod"]).done().text();
     assert!(policy.contains("s3:PutObjectRetention"), "{policy}");
 }
+
+/// A maintainer to whom nobody gave the right to look at locks.
+#[test]
+fn who_may_not_look_at_locks_verifies_and_prunes() {
+    let Some(release) = require("minio") else {
+        return;
+    };
+    let server = Minio::start(&release);
+    let root = server.s3();
+    root.make_locked_bucket("locks");
+    let mut scene = Scene::bare();
+    scene.keys();
+    scene.key(&["keygen", "--writer", "--output", "maintainer.key"]);
+    in_bucket(&mut scene, &server, "locks");
+    scene.run(&["init"]).done();
+    for secret in ["first", "second"] {
+        scene.write("secrets/token", secret.repeat(1000));
+        scene.run(&["backup"]).done();
+    }
+    let policy = scene.run(&["policy", "s3", "maintain", "prod", "--json"]);
+    let mut policy = policy.done().json()["document"].clone();
+    let statements = policy["Statement"].as_array_mut().expect("a list");
+    statements.retain(|it| it["Effect"] == "Allow" && it["Sid"] != "SeeLocks");
+    let user = root.assume_role(&policy.to_string());
+    scene.write("user.token", user.session_token.as_ref().expect("a token"));
+    let keys = s3_keys(&scene, &user);
+    let endpoint = server.endpoint();
+    scene.place = format!(
+        "{{url: 's3://locks/r', endpoint: '{endpoint}', allow_http: true, {keys}, session_token: 'file:user.token', \
+         lock: {{mode: compliance, for: 2d}}}}"
+    );
+    scene.configure(JOBS);
+
+    let untold = "locks cannot be looked at from this host";
+    let verified = scene.run(&["verify"]).done().text();
+    assert!(verified.contains(&format!("8 {untold}")), "{verified}");
+    let verified = scene.run(&["verify", "--json"]).done().json();
+    assert_eq!(verified["jobs"][0]["locks"]["untold"], 8, "{verified}");
+    for arguments in [&["prune", "--dry-run"][..], &["prune"]] {
+        let pruned = scene.run(arguments).done();
+        assert!(pruned.stderr.contains(untold), "{}", pruned.stderr);
+    }
+    assert_eq!(scene.snapshots(), ["prod/2"]);
+}

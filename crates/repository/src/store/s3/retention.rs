@@ -24,14 +24,32 @@ fn says(failure: &StoreFailure, codes: &[&str]) -> bool {
     failure.code().is_some_and(|code| codes.contains(&code))
 }
 
+/// What a server says of the lock of an object.
+pub(in crate::store) enum Retained {
+    Locked(Held),
+    /// It is there, and not locked.
+    Loose,
+    /// It is not there, or was deleted and has versions.
+    Gone,
+}
+
+impl Retained {
+    pub(in crate::store) fn held(self) -> Option<Held> {
+        match self {
+            Self::Locked(held) => Some(held),
+            Self::Loose | Self::Gone => None,
+        }
+    }
+}
+
 impl Requests {
     /// The time, as the program has it.
     pub(in crate::store) fn now(&self) -> Timestamp {
         (self.timing.now)()
     }
 
-    /// How an object is locked. `None`: it is not, or is not there.
-    pub(in crate::store) async fn held(&self, object: &Path) -> Result<Option<Held>, StoreFailure> {
+    /// How an object is locked.
+    pub(in crate::store) async fn retained(&self, object: &Path) -> Result<Retained, StoreFailure> {
         let question = Question {
             method: Method::GET,
             object: Some(object),
@@ -40,18 +58,19 @@ impl Requests {
             body: Bytes::new(),
         };
         match self.answer(&question).await {
-            Ok(document) => parse(&document),
-            Err(failure) if says(&failure, &GONE) || says(&failure, &LOOSE) => Ok(None),
+            Ok(document) => Ok(parse(&document)?.map_or(Retained::Loose, Retained::Locked)),
+            Err(failure) if says(&failure, &GONE) => Ok(Retained::Gone),
+            Err(failure) if says(&failure, &LOOSE) => Ok(Retained::Loose),
             Err(failure) => Err(failure),
         }
     }
 
-    /// Locks an object, or prolongs its lock. One that is gone by then is not locked: whoever needs it finds that out.
+    /// Locks an object, or prolongs its lock. `false`: it is gone by then.
     pub(in crate::store) async fn hold(
         &self,
         object: &Path,
         held: Held,
-    ) -> Result<(), StoreFailure> {
+    ) -> Result<bool, StoreFailure> {
         let (mode, until) = (held.mode.name(), held.until);
         let body = format!(
             "<Retention xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Mode>{mode}</Mode>\
@@ -71,8 +90,9 @@ impl Requests {
             body: body.into(),
         };
         match self.answer(&question).await {
-            Err(failure) if !says(&failure, &GONE) => Err(failure),
-            _ => Ok(()),
+            Ok(_) => Ok(true),
+            Err(failure) if says(&failure, &GONE) => Ok(false),
+            Err(failure) => Err(failure),
         }
     }
 }
