@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use format::{CommitRef, JobName, SnapshotStatement};
 use jiff::Timestamp;
-use repository::Repository;
+use repository::{Repository, Trust, View};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -15,6 +15,10 @@ pub(crate) struct Moments {
     job: JobName,
     /// The moments of its snapshots.
     all: BTreeSet<Timestamp>,
+    /// The moments of all, whoever wrote them, with their numbers.
+    numbers: BTreeMap<Timestamp, u64>,
+    /// Of the history that is added, the number that each moment has there.
+    added: BTreeMap<Timestamp, u64>,
     newest: Option<(Timestamp, u64)>,
     /// Whether the newest is itself one of a history that was imported, by somebody who is trusted.
     newest_is_import: bool,
@@ -32,6 +36,8 @@ impl Moments {
         let mut moments = Self {
             job: job.clone(),
             all: BTreeSet::new(),
+            numbers: BTreeMap::new(),
+            added: BTreeMap::new(),
             newest: None,
             newest_is_import: false,
             unsaid: BTreeMap::new(),
@@ -52,6 +58,7 @@ impl Moments {
                     moments.unsaid.insert(finished, snapshot.at);
                 }
             }
+            moments.numbers.insert(finished, snapshot.at.number);
             let place = Some((finished, snapshot.at.number));
             if place > moments.newest {
                 moments.newest = place;
@@ -60,6 +67,16 @@ impl Moments {
             }
         }
         Ok(moments)
+    }
+
+    /// The history that is added has an order of its own, that of its numbers, whatever the clocks of its writers said.
+    pub(crate) fn adding(mut self, history: &View, trust: &Trust) -> Self {
+        for snapshot in history.snapshots().filter(|it| trust.accepts(it)) {
+            if let Ok(moment) = snapshot.statement.finished.parse() {
+                self.added.insert(moment, snapshot.at.number);
+            }
+        }
+        self
     }
 
     /// Times of our own backups have milliseconds; by chance one may fall on a second, and then it is not older either.
@@ -78,9 +95,18 @@ impl Moments {
         self.newest_is_import && self.newest.is_some_and(|(newest, _)| newest > moment)
     }
 
-    /// Snapshots are numbered in order of time, and the highest number is the newest for every command.
+    /// The highest number is the newest for every command. So nothing is added behind a snapshot that is of a later moment, unless that
+    /// one comes before it in the history that is added: then a clock was ahead.
     pub(crate) fn refuse(&self, moment: Timestamp) -> Result<(), Failure> {
-        let Some((newest, number)) = self.newest.filter(|(newest, _)| *newest > moment) else {
+        let before = |other: &Timestamp| {
+            let [number, other] = [&moment, other].map(|it| self.added.get(it));
+            number
+                .zip(other)
+                .is_some_and(|(number, other)| other < number)
+        };
+        let mut later = self.numbers.iter().rev();
+        let later = later.find(|(other, _)| **other > moment && !before(other));
+        let Some((newest, number)) = later else {
             return Ok(());
         };
         let job = &self.job;
@@ -91,10 +117,9 @@ impl Moments {
             .hint("the older ones first: into a job of its own, or a new repository"))
     }
 
-    /// There is one more.
+    /// There is one more. What is added after it comes after it.
     pub(crate) fn adds(&mut self, moment: Timestamp) {
         self.all.insert(moment);
-        self.newest = self.newest.max(Some((moment, 0)));
     }
 }
 

@@ -52,6 +52,7 @@ impl Reseal<'_> {
                 }));
             }
             let moments = Moments::of(self.session, self.to, job).await?;
+            let moments = moments.adding(&view, &trust);
             Ok((view, moments, trust))
         };
         let (view, mut moments, trust) = match planned.await {

@@ -114,3 +114,34 @@ fn a_clock_that_jumps_back_loses_nothing() {
         .done();
     assert_eq!(restored.json()["undo"], Value::Null);
 }
+
+/// It is put under new keys in the order in which it was taken, however often that is cut short.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn a_history_in_which_a_clock_was_ahead_is_stored_anew() {
+    let scene = Scene::new();
+    let library = shift(&scene);
+    for (token, days) in [("one", 0), ("two", 400), ("three", 0), ("four", 0)] {
+        back_up_at(&scene, &library, token, days * DAY);
+    }
+    scene.run(&["init", "--repo", "elsewhere"]).done();
+    let reseal = ["--reseal", "--to", "elsewhere"];
+    let first = [&["copy", "prod/1", "prod/2"], &reseal[..]].concat();
+    scene.read(&first).done();
+    let rest = [&["copy"], &reseal[..]].concat();
+    for copied in ["2 snapshots copied, 2 there", "0 snapshots copied, 4 there"] {
+        let said = scene.read(&rest).done().text();
+        assert!(said.contains(copied), "{said}");
+    }
+    let token = scene.path("secrets/token").display().to_string();
+    for (name, expected) in [("prod/2", "two"), ("prod/3", "three"), ("prod", "four")] {
+        let get = ["get", name, &token, "--repo", "elsewhere"];
+        assert_eq!(scene.read(&get).done().text(), expected, "{name}");
+    }
+
+    // What is of a later moment there and no part of that history has the last word still.
+    scene.run(&["init", "--repo", "third"]).done();
+    scene.run(&["backup", "--repo", "third"]).done();
+    let late = ["copy", "--reseal", "--to", "third"];
+    scene.read(&late).ended(17);
+}
