@@ -60,7 +60,7 @@ pub use maintain::Maintenance;
 pub use prune::{Plan, Prune, PruneOptions, Pruned};
 pub use reader::{EntryReader, Select};
 pub use recipients::RecipientChange;
-pub use repair::{Mended, OLDER_VERSION, Repair};
+pub use repair::{KEPT, Left, Mended, OLDER_VERSION, Repair, Repaired, Unasked};
 pub use repository::Repository;
 pub use retention::{Candidate, Period, Policy, Reason, Standing, Verdict, judge};
 pub use rotate::{Change, Rekeyed, Rotate};

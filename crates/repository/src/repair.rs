@@ -1,6 +1,10 @@
 //! Putting back what was lost or damaged, from another repository that has the same bytes, or from older versions that the store keeps.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod commits;
+mod lookup;
+mod others;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use archive::Digest;
@@ -8,11 +12,15 @@ use bytes::Bytes;
 use format::{COMMIT_MAX, Commit, JobName, Object, RunId};
 use object_store::path::Path;
 
+use self::commits::{Choice, Lost};
+use self::lookup::Lookup;
+use self::others::Others;
+pub use self::others::Unasked;
 use crate::named::{NamedObjects, named_objects};
-use crate::store::{History, Name};
-use crate::verify::{Level, verify_job};
+use crate::store::Name;
+use crate::verify::{Damage, Level, verify_from};
 use crate::view::{Objects, Trust, View};
-use crate::{Compute, Error, Repository};
+use crate::{Cache, Compute, Error, Repository};
 
 /// Repairs a job of one repository by what others have.
 pub struct Repair<'a> {
@@ -20,12 +28,23 @@ pub struct Repair<'a> {
     pub repository: &'a Repository,
     /// Those that may have copies of it, or of which it has.
     pub others: &'a [Repository],
+    /// What this host kept of what it read.
+    pub cache: Option<&'a Cache>,
     /// The job.
     pub job: &'a JobName,
     /// Whose snapshots are worth repairing: what somebody else's commit names need not be what should be there.
     pub trust: &'a Trust,
     /// For digests.
     pub compute: &'a Compute,
+}
+
+/// What a repair found and did.
+#[derive(Debug, Default)]
+pub struct Repaired {
+    /// Everything that was missing or damaged.
+    pub mended: Vec<Mended>,
+    /// The others that could not be asked for all of it.
+    pub unasked: Vec<Unasked>,
 }
 
 /// An object that is missing or damaged, and what became of it.
@@ -37,160 +56,102 @@ pub struct Mended {
     pub what: String,
     /// The snapshots that need it.
     pub snapshots: BTreeSet<u64>,
-    /// The place of the repository that has it, or [`OLDER_VERSION`]; `None`: nobody has.
+    /// The place of the repository that has it, [`OLDER_VERSION`] or [`KEPT`]; `None`: nobody has.
     pub from: Option<String>,
+    /// Why it is left as it is, if it is neither put back nor lost.
+    pub left: Option<Left>,
+}
+
+/// Why an object is left as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// It is a commit, and with it in its place those of these numbers, which count, would count no more.
+    Cuts(BTreeSet<u64>),
+    /// It is a commit that is authentic, and does not follow those below it. A snapshot can be read by its number.
+    Stands,
+    /// It is a map, which nobody has and no restore needs.
+    Map,
 }
 
 /// What has the bytes, if it is the store itself.
 pub const OLDER_VERSION: &str = "an older version";
 
-/// What has the bytes of an object.
-struct Found<'a> {
-    repository: &'a Repository,
-    name: Name,
-}
+/// What has the bytes, if this host read them once.
+pub const KEPT: &str = "what this host kept";
 
 impl Repair<'_> {
     /// Looks at every object, and says which are damaged and who has them. If `carry_out`, these are put back: only bytes that a signed
-    /// commit of a trusted writer names ever come into the place of others.
+    /// commit of a trusted writer names ever come into the place of others, and no commit at the price of one that counts.
     ///
-    /// Cut short anywhere, what was put back is there, and doing it again does the rest.
+    /// What one of the others does not tell is looked for in the rest. Cut short anywhere, what was put back is there, and doing it again
+    /// does the rest.
     pub async fn run(
         &self,
         carry_out: bool,
         progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<Vec<Mended>, Error> {
-        let mut mended = self.commits_of_replicas(carry_out).await?;
-        mended.extend(self.commits_of_versions(carry_out).await?);
-        let report = verify_job(
+    ) -> Result<Repaired, Error> {
+        let mut others = Others::of(self.others, self.job, self.trust).await;
+        let (mut mended, view) = self.commits(&mut others, carry_out).await?;
+        let (job, trust, compute) = (self.job, self.trust, self.compute);
+        let before = view.clone();
+        let level = Level::Data;
+        let report = verify_from(
             self.repository,
-            self.job,
-            self.trust,
-            Level::Data,
-            self.compute,
+            job,
+            trust,
+            level,
+            compute,
             progress,
+            before,
         );
-        let damage = report.await?.damage;
-        if damage.is_empty() {
-            return Ok(mended);
-        }
-        let view = self
-            .repository
-            .without_cache()
-            .view(self.job, self.trust)
-            .await?;
-        let named: BTreeMap<String, (RunId, String)> = named_objects(&view)
-            .into_keys()
-            .map(|(run, name)| (Name::in_run(self.job, run, &name).to_string(), (run, name)))
-            .collect();
-        let expected = self.expected(&view);
-        let elsewhere = self.elsewhere().await?;
-        let history = self.repository.store.history(&Name::runs(self.job)).await?;
-        for damage in damage {
-            let known = mended.iter().any(|it: &Mended| it.object == damage.object);
-            if known {
-                continue;
+        let mut damaged = report.await?.damage;
+        damaged.retain(|damage| !mended.iter().any(|it| it.object == damage.object));
+        if !damaged.is_empty() {
+            let mut objects = Lookup {
+                repair: self,
+                named: self.named(&view),
+                places: others.places(job),
+                history: self.repository.store.history(&Name::runs(job)).await?,
+                others: &mut others,
+            };
+            for damage in damaged {
+                mended.push(match self.commit_number(&damage) {
+                    Some(number) => left_of_log(damage, &view, number),
+                    None => objects.mend(damage, carry_out).await?,
+                });
             }
-            let place = named.get(&damage.object);
-            let object = place.and_then(|place| expected.get(place).copied().flatten());
-            let mut from = None;
-            if let (Some(object), Some((run, name))) = (object, place) {
-                let name = Name::in_run(self.job, *run, name);
-                let found = match elsewhere.get(&object.digest) {
-                    Some(found) => self.fetch(found, object).await?,
-                    None => None,
-                };
-                let found = match found {
-                    Some(found) => Some(found),
-                    None => self.older(&name, object, &history).await?,
-                };
-                if let Some((bytes, place)) = found {
-                    if carry_out {
-                        self.put_back(&name, bytes).await?;
-                    }
-                    from = Some(place);
-                }
-            }
-            mended.push(Mended {
-                object: damage.object,
-                what: damage.what,
-                snapshots: damage.snapshots,
-                from,
-            });
         }
-        Ok(mended)
+        Ok(Repaired {
+            mended,
+            unasked: others.unasked,
+        })
     }
 
-    /// What should be there, as far as trusted snapshots agree on it.
-    fn expected(&self, view: &View) -> BTreeMap<(RunId, String), Option<Object>> {
+    /// If it is an object of the log.
+    fn commit_number(&self, damage: &Damage) -> Option<u64> {
+        let numbers = damage.snapshots.iter().copied();
+        let mut numbers =
+            numbers.filter(|it| Name::commit(self.job, *it).to_string() == damage.object);
+        numbers.next()
+    }
+
+    /// Every object of a run by its name, and what should be there, as far as trusted snapshots agree on it.
+    fn named(&self, view: &View) -> BTreeMap<String, (RunId, String, Option<Object>)> {
         let accepted = view.snapshots().filter(|it| self.trust.accepts(it));
         let accepted: BTreeSet<u64> = accepted.map(|it| it.at.number).collect();
         let mut expected = BTreeMap::new();
         let all: NamedObjects = named_objects(view);
-        for (place, named) in all {
+        for ((run, object), named) in all {
             let mut objects = named
                 .iter()
                 .filter(|named| !named.snapshots.is_disjoint(&accepted))
                 .map(|named| named.object);
             let first = objects.next();
             let agreed = first.filter(|first| objects.all(|it| it == *first));
-            expected.insert(place, agreed);
+            let name = Name::in_run(self.job, run, &object).to_string();
+            expected.insert(name, (run, object, agreed));
         }
         expected
-    }
-
-    /// Every object that a snapshot of this job names in the other repositories, by its digest.
-    async fn elsewhere(&self) -> Result<HashMap<Digest, Found<'_>>, Error> {
-        let mut elsewhere = HashMap::new();
-        for repository in self.others {
-            let view = repository.view(self.job, self.trust).await?;
-            for ((run, object), named) in named_objects(&view) {
-                for named in named {
-                    elsewhere
-                        .entry(named.object.digest)
-                        .or_insert_with(|| Found {
-                            repository,
-                            name: Name::in_run(self.job, run, &object),
-                        });
-                }
-            }
-        }
-        Ok(elsewhere)
-    }
-
-    /// The bytes, if they are what they should be there.
-    async fn fetch(
-        &self,
-        found: &Found<'_>,
-        object: Object,
-    ) -> Result<Option<(Bytes, String)>, Error> {
-        let bytes = match found.repository.store.read(&found.name, object.size).await {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) | Err(Error::Damaged { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let place = found.repository.place();
-        let is_it = self.is(&bytes, object).await;
-        Ok(is_it.then(|| (bytes, place.to_owned())))
-    }
-
-    /// The same from a version that the store keeps.
-    async fn older(
-        &self,
-        name: &Name,
-        object: Object,
-        history: &History,
-    ) -> Result<Option<(Bytes, String)>, Error> {
-        for version in history.get(&name.to_string()).into_iter().flatten() {
-            let store = &self.repository.store;
-            let bytes = store.read_version(name, version, object.size).await?;
-            if let Some(bytes) = bytes
-                && self.is(&bytes, object).await
-            {
-                return Ok(Some((bytes, OLDER_VERSION.to_owned())));
-            }
-        }
-        Ok(None)
     }
 
     async fn is(&self, bytes: &Bytes, object: Object) -> bool {
@@ -211,49 +172,72 @@ impl Repair<'_> {
         }
     }
 
-    /// Commits that are lost or damaged, from a repository with the same id: nobody else has them.
-    async fn commits_of_replicas(&self, carry_out: bool) -> Result<Vec<Mended>, Error> {
-        let mut mended = Vec::new();
-        let id = self.repository.id();
-        let replicas = self.others.iter().filter(|other| other.id() == id);
+    /// Puts lost commits back; the log as it is then.
+    async fn commits(
+        &self,
+        others: &mut Others<'_>,
+        carry_out: bool,
+    ) -> Result<(Vec<Mended>, View), Error> {
         let repository = self.repository.without_cache();
-        for replica in replicas {
-            let here = repository.view(self.job, self.trust).await?;
-            let there = replica.view(self.job, self.trust).await?;
-            let lost: Vec<u64> = there
-                .valid()
-                .filter(|at| here.lacks(*at))
-                .map(|at| at.number)
-                .collect();
-            for number in lost {
-                let name = Name::commit(self.job, number);
-                let Some(bytes) = replica.store.read(&name, COMMIT_MAX).await? else {
+        let here = repository.view(self.job, self.trust).await?;
+        let mut lost = self.commits_of_replicas(&here, others).await;
+        lost.extend(self.commits_of_versions(&here).await?);
+        let choice = Choice::of(self.job, &here, lost, self.trust)?;
+        let mut mended = Vec::new();
+        for lost in choice.back {
+            if carry_out {
+                let name = Name::commit(self.job, lost.commit.log.number);
+                self.put_back(&name, lost.bytes.clone()).await?;
+            }
+            mended.push(self.mended(lost, None));
+        }
+        for (lost, cut) in choice.refused {
+            mended.push(self.mended(lost, Some(Left::Cuts(cut))));
+        }
+        mended.sort_by(|a, b| a.object.cmp(&b.object));
+        Ok((mended, choice.then))
+    }
+
+    fn mended(&self, lost: Lost, left: Option<Left>) -> Mended {
+        let number = lost.commit.log.number;
+        Mended {
+            object: Name::commit(self.job, number).to_string(),
+            what: lost.what.to_owned(),
+            snapshots: BTreeSet::from([number]),
+            from: Some(lost.from),
+            left,
+        }
+    }
+
+    /// Commits that are lost or damaged, from repositories with the same id: nobody else has them.
+    async fn commits_of_replicas(&self, here: &View, others: &mut Others<'_>) -> Vec<Lost> {
+        let id = self.repository.id();
+        let mut all = Vec::new();
+        for (replica, there) in others.logs().into_iter().filter(|(it, _)| it.id() == id) {
+            for at in there.valid().filter(|at| here.lacks(*at)) {
+                let name = Name::commit(self.job, at.number);
+                let Some(bytes) = others.read(replica, &name, COMMIT_MAX).await else {
                     continue;
                 };
-                if Commit::decode(&bytes, id, self.job, number).is_err() {
+                let Ok(commit) = Commit::decode(&bytes, id, self.job, at.number) else {
                     continue;
-                }
-                if carry_out {
-                    self.put_back(&name, bytes).await?;
-                }
-                mended.push(Mended {
-                    object: name.to_string(),
-                    what: "it is lost or damaged".to_owned(),
-                    snapshots: BTreeSet::from([number]),
-                    from: Some(replica.place().to_owned()),
+                };
+                all.push(Lost {
+                    commit: Arc::new(commit),
+                    bytes,
+                    from: replica.place().to_owned(),
+                    what: "it is lost or damaged",
                 });
             }
         }
-        Ok(mended)
+        all
     }
 
     /// The same from versions that the store keeps. No commit is ever written over, so that the oldest version of each is what was
     /// committed: what the log is made of these says which of them count.
-    async fn commits_of_versions(&self, carry_out: bool) -> Result<Vec<Mended>, Error> {
-        let repository = self.repository.without_cache();
-        let (id, store) = (repository.id(), &repository.store);
+    async fn commits_of_versions(&self, here: &View) -> Result<Vec<Lost>, Error> {
+        let (id, store) = (self.repository.id(), &self.repository.store);
         let history = store.history(&Name::log(self.job)).await?;
-        let here = repository.view(self.job, self.trust).await?;
         let mut oldest = BTreeMap::new();
         let mut objects = Objects::default();
         for (name, versions) in &history {
@@ -268,33 +252,38 @@ impl Repair<'_> {
             if let Some(known) = known {
                 objects.insert(number, Ok(known));
             } else if let Some(bytes) = store.read_version(&object, version, COMMIT_MAX).await? {
-                objects.insert(
-                    number,
-                    Commit::decode(&bytes, id, self.job, number).map(Arc::new),
-                );
+                let decoded = Commit::decode(&bytes, id, self.job, number);
+                objects.insert(number, decoded.map(Arc::new));
                 oldest.insert(number, bytes);
             }
         }
-        let mut mended = Vec::new();
         let should = View::of(self.job, objects, self.trust)?;
+        let mut all = Vec::new();
         for at in should.valid() {
-            let there = here
-                .commit(at.number)
-                .is_some_and(|it| it.digest == at.digest);
-            let Some(bytes) = oldest.remove(&at.number).filter(|_| !there) else {
-                continue;
-            };
-            let name = Name::commit(self.job, at.number);
-            if carry_out {
-                self.put_back(&name, bytes).await?;
+            let there = here.commit(at.number);
+            let stands = there.is_some_and(|it| it.digest == at.digest);
+            let bytes = oldest.remove(&at.number).filter(|_| !stands);
+            if let (Some(bytes), Some(commit)) = (bytes, should.commit(at.number)) {
+                all.push(Lost {
+                    commit,
+                    bytes,
+                    from: OLDER_VERSION.to_owned(),
+                    what: "it is lost, or another is in its place",
+                });
             }
-            mended.push(Mended {
-                object: name.to_string(),
-                what: "it is lost, or another is in its place".to_owned(),
-                snapshots: BTreeSet::from([at.number]),
-                from: Some(OLDER_VERSION.to_owned()),
-            });
         }
-        Ok(mended)
+        Ok(all)
+    }
+}
+
+/// What becomes of an object of the log that nobody has, or that is no worse than out of place.
+fn left_of_log(damage: Damage, view: &View, number: u64) -> Mended {
+    let stands = view.commit(number).is_some();
+    Mended {
+        object: damage.object,
+        what: damage.what,
+        snapshots: damage.snapshots,
+        from: None,
+        left: stands.then_some(Left::Stands),
     }
 }

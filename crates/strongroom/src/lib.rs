@@ -368,7 +368,7 @@ async fn maintain(command: Command, session: &Session) -> anyhow::Result<Exit> {
             let repaired = commands::repair::repair(session, &repair).await?;
             output.answer(&repaired)?;
             repaired.notes().iter().for_each(|note| output.note(note));
-            return Ok(repaired.exit());
+            return Ok(said(*output, &repaired.failures).unwrap_or_else(|| repaired.exit()));
         }
         Command::Pin(pin) => output.answer(&commands::pin::pin(session, &pin).await?)?,
         Command::Forget(forget) => {

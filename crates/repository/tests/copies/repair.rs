@@ -8,19 +8,32 @@ use format::{Commit, DigestText, Log, Statement, WriterKey};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use repository::{Compute, Mended, Repair, Repository, Store};
+use repository::{Cache, Compute, KEPT, Left, Mended, Repair, Repaired, Repository, Store};
 
-use crate::common::maintenance::Maintained;
+use crate::common::faults::{Mortal, Stop};
+use crate::common::maintenance::{Maintained, last};
 use crate::common::{dump, job};
-use crate::scene::{Scene, assert_whole, secrets};
+use crate::scene::{Scene, assert_whole, back_up, secrets};
 
 type Objects = BTreeMap<String, Bytes>;
 
 async fn repair(damaged: &Maintained, others: &[Repository], carry_out: bool) -> Vec<Mended> {
+    let repaired = repair_with(damaged, others, None, carry_out).await;
+    assert!(repaired.unasked.is_empty(), "{:?}", repaired.unasked);
+    repaired.mended
+}
+
+async fn repair_with(
+    damaged: &Maintained,
+    others: &[Repository],
+    cache: Option<&Cache>,
+    carry_out: bool,
+) -> Repaired {
     let (job, trust, compute) = (job(), damaged.trust(), Compute::inline());
     let repair = Repair {
         repository: &damaged.world.repository,
         others,
+        cache,
         job: &job,
         trust: &trust,
         compute: &compute,
@@ -176,4 +189,229 @@ async fn a_stranger_s_word_on_what_should_be_there_counts_for_nothing() {
     after.remove("prod/log/000000000004");
     assert_eq!(after, before);
     assert_eq!(scene.here.read(3).await.expect("it is whole"), secrets(3));
+}
+
+fn commit(number: u64) -> String {
+    format!("prod/log/{number:012}")
+}
+
+async fn assert_restore(of: &Maintained, numbers: &[u64]) {
+    assert_eq!(of.numbers().await, numbers);
+    for number in numbers {
+        assert_eq!(of.read(*number).await.expect("whole"), secrets(*number));
+    }
+}
+
+async fn become_again(store: &dyn ObjectStore, objects: &Objects) {
+    for name in dump(store).await.into_keys() {
+        delete(store, &name).await;
+    }
+    for (name, bytes) in objects {
+        put(store, name, bytes).await;
+    }
+}
+
+/// Backups that went on after a loss follow what was left below it.
+#[tokio::test]
+async fn no_commit_comes_back_at_the_price_of_one_that_counts() {
+    let scene = Scene::new().await;
+    let store = &*scene.here.world.store;
+    let others = [replica(&dump(store).await).await];
+    delete(store, &commit(2)).await;
+    for minute in [4, 5] {
+        back_up(&scene.here, minute).await;
+    }
+    let before = dump(store).await;
+    for carry_out in [false, true] {
+        let mended = repair(&scene.here, &others, carry_out).await;
+        assert_eq!(dump(store).await, before);
+        let [two, three] = &mended[..] else {
+            panic!("{mended:?}");
+        };
+        assert_eq!(two.from.as_deref(), Some("the replica"));
+        assert_eq!(two.left, Some(Left::Cuts([4, 5].into())));
+        assert_eq!(
+            (&*three.object, &three.left),
+            (&*commit(3), &Some(Left::Stands))
+        );
+    }
+    assert_restore(&scene.here, &[1, 4, 5]).await;
+}
+
+#[tokio::test]
+async fn what_harms_nothing_comes_back_beside_what_does() {
+    let scene = Scene::new().await;
+    let store = &*scene.here.world.store;
+    let earlier = replica(&dump(store).await).await;
+    delete(store, &commit(2)).await;
+    for minute in [4, 5, 6] {
+        back_up(&scene.here, minute).await;
+    }
+    let before = dump(store).await;
+    let others = [earlier, replica(&before).await];
+    delete(store, &commit(5)).await;
+    let run = scene.here.view().await;
+    let run = run.snapshot(1).expect("it is there").statement.runs[0].run;
+    let pack = format!("prod/runs/{run}/pack-000000");
+    delete(store, &pack).await;
+    for carry_out in [false, true] {
+        let mended = repair(&scene.here, &others, carry_out).await;
+        let back = mended.iter().filter(|it| it.left.is_none());
+        let back: Vec<_> = back.map(|it| (&*it.object, it.from.is_some())).collect();
+        assert_eq!(back, [(&*commit(5), true), (&*pack, true)]);
+        let two = mended.iter().find(|it| it.object == commit(2));
+        assert_eq!(
+            two.and_then(|it| it.left.clone()),
+            Some(Left::Cuts([4].into()))
+        );
+    }
+    assert_eq!(dump(store).await, before);
+    assert_restore(&scene.here, &[1, 4, 5, 6]).await;
+}
+
+/// What a prune dropped goes with it when it comes back; what was backed up since it was lost does not.
+#[tokio::test]
+async fn a_prune_that_comes_back_drops_what_it_meant_to() {
+    let scene = Scene::new().await;
+    let (here, store) = (&scene.here, &*scene.here.world.store);
+    let early = dump(store).await;
+    back_up(here, 4).await;
+    let unpruned = dump(store).await;
+    let repository = &here.world.repository;
+    here.prune(repository, last(2)).await.expect("it is pruned");
+    back_up(here, 6).await;
+    let whole = dump(store).await;
+    let others = [replica(&whole).await];
+
+    // The prune is lost before it deleted anything, or afterwards.
+    let mut undeleted = unpruned.clone();
+    undeleted.extend(whole.clone());
+    for state in [undeleted, whole] {
+        become_again(store, &state).await;
+        delete(store, &commit(5)).await;
+        let mended = repair(here, &others, true).await;
+        let all: Vec<_> = mended.iter().map(|it| (&*it.object, &it.left)).collect();
+        assert_eq!(all, [(&*commit(5), &None)]);
+        assert_restore(here, &[3, 4, 6]).await;
+    }
+
+    // All from number 4 on is lost, and that number is given again.
+    become_again(store, &early).await;
+    back_up(here, 4).await;
+    let before = dump(store).await;
+    let mended = repair(here, &others, true).await;
+    let prune = mended.iter().find(|it| it.object == commit(5));
+    assert_eq!(
+        prune.and_then(|it| it.left.clone()),
+        Some(Left::Cuts([4].into()))
+    );
+    assert_eq!(dump(store).await, before);
+    assert_restore(here, &[1, 2, 3, 4]).await;
+}
+
+/// Whoever may put objects must not be able to keep what is lost from coming back.
+#[tokio::test]
+async fn a_stranger_s_commit_stands_in_nobody_s_way() {
+    let scene = Scene::new().await;
+    let store = &*scene.here.world.store;
+    let before = dump(store).await;
+    let others = [replica(&before).await];
+    delete(store, &commit(2)).await;
+    let stranger = WriterKey::generate();
+    let view = scene.here.view().await;
+    let first = view.snapshot(1).expect("it is there");
+    let mut statement = first.statement.clone();
+    statement.writer = stranger.id();
+    let log = Log {
+        number: 4,
+        previous: Some(DigestText(first.at.digest)),
+        appender: stranger.id(),
+        appended: statement.finished.clone(),
+        copied: None,
+        witness: Vec::new(),
+    };
+    let forged = Commit::encode(&Statement::Snapshot(Box::new(statement)), &log, &stranger);
+    put(store, &commit(4), &forged).await;
+    assert_eq!(scene.here.numbers().await, [1, 4]);
+    repair(&scene.here, &others, true).await;
+    assert_restore(&scene.here, &[1, 2, 3]).await;
+}
+
+#[tokio::test]
+async fn all_who_have_it_are_asked_until_one_has_it_whole() {
+    let scene = Scene::new().await;
+    scene.copy().await;
+    let copied = dump(&*scene.there.world.store).await;
+    let store = &*scene.here.world.store;
+    let before = dump(store).await;
+    let pack = before.keys().find(|name| name.contains("/pack-"));
+    let pack = pack.expect("a pack");
+    let same = |(_, bytes): &(&String, &Bytes)| **bytes == before[pack];
+    let (there, _) = copied.iter().find(same).expect("a copy of it");
+    for how in 0..3 {
+        let damaged: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        become_again(&*damaged, &copied).await;
+        harm(&*damaged, there, &copied[there], how).await;
+        let damaged = Repository::open(Store::new(damaged, "damaged too")).await;
+        // One that dies as soon as its log has been read, and one that is dead by then.
+        let dying = Mortal::counting(Arc::clone(&scene.there.world.store));
+        let opened = scene.there.world.through(dying.clone()).await;
+        let opening = dying.counted();
+        let (opened, trust) = (opened.expect("it is one"), scene.here.trust());
+        let view = opened.view(&job(), &trust).await;
+        view.expect("it has a log");
+        let read = dying.counted();
+        let mut others = vec![damaged.expect("it is one")];
+        for operations in [opening, read] {
+            let store = Arc::clone(&scene.there.world.store);
+            let mortal = Mortal::new(store, operations, Stop::Before);
+            let opened =
+                Repository::open(Store::new(mortal, format!("dies at {operations}"))).await;
+            others.push(opened.expect("it is one"));
+        }
+        others.push(scene.there.world.repository.clone());
+        delete(store, pack).await;
+        let repaired = repair_with(&scene.here, &others, None, true).await;
+        let silent: Vec<String> = repaired.unasked.into_iter().map(|it| it.place).collect();
+        assert_eq!(
+            silent,
+            [format!("dies at {opening}"), format!("dies at {read}")]
+        );
+        let from = repaired.mended[0].from.as_deref();
+        assert_eq!((repaired.mended.len(), from), (1, Some("memory")));
+        assert_eq!(dump(store).await, before);
+    }
+}
+
+#[tokio::test]
+async fn a_lost_map_is_no_loss_and_comes_back_if_this_host_kept_it() {
+    let scene = Scene::new().await;
+    let store = &*scene.here.world.store;
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = Arc::new(Cache::new(folder.path().to_owned()));
+    let host = scene
+        .here
+        .world
+        .repository
+        .clone()
+        .with_cache(Arc::clone(&cache));
+    let backup = scene.here.back_up_to(&host, &secrets(4)).await;
+    backup.expect("the store is sound");
+    let before = dump(store).await;
+    let run = scene.here.view().await;
+    let run = run.snapshot(4).expect("it is there").statement.runs[0].run;
+    let map = format!("prod/runs/{run}/map");
+    for how in 0..3 {
+        harm(store, &map, &before[&map], how).await;
+        let mended = repair(&scene.here, &[], true).await;
+        assert_eq!(mended.len(), 1);
+        assert_eq!(
+            (&mended[0].from, &mended[0].left),
+            (&None, &Some(Left::Map))
+        );
+        assert_eq!(scene.here.read(4).await.expect("it is whole"), secrets(4));
+        let repaired = repair_with(&scene.here, &[], Some(&cache), true).await;
+        assert_eq!(repaired.mended[0].from.as_deref(), Some(KEPT));
+        assert_eq!(dump(store).await, before);
+    }
 }

@@ -1,6 +1,6 @@
 //! A bucket that keeps versions gives back what somebody wrote over or deleted.
 
-use repository::{Compute, Level, OLDER_VERSION, Remote, Repair, Store, verify_job};
+use repository::{Compute, Left, Level, OLDER_VERSION, Remote, Repair, Store, verify_job};
 use testkit::{Gcs, GcsOptions, Minio, S3, Server, Versitygw, VersitygwOptions, require};
 
 use crate::common::maintenance::{Maintained, last};
@@ -105,19 +105,22 @@ async fn comes_back(place: Remote, vandal: Vandal<'_>) {
         let repair = Repair {
             repository: &repository,
             others: &[],
+            cache: None,
             job: &job,
             trust: &trust,
             compute: &compute,
         };
-        let mended = repair.run(true, &|_| ()).await.expect("it answers");
+        let repaired = repair.run(true, &|_| ()).await.expect("it answers");
+        let mended = repaired.mended;
         assert!(
             mended
                 .iter()
-                .all(|it| it.from.as_deref() == Some(OLDER_VERSION)),
+                .all(|it| it.from.as_deref() == Some(OLDER_VERSION) && it.left.is_none()),
             "{mended:?}"
         );
         assert!(!mended.is_empty());
-        assert_eq!(repair.run(true, &|_| ()).await.expect("it answers"), []);
+        let again = repair.run(true, &|_| ()).await.expect("it answers");
+        assert_eq!(again.mended, []);
         let report = verify_job(&repository, &job, &trust, Level::Data, &compute, &|_| ());
         let report = report.await.expect("it answers");
         assert!(report.damage.is_empty(), "{:?}", report.damage);
@@ -125,4 +128,31 @@ async fn comes_back(place: Remote, vandal: Vandal<'_>) {
         let newest = *numbers.last().expect("snapshots");
         assert_eq!(scene.read(newest).await.expect("it is whole"), secrets(5));
     }
+
+    // A commit that was deleted, and backups that went on before anybody noticed.
+    let lost = log_name(*numbers.last().expect("snapshots"));
+    scene.back_up(&secrets(7)).await;
+    (vandal.delete)(&format!("some.where/r/{lost}"));
+    scene.back_up(&secrets(6)).await;
+    let after = scene.numbers().await;
+    let newest = *after.last().expect("snapshots");
+    let (job, trust, compute) = (job(), scene.trust(), Compute::inline());
+    let repair = Repair {
+        repository: &repository,
+        others: &[],
+        cache: None,
+        job: &job,
+        trust: &trust,
+        compute: &compute,
+    };
+    let repaired = repair.run(true, &|_| ()).await.expect("it answers");
+    let refused = repaired.mended.iter().find(|it| it.object == lost);
+    let refused = refused.and_then(|it| it.left.clone());
+    assert_eq!(refused, Some(Left::Cuts([newest].into())));
+    assert_eq!(scene.numbers().await, after);
+    assert_eq!(scene.read(newest).await.expect("it is whole"), secrets(6));
+}
+
+fn log_name(number: u64) -> String {
+    format!("prod/log/{number:012}")
 }

@@ -1,7 +1,7 @@
 //! A damaged repository is told from a good one, and the object is named.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::scene::{Scene, text};
 
@@ -164,6 +164,139 @@ fn what_another_repository_has_is_put_back() {
         said.contains("it is missing: LOST (needed by prod/1)"),
         "{said}"
     );
+}
+
+/// Exit code, and all that it said.
+fn ends(scene: &Scene, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = scene.run(arguments);
+    let said = text(&output.stdout) + &text(&output.stderr);
+    (output.status.code(), said)
+}
+
+fn password(scene: &Scene, snapshot: &str) -> String {
+    let path = scene.path("secrets/password");
+    let path = path.to_str().expect("a plain name");
+    scene.good(&["get", snapshot, path, "--identity", "identity.txt"])
+}
+
+/// Copies a folder with all that is in it.
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry").path();
+        let copy = to.join(entry.file_name().expect("a name"));
+        if entry.is_dir() {
+            copy_folder(&entry, &copy);
+        } else {
+            fs::copy(&entry, &copy).expect("a copy");
+        }
+    }
+}
+
+#[test]
+fn backups_that_went_on_after_a_loss_are_not_given_up_for_what_was_lost() {
+    let scene = Scene::new("[{files: {paths: [secrets]}}]");
+    let back_up = |passwords: &[&str]| {
+        for password in passwords {
+            scene.write("secrets/password", password);
+            scene.good(&["backup"]);
+        }
+    };
+    back_up(&["one", "two", "three"]);
+    copy_folder(&scene.path("repository"), &scene.path("replica"));
+    fs::remove_file(scene.path("repository/prod/log/000000000002")).expect("the commit");
+    back_up(&["four", "five"]);
+
+    let replica = ["repair", "--from", "replica"];
+    let (code, planned) = ends(&scene, &[&replica[..], &["--dry-run"]].concat());
+    assert_eq!(code, Some(5), "{planned}");
+    let (code, said) = ends(&scene, &replica);
+    assert_eq!(code, Some(5), "{said}");
+    assert_eq!(said, planned.replace("0 can be put back", "0 put back"));
+    let words = "it is not put back: with it in its place, these commits would no longer count: prod/4, prod/5";
+    assert!(said.contains(words), "{said}");
+    assert!(!said.contains("LOST"), "{said}");
+    assert_eq!(password(&scene, "prod"), "five");
+    assert_eq!(password(&scene, "prod/3"), "three");
+
+    // What it says to do does it.
+    scene.good(&["init", "--repo", "new"]);
+    scene.good(&["copy", "prod/2", "--repo", "replica", "--to", "new"]);
+    scene.good(&["copy", "--repo", "new", "--to", "repository"]);
+    assert_eq!(password(&scene, "prod/6"), "two");
+    assert_eq!(password(&scene, "prod"), "five");
+}
+
+#[test]
+fn one_repository_that_is_away_does_not_keep_the_others_from_being_asked() {
+    let scene = Scene::new("[{files: {paths: [secrets]}}]");
+    scene.write("secrets/password", "hunter2".repeat(1000));
+    scene.good(&["backup"]);
+    for other in ["away", "damaged", "whole"] {
+        scene.good(&["init", "--repo", other]);
+        scene.good(&["copy", "--to", other]);
+    }
+    let configured = fs::read_to_string(scene.path("strongroom.yaml")).expect("it");
+    let several = "repositories: {first: repository, away: away, damaged: damaged, whole: whole}";
+    scene.write(
+        "strongroom.yaml",
+        configured.replace("repository: repository", several),
+    );
+    fs::rename(scene.path("away"), scene.path("elsewhere")).expect("it is moved");
+    let pack = pack_in(&scene, "repository");
+    let bytes = fs::read(&pack).expect("the pack");
+    fs::write(&pack, "nothing").expect("the pack");
+    let mut other = bytes.clone();
+    other[40] ^= 1;
+    fs::write(pack_in(&scene, "damaged"), other).expect("the pack");
+
+    let (code, said) = ends(&scene, &["repair"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("1 object damaged, 1 put back"), "{said}");
+    assert!(
+        said.contains("/away could not be asked: there is no repository at"),
+        "{said}"
+    );
+    assert_eq!(fs::read(&pack).expect("the pack"), bytes);
+    let (code, said) = ends(&scene, &["repair", "--from", "away"]);
+    assert_eq!(code, Some(10), "whoever is named is needed: {said}");
+
+    // What is lost may be with whoever was not asked.
+    for repository in ["repository", "whole"] {
+        fs::remove_file(pack_in(&scene, repository)).expect("a pack");
+    }
+    let (code, said) = ends(&scene, &["repair"]);
+    assert_eq!(code, Some(5), "{said}");
+    let words = "1 object is nowhere to be had among those that were asked";
+    assert!(said.contains("LOST") && said.contains(words), "{said}");
+    let printed = scene.run(&["repair", "--json"]);
+    let printed: serde_json::Value = serde_json::from_slice(&printed.stdout).expect("JSON");
+    let away = printed["not_asked"][0]["repository"].as_str();
+    assert!(away.is_some_and(|it| it.ends_with("/away")), "{printed}");
+    fs::rename(scene.path("elsewhere"), scene.path("away")).expect("it is back");
+    scene.good(&["repair"]);
+    assert_eq!(fs::read(&pack).expect("the pack"), bytes);
+}
+
+#[test]
+fn a_lost_map_is_not_said_to_be_in_the_way_of_a_restore() {
+    let scene = Scene::new("[{files: {paths: [secrets]}}]");
+    scene.write("secrets/password", "hunter2");
+    scene.good(&["backup"]);
+    scene.good(&["init", "--repo", "elsewhere"]);
+    let mut objects = objects(&scene).into_iter();
+    let map = objects.find(|path| path.ends_with("map")).expect("a map");
+    fs::remove_file(map).expect("the map");
+    let (code, said) = ends(&scene, &["repair", "--from", "elsewhere"]);
+    assert_eq!(code, Some(5), "{said}");
+    assert!(
+        said.contains("it is missing: no restore needs a map"),
+        "{said}"
+    );
+    for wrong in ["LOST", "needed by", "cannot be restored"] {
+        assert!(!said.contains(wrong), "{said}");
+    }
+    assert_eq!(password(&scene, "prod"), "hunter2");
 }
 
 #[test]
