@@ -281,7 +281,15 @@ async fn a_prune_that_comes_back_drops_what_it_meant_to() {
     here.prune(repository, last(2)).await.expect("it is pruned");
     back_up(here, 6).await;
     let whole = dump(store).await;
-    let others = [replica(&whole).await];
+    let others = [replica(&early).await, replica(&whole).await];
+
+    // What an earlier replica still has of what was dropped stays away, also while the prune is lost.
+    become_again(store, &whole).await;
+    for lost in [3, 5] {
+        delete(store, &commit(lost)).await;
+    }
+    repair(here, &others, true).await;
+    assert_eq!(dump(store).await, whole);
 
     // The prune is lost before it deleted anything, or afterwards.
     let mut undeleted = unpruned.clone();

@@ -207,7 +207,8 @@ impl Repaired {
 
     /// Who was not asked, and what a person should do about what is not put back.
     pub(crate) fn notes(&self) -> Vec<String> {
-        let silent = self.not_asked.iter();
+        // What is wrong with those that were named is an error, and said as one.
+        let silent = self.not_asked.iter().filter(|_| self.failures.is_empty());
         let mut notes: Vec<String> = silent
             .map(|it| format!("{} could not be asked: {}", it.repository, it.error))
             .collect();

@@ -1,6 +1,7 @@
 //! A damaged repository is told from a good one, and the object is named.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::scene::{Scene, text};
@@ -275,6 +276,35 @@ fn one_repository_that_is_away_does_not_keep_the_others_from_being_asked() {
     assert!(away.is_some_and(|it| it.ends_with("/away")), "{printed}");
     fs::rename(scene.path("elsewhere"), scene.path("away")).expect("it is back");
     scene.good(&["repair"]);
+    assert_eq!(fs::read(&pack).expect("the pack"), bytes);
+}
+
+#[test]
+fn what_is_named_and_cannot_be_read_is_an_error_after_the_rest_is_done() {
+    let scene = Scene::new("[{files: {paths: [secrets]}}]");
+    scene.write("secrets/password", "hunter2".repeat(1000));
+    scene.good(&["backup"]);
+    for other in ["broken", "whole"] {
+        scene.good(&["init", "--repo", other]);
+        scene.good(&["copy", "--to", other]);
+    }
+    // Nobody can read a link to itself, not even root.
+    let unreadable = pack_in(&scene, "broken");
+    fs::remove_file(&unreadable).expect("the pack");
+    symlink("pack-000000", &unreadable).expect("a link");
+    let pack = pack_in(&scene, "repository");
+    let bytes = fs::read(&pack).expect("the pack");
+    fs::remove_file(&pack).expect("the pack");
+    let (code, said) = ends(&scene, &["repair", "--from", "broken", "--from", "whole"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("1 object damaged, 1 put back"), "{said}");
+    let error = said.lines().last().expect("an error");
+    assert!(
+        error.starts_with("strongroom: repair prod: read "),
+        "{said}"
+    );
+    assert!(error.contains("broken/prod/runs"), "{said}");
+    assert_eq!(said.matches("broken/prod/runs").count(), 1, "{said}");
     assert_eq!(fs::read(&pack).expect("the pack"), bytes);
 }
 
