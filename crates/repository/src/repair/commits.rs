@@ -103,14 +103,19 @@ impl Judge<'_> {
             }
             let with = self.with(&choice.then, &lost)?;
             let with_harm = self.with(&harmed, &lost)?;
-            if with.holds(at) && self.cut(std::slice::from_ref(&lost), &with).is_empty() {
+            let harm = if with.holds(at) {
+                self.cut(std::slice::from_ref(&lost), &with)
+            } else if with_harm.holds(at) {
+                self.cut(std::slice::from_ref(&lost), &with_harm)
+            } else {
+                continue;
+            };
+            harmed = with_harm;
+            if with.holds(at) && harm.is_empty() {
                 choice.then = with;
                 choice.back.push(lost);
-                harmed = with_harm;
-            } else if with_harm.holds(at) {
-                let cut = self.cut(std::slice::from_ref(&lost), &with_harm);
-                choice.refused.push((lost, cut));
-                harmed = with_harm;
+            } else {
+                choice.refused.push((lost, harm));
             }
         }
         Ok(choice)
