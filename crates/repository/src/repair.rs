@@ -17,7 +17,7 @@ use self::lookup::Lookup;
 use self::others::Others;
 pub use self::others::Unasked;
 use crate::named::{NamedObjects, named_objects};
-use crate::store::Name;
+use crate::store::{Name, Settled};
 use crate::verify::{Damage, Level, verify_from};
 use crate::view::{Objects, Trust, View};
 use crate::{Cache, Compute, Error, Repository};
@@ -178,24 +178,44 @@ impl Repair<'_> {
         others: &mut Others<'_>,
         carry_out: bool,
     ) -> Result<(Vec<Mended>, View), Error> {
+        let mut mended = Vec::new();
+        let choice = loop {
+            let mut choice = self.choose(others).await?;
+            if !carry_out || self.put_commits_back(&mut choice, &mut mended).await? {
+                break choice;
+            }
+        };
+        mended.extend(choice.back.into_iter().map(|it| self.mended(it, None)));
+        let refused = choice.refused.into_iter();
+        mended.extend(refused.map(|(it, cut)| self.mended(it, Some(Left::Cuts(cut)))));
+        mended.sort_by(|a, b| a.object.cmp(&b.object));
+        Ok((mended, choice.then))
+    }
+
+    async fn choose(&self, others: &mut Others<'_>) -> Result<Choice, Error> {
         let repository = self.repository.without_cache();
         let here = repository.view(self.job, self.trust).await?;
         let mut lost = self.commits_of_replicas(&here, others).await;
         lost.extend(self.commits_of_versions(&here).await?);
-        let choice = Choice::of(self.job, &here, lost, self.trust)?;
-        let mut mended = Vec::new();
-        for lost in choice.back {
-            if carry_out {
-                let name = Name::commit(self.job, lost.commit.log.number);
+        Choice::of(self.job, &here, lost, self.trust)
+    }
+
+    /// Whether all could be put back. If not, somebody else appended under such a number meanwhile: what was chosen is out of date.
+    async fn put_commits_back(
+        &self,
+        choice: &mut Choice,
+        mended: &mut Vec<Mended>,
+    ) -> Result<bool, Error> {
+        for lost in std::mem::take(&mut choice.back) {
+            let name = Name::commit(self.job, lost.commit.log.number);
+            if !lost.absent {
                 self.put_back(&name, lost.bytes.clone()).await?;
+            } else if self.repository.store.settle(&name, &lost.bytes).await? != Settled::Ours {
+                return Ok(false);
             }
             mended.push(self.mended(lost, None));
         }
-        for (lost, cut) in choice.refused {
-            mended.push(self.mended(lost, Some(Left::Cuts(cut))));
-        }
-        mended.sort_by(|a, b| a.object.cmp(&b.object));
-        Ok((mended, choice.then))
+        Ok(true)
     }
 
     fn mended(&self, lost: Lost, left: Option<Left>) -> Mended {
@@ -212,6 +232,7 @@ impl Repair<'_> {
     /// Commits that are lost or damaged, from repositories with the same id: nobody else has them.
     async fn commits_of_replicas(&self, here: &View, others: &mut Others<'_>) -> Vec<Lost> {
         let id = self.repository.id();
+        let numbers: BTreeSet<u64> = here.numbers().collect();
         let mut all = Vec::new();
         for (replica, there) in others.logs().into_iter().filter(|(it, _)| it.id() == id) {
             for at in there.valid().filter(|at| here.lacks(*at)) {
@@ -227,6 +248,7 @@ impl Repair<'_> {
                     bytes,
                     from: replica.place().to_owned(),
                     what: "it is lost or damaged",
+                    absent: !numbers.contains(&at.number),
                 });
             }
         }
@@ -258,6 +280,7 @@ impl Repair<'_> {
             }
         }
         let should = View::of(self.job, objects, self.trust)?;
+        let numbers: BTreeSet<u64> = here.numbers().collect();
         let mut all = Vec::new();
         for at in should.valid() {
             let there = here.commit(at.number);
@@ -269,6 +292,7 @@ impl Repair<'_> {
                     bytes,
                     from: OLDER_VERSION.to_owned(),
                     what: "it is lost, or another is in its place",
+                    absent: !numbers.contains(&at.number),
                 });
             }
         }

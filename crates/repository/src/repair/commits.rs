@@ -16,6 +16,8 @@ pub(super) struct Lost {
     pub(super) from: String,
     /// What is wrong with its place, one clause.
     pub(super) what: &'static str,
+    /// Whether nothing is there: a backup may give the number again at any time, and must not be written over.
+    pub(super) absent: bool,
 }
 
 /// Which lost commits come back.

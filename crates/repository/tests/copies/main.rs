@@ -5,4 +5,5 @@ mod common;
 
 mod copy;
 mod repair;
+mod rival;
 mod scene;

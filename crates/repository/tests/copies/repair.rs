@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use format::{Commit, DigestText, Log, Statement, WriterKey};
@@ -13,6 +14,7 @@ use repository::{Cache, Compute, KEPT, Left, Mended, Repair, Repaired, Repositor
 use crate::common::faults::{Mortal, Stop};
 use crate::common::maintenance::{Maintained, last};
 use crate::common::{dump, job};
+use crate::rival::Rival;
 use crate::scene::{Scene, assert_whole, back_up, secrets};
 
 type Objects = BTreeMap<String, Bytes>;
@@ -267,6 +269,35 @@ async fn what_harms_nothing_comes_back_beside_what_does() {
     }
     assert_eq!(dump(store).await, before);
     assert_restore(&scene.here, &[1, 4, 5, 6]).await;
+}
+
+/// The end of the log is lost, and a backup gives its number again after the repair has looked at the log.
+#[tokio::test]
+async fn a_backup_that_comes_first_is_not_written_over() {
+    let scene = Scene::new().await;
+    let store = &*scene.here.world.store;
+    let lost = dump(store).await;
+    delete(store, &commit(3)).await;
+    back_up(&scene.here, 9).await;
+    let with_rival = dump(store).await;
+    for name in [2, 3] {
+        delete(store, &commit(name)).await;
+    }
+    let replica: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    become_again(&*replica, &lost).await;
+    let rival = Rival {
+        inner: replica,
+        read: Path::from(commit(3)),
+        reads: AtomicUsize::new(0),
+        other: Arc::clone(&scene.here.world.store),
+        put: (Path::from(commit(3)), with_rival[&commit(3)].clone()),
+    };
+    let others = Repository::open(Store::new(Arc::new(rival), "the replica")).await;
+    let mended = repair(&scene.here, &[others.expect("it is one")], true).await;
+    let back: Vec<_> = mended.iter().map(|it| (&*it.object, &it.left)).collect();
+    assert_eq!(back, [(&*commit(2), &None)]);
+    assert_eq!(dump(store).await, with_rival);
+    assert_eq!(scene.here.read(3).await.expect("it is whole"), secrets(9));
 }
 
 /// What a prune dropped goes with it when it comes back; what was backed up since it was lost does not.
