@@ -208,10 +208,16 @@ impl Repair<'_> {
     ) -> Result<bool, Error> {
         for lost in std::mem::take(&mut choice.back) {
             let name = Name::commit(self.job, lost.commit.log.number);
-            if !lost.absent {
-                self.put_back(&name, lost.bytes.clone()).await?;
-            } else if self.repository.store.settle(&name, &lost.bytes).await? != Settled::Ours {
-                return Ok(false);
+            let settled = if lost.absent {
+                self.repository.store.settle(&name, &lost.bytes).await?
+            } else {
+                Settled::Refused
+            };
+            match settled {
+                Settled::Ours => {}
+                Settled::Others => return Ok(false),
+                // Something damaged is there, or what was deleted: to versitygw an older version is enough to refuse.
+                Settled::Refused => self.put_back(&name, lost.bytes.clone()).await?,
             }
             mended.push(self.mended(lost, None));
         }
