@@ -36,6 +36,6 @@ pub const PACK_TARGET: usize = 16 * 1024 * 1024;
 /// A group is closed at the first chunk that makes it this long.
 pub const GROUP_TARGET: u64 = 1024 * 1024;
 /// A bundle is closed at this many decoded bytes.
-pub const BUNDLE_TARGET: u64 = 2 * 1024 * 1024;
+pub const BUNDLE_TARGET: u64 = 8 * 1024 * 1024;
 /// A writer refers to at most this many runs.
 pub const RUNS_TARGET: usize = 128;

@@ -162,14 +162,14 @@ async fn a_prune_bundles_what_it_leaves() {
 async fn commits_of_more_than_one_part_come_together() {
     let scene = Scene::new(3).await;
     let witness = noise(400_000, 1);
-    for _ in 0..20 {
+    for _ in 0..40 {
         scene.append_long(&witness).await;
     }
     scene.prune(1000).await;
     let bundles = scene.bundles().await;
     assert!((4..=20).contains(&bundles.len()), "{bundles:?}");
     assert_eq!(scene.look().await, 3 + bundles.len());
-    scene.delete(&bundle(23, 2)).await;
+    scene.delete(&bundle(43, 2)).await;
     assert!(scene.look().await > 3 + bundles.len() - 1);
 }
 
