@@ -181,7 +181,7 @@ pub(crate) fn refuse_in_vain(view: &View, job: &JobName, writer: WriterId) -> Re
             by: revocation.by.number,
         });
     }
-    refuse_foreign_prune(view, job)
+    view.refuse_foreign_prune(job)
 }
 
 /// What stands behind damage is not what a view tells of: whoever changes or deletes by a view would leave it out.
@@ -191,18 +191,6 @@ pub(crate) fn refuse_damage(view: &View, job: &JobName) -> Result<(), Error> {
             job: job.clone(),
             number: damage.number,
             reason: damage.reason.clone(),
-        }),
-        None => Ok(()),
-    }
-}
-
-/// To a reader who does not honour a prune, other commits are valid than to those who do.
-pub(crate) fn refuse_foreign_prune(view: &View, job: &JobName) -> Result<(), Error> {
-    match view.foreign_prune() {
-        Some((number, maintainer)) => Err(Error::ForeignPrune {
-            job: job.clone(),
-            number,
-            maintainer,
         }),
         None => Ok(()),
     }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use archive::Digest;
 use format::{COMMIT_MAX, CommitRef, Copied, Signed, StoredRun, Witness};
 
-use crate::append::{Appended, Entry, Ground, append_entry, refuse_foreign_prune, refuse_in_vain};
+use crate::append::{Appended, Entry, Ground, append_entry, refuse_in_vain};
 use crate::store::Name;
 use crate::view::{Valid, View};
 use crate::{Compute, Error, Maintenance, Repository};
@@ -75,7 +75,7 @@ impl Copying {
         let (here, there) = futures::try_join!(from.view(job, trust), to.view(job, trust))?;
         refuse_in_vain(&there, job, key.id())?;
         // To us its log has lost its beginning, and most of its snapshots.
-        refuse_foreign_prune(&here, job)?;
+        here.refuse_foreign_prune(job)?;
         for number in &options.only {
             if here.snapshot_or_stray(*number).is_none() {
                 let snapshot = format!("{job}/{number}");

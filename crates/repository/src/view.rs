@@ -371,6 +371,18 @@ impl View {
         self.foreign
     }
 
+    /// The error if there is such a prune: whoever goes by this view would take less for all that there is.
+    pub fn refuse_foreign_prune(&self, job: &JobName) -> Result<(), Error> {
+        match self.foreign {
+            Some((number, maintainer)) => Err(Error::ForeignPrune {
+                job: job.clone(),
+                number,
+                maintainer,
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// The newest commit of this job's log in another repository that somebody trusted saw when they appended to this one.
     pub fn witnessed(&self, repository: RepositoryId, trust: &Trust) -> Option<CommitRef> {
         let trusted = |commit: &Commit| {

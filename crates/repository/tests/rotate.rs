@@ -349,13 +349,8 @@ async fn a_damaged_log_is_rotated_only_if_that_is_meant() {
         "{refused:?}"
     );
     scene.read_as(1, &[&scene.old]).await.expect("as before");
-    let change = Change::To(vec![scene.new.recipient.clone()]);
-    let meant = Rotate {
-        despite_damage: true,
-        ..scene.rotation(&[&scene.old, &scene.new], change)
-    };
-    let done = meant.carry_out(repository, &|| NOW.to_owned(), &|| ());
-    assert_eq!(done.await.expect("it is rotated").rotated, 1);
+    let done = scene.rotate_despite_damage(&scene.old, &scene.new).await;
+    assert_eq!(done.rotated, 1);
     scene.read_as(1, &[&scene.new]).await.expect("as it is now");
     let both = [&scene.old, &scene.new];
     scene
@@ -380,14 +375,9 @@ async fn what_was_sealed_anew_behind_damage_still_opens() {
         assert!(matches!(refused, Err(Error::NoIdentity { .. })));
     }
     // It can be rotated again, and pruned, if that is meant.
-    let (repository, other) = (&scene.job.world.repository, Person::new());
-    let change = Change::To(vec![other.recipient.clone()]);
-    let meant = Rotate {
-        despite_damage: true,
-        ..scene.rotation(&[&scene.new, &other], change)
-    };
-    let done = meant.carry_out(repository, &|| NOW.to_owned(), &|| ());
-    assert_eq!(done.await.expect("it is rotated").rotated, 1);
+    let other = Person::new();
+    let done = scene.rotate_despite_damage(&scene.new, &other).await;
+    assert_eq!(done.rotated, 1);
     scene.prune_despite_damage().await;
     let read = scene.read_as(1, &[&other]).await;
     assert_eq!(read.expect("its key is there"), secrets(1));
@@ -406,6 +396,18 @@ async fn a_rotation_behind_damage_outlives_a_prune() {
 }
 
 impl Scene {
+    /// From one person to another, whatever stands behind the damage.
+    async fn rotate_despite_damage(&self, from: &Person, to: &Person) -> Rekeyed {
+        let change = Change::To(vec![to.recipient.clone()]);
+        let meant = Rotate {
+            despite_damage: true,
+            ..self.rotation(&[from, to], change)
+        };
+        let repository = &self.job.world.repository;
+        let done = meant.carry_out(repository, &|| NOW.to_owned(), &|| ());
+        done.await.expect("it is rotated")
+    }
+
     /// Nothing goes but what stands behind the damage.
     async fn prune_despite_damage(&self) {
         let options = PruneOptions {

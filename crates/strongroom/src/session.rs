@@ -285,9 +285,7 @@ pub(crate) fn choose<'a>(
 ) -> anyhow::Result<Valid<'a>> {
     let offered = |valid: &Valid<'_>| trust.accepts(valid) && !valid.forgotten();
     let found = match name.which {
-        Which::Number(number) => view
-            .snapshot(number)
-            .or_else(|| view.strays().find(|stray| stray.at.number == number)),
+        Which::Number(number) => view.snapshot_or_stray(number),
         Which::Newest => view
             .snapshots()
             .rev()

@@ -92,6 +92,15 @@ async fn comes_back(place: Remote, vandal: Vandal<'_>) {
         .max()
         .expect("a commit");
     let some: Vec<&String> = names.iter().step_by(3).collect();
+    let (job, trust, compute) = (job(), scene.trust(), Compute::inline());
+    let repair = Repair {
+        repository: &repository,
+        others: &[],
+        cache: None,
+        job: &job,
+        trust: &trust,
+        compute: &compute,
+    };
     for victims in [vec![newest], some, names.iter().collect()] {
         for (at, name) in victims.iter().enumerate() {
             if at % 2 == 0 {
@@ -101,15 +110,6 @@ async fn comes_back(place: Remote, vandal: Vandal<'_>) {
                 (vandal.put)(name, b"and again");
             }
         }
-        let (job, trust, compute) = (job(), scene.trust(), Compute::inline());
-        let repair = Repair {
-            repository: &repository,
-            others: &[],
-            cache: None,
-            job: &job,
-            trust: &trust,
-            compute: &compute,
-        };
         let repaired = repair.run(true, &|_| ()).await.expect("it answers");
         let mended = repaired.mended;
         assert!(
@@ -136,15 +136,6 @@ async fn comes_back(place: Remote, vandal: Vandal<'_>) {
     scene.back_up(&secrets(6)).await;
     let after = scene.numbers().await;
     let newest = *after.last().expect("snapshots");
-    let (job, trust, compute) = (job(), scene.trust(), Compute::inline());
-    let repair = Repair {
-        repository: &repository,
-        others: &[],
-        cache: None,
-        job: &job,
-        trust: &trust,
-        compute: &compute,
-    };
     let repaired = repair.run(true, &|_| ()).await.expect("it answers");
     let refused = repaired.mended.iter().find(|it| it.object == lost);
     let refused = refused.and_then(|it| it.left.clone());

@@ -43,14 +43,7 @@ impl Reseal<'_> {
         let planned = async {
             let mut trust = self.session.trust()?;
             let view = self.session.view(self.from, job, &mut trust).await?;
-            if let Some((number, maintainer)) = view.foreign_prune() {
-                let job = job.clone();
-                return Err(with_hint(repository::Error::ForeignPrune {
-                    job,
-                    number,
-                    maintainer,
-                }));
-            }
+            view.refuse_foreign_prune(job).map_err(with_hint)?;
             let moments = Moments::of(self.session, self.to, job).await?;
             let moments = moments.adding(&view, &trust);
             Ok((view, moments, trust))
