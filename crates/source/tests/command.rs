@@ -172,7 +172,7 @@ async fn assert_dies(pid_file: &Path) {
     let started = Instant::now();
     while lives(&pid) {
         assert!(
-            started.elapsed() < Duration::from_secs(5),
+            started.elapsed() < Duration::from_secs(30),
             "what it started goes on"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -6,13 +6,14 @@ use object_store::{GetOptions, PutOptions};
 
 use super::failure::{StoreFailure, StoreFailureKind, is_absent};
 use super::upload::Upload;
-use super::{Name, Remote, Settled, Store};
+use super::{Name, Remote, Settled, Store, Timing};
 use crate::Error;
 
 /// Another tool's objects in a bucket of S3: read, overwritten and deleted by that tool's rules. No repository is ever opened as this.
 #[derive(Clone)]
 pub struct Objects {
     pub(super) store: Store,
+    pub(super) timing: Timing,
 }
 
 /// An object that is being read.
@@ -27,8 +28,9 @@ pub struct Download {
 impl Objects {
     /// Those of a bucket. Nothing is asked of the server for this.
     pub fn remote(remote: Remote) -> Result<Self, Error> {
+        let timing = remote.timing.clone();
         let store = Store::remote(remote)?;
-        Ok(Self { store })
+        Ok(Self { store, timing })
     }
 
     /// What messages call the bucket.

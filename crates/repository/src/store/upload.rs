@@ -1,8 +1,10 @@
 use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use futures::future::{Either, select};
+use futures::future::{BoxFuture, Either, select};
 use futures::stream::FuturesUnordered;
 use object_store::{MultipartUpload, PutMultipartOptions, UploadPart};
 
@@ -15,6 +17,8 @@ const PART_BYTES: usize = 5 << 20;
 const PARTS_UNDER_WAY: usize = 2;
 /// S3 takes no more.
 const PARTS_MAX: usize = 10_000;
+/// So long what is under way is waited for before an upload is given up.
+const ARRIVES: Duration = Duration::from_secs(3);
 
 /// An object that is being uploaded, in bounded memory. Until it is finished there is nothing of that name; given up, nothing stays.
 pub struct Upload {
@@ -22,6 +26,8 @@ pub struct Upload {
     name: Name,
     /// What makes no part yet.
     gathered: Vec<u8>,
+    /// What was asked for and not answered yet: were it forgotten, nobody could give up what the server begins.
+    beginning: Option<BoxFuture<'static, object_store::Result<Box<dyn MultipartUpload>>>>,
     parts: Option<Box<dyn MultipartUpload>>,
     begun: usize,
     under_way: FuturesUnordered<UploadPart>,
@@ -34,6 +40,7 @@ impl Upload {
             objects,
             name,
             gathered: Vec::new(),
+            beginning: None,
             parts: None,
             begun: 0,
             under_way: FuturesUnordered::new(),
@@ -96,7 +103,13 @@ impl Upload {
     }
 
     /// Gives it up. What cannot be removed is a part that the bucket's own rules remove.
+    ///
+    /// What is under way is waited for, for some seconds: a part that arrives while its upload is given up may stay, says S3
+    /// (`AbortMultipartUpload`).
     pub async fn abort(&mut self) {
+        let limit = (self.objects.timing.sleep)(ARRIVES);
+        select(pin!(self.arrives()), limit).await;
+        self.beginning = None;
         self.under_way.clear();
         if let Some(parts) = &mut self.parts
             && let Err(error) = parts.abort().await
@@ -105,21 +118,44 @@ impl Upload {
         }
     }
 
+    /// Ends when nothing is under way any more, whatever became of it.
+    async fn arrives(&mut self) {
+        if let Err(error) = self.has_begun().await {
+            tracing::debug!(%error, "nothing was begun");
+        }
+        while self.under_way.next().await.is_some() {}
+    }
+
+    /// Waits for the answer to what was asked for.
+    async fn has_begun(&mut self) -> Result<(), Error> {
+        let Some(beginning) = &mut self.beginning else {
+            return Ok(());
+        };
+        let begun = beginning.await;
+        self.beginning = None;
+        self.parts = Some(begun.map_err(|source| self.failed(source))?);
+        Ok(())
+    }
+
+    fn begin(&mut self) {
+        let (store, name) = (Arc::clone(&self.objects.store.inner), self.name.0.clone());
+        self.beginning = Some(Box::pin(async move {
+            let options = PutMultipartOptions::default();
+            store.put_multipart_opts(&name, options).await
+        }));
+    }
+
     async fn send(&mut self) -> Result<(), Error> {
         if self.begun == PARTS_MAX {
             let why = "it is longer than 48 GiB, which is more than is uploaded as one object";
             return Err(self.objects.cannot("write", self.name.0.as_ref(), why));
         }
         self.wait_for(PARTS_UNDER_WAY - 1).await?;
-        let store = &self.objects.store;
-        let parts = match &mut self.parts {
-            Some(parts) => parts,
-            none => {
-                let options = PutMultipartOptions::default();
-                let begun = store.inner.put_multipart_opts(&self.name.0, options).await;
-                none.insert(begun.map_err(|source| store.failed("write", &self.name, source))?)
-            }
-        };
+        if self.parts.is_none() && self.beginning.is_none() {
+            self.begin();
+        }
+        self.has_begun().await?;
+        let parts = self.parts.as_mut().expect("it has begun");
         let part = Bytes::from(std::mem::take(&mut self.gathered));
         self.begun += 1;
         self.under_way.push(parts.put_part(part.into()));

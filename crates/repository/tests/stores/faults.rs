@@ -424,7 +424,7 @@ async fn a_server_is_asked_over_tls_by_whoever_knows_its_authority() {
         assert_eq!(kind, StoreFailureKind::Unreachable);
         assert!(words.contains("certificate"), "{words}");
         assert!(
-            began.elapsed() < Duration::from_secs(10),
+            began.elapsed() < Duration::from_secs(40),
             "{:?}",
             began.elapsed()
         );

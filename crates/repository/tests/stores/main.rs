@@ -8,5 +8,6 @@ mod lock;
 mod logins;
 mod probe;
 mod server;
+mod uploads;
 mod versions;
 mod work;

@@ -14,7 +14,7 @@ use crate::{options, restore, settings};
 /// How long an answer is waited for.
 const ANSWER: Duration = Duration::from_secs(3);
 /// What a busy machine takes beside.
-const SLACK: Duration = Duration::from_secs(8);
+const SLACK: Duration = Duration::from_secs(30);
 
 fn source(cluster: &testkit::Kubernetes) -> Kubernetes {
     let mut options = options(cluster, &["a"]);

@@ -16,6 +16,7 @@ mod inside;
 mod interrupted;
 mod keys;
 mod kill;
+mod kills;
 mod locks;
 mod logins;
 mod maintained;

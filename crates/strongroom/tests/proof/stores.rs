@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use testkit::{Message, Proxy, Server, Treatment, Versitygw, VersitygwOptions, require};
 
 use crate::kill::Dice;
+use crate::kills::Kills;
 use crate::scene::{Scene, Seen};
 use crate::tree::{Tree, assert_same, tree};
 
@@ -130,27 +131,17 @@ impl Stored {
         self.change(1);
         let mut newest = self.back_up();
         let takes = began.elapsed();
-        let mut running = 0;
-        for kill in 0..KILLS {
+        let mut kills = Kills::of(KILLS, takes);
+        while let Some(kill) = kills.next() {
             self.change(kill.into());
             let before = self.scene.snapshots();
-            let mut backup = self.scene.strongroom(&["backup"]);
-            backup.stdout(Stdio::null()).stderr(Stdio::null());
-            let mut backup = backup.spawn().expect("it runs");
-            sleep(takes * (2 * kill + 1) / (2 * KILLS));
-            running += u32::from(backup.try_wait().expect("it is ours").is_none());
-            backup.kill().expect("it is ours");
-            backup.wait().expect("it is ours");
+            kills.end(&mut self.scene.strongroom(&["backup"]), "KILL");
             let after = self.scene.snapshots();
             if after.len() > before.len() {
                 newest = tree(&self.scene.path("secrets"));
             }
             self.scene.run(&["verify"]).done();
         }
-        assert!(
-            running > 1,
-            "only {running} backups were killed before they ended"
-        );
         let last = self.scene.snapshots().pop().expect("there is one");
         self.restores(&last, &newest);
         let newest = self.back_up();

@@ -94,7 +94,7 @@ fn only_its_own_authority_is_believed() {
     // It gets no better while `request_timeout` lasts.
     let began = Instant::now();
     world.run(&words).refused(15, &["hint: "]);
-    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(began.elapsed() < Duration::from_secs(25));
     assert_eq!(world.leftovers(), [] as [&str; 0]);
     world.configure(&config);
     assert_eq!(world.restored(&[]), world.keys());
