@@ -1,6 +1,7 @@
 //! Keys for S3 that a platform hands out, found by the variables that it sets. The addresses of Amazon's machines and containers are
 //! played by a fake, as an HTTP proxy is asked for them; the token service is MinIO's own, and so are all keys.
 
+use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -162,6 +163,47 @@ fn an_agent_gives_keys_to_whoever_shows_the_token() {
     platform.works(&[address, file("agent.token")]);
     let words = "the container's platform gives no key: ";
     platform.is_refused(&[address, file("wrong.token")], 16, words);
+}
+
+/// What AWS tools call a credential process.
+#[test]
+fn a_program_gives_keys_and_is_asked_again_before_they_end() {
+    let Some(mut platform) = Platform::start() else {
+        return;
+    };
+    let made = platform.minio.s3().with_key_that_ends();
+    let key = |ends_in: Duration| {
+        let key = serde_json::json!({
+            "Version": 1, "AccessKeyId": made.access_key, "SecretAccessKey": made.secret_key,
+            "SessionToken": made.session_token, "Expiration": (Timestamp::now() + ends_in).to_string(),
+        });
+        key.to_string()
+    };
+    let asked = platform.scene.path("asked");
+    let print = "echo . >> asked; cat hunter.json";
+    let with = |script: &str| format!(", credential_process: [sh, -c, '{script}']");
+    let times = || fs::read_to_string(&asked).map_or(0, |text| text.lines().count());
+
+    platform.configure("program", &with(print));
+    platform
+        .scene
+        .write("hunter.json", key(Duration::from_hours(1)));
+    platform.works(&[]);
+    assert_eq!(times(), 4, "once for each command");
+    // It ends within five minutes: for each request there is a new one.
+    platform
+        .scene
+        .write("hunter.json", key(Duration::from_mins(4)));
+    platform.run(&["backup"], &[]).done();
+    assert!(times() > 6, "{}", times());
+
+    platform.scene.write("hunter.json", "hunter2");
+    let words = "the program of `credential_process` did not print a key as AWS tools have it";
+    platform.run(&["backup"], &[]).failed(16, &[words]);
+    platform.configure("program", &with("cat hunter.json; exit 3"));
+    let seen = platform.run(&["backup"], &[]);
+    let seen = seen.failed(16, &["exit status: 3"]);
+    assert!(!seen.stderr.contains("hunter2"), "{}", seen.stderr);
 }
 
 #[test]

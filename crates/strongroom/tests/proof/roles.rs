@@ -76,23 +76,33 @@ fn versitygw_lets_each_host_do_its_part() {
 
 #[test]
 fn minio_lets_each_host_do_its_part() {
-    on_minio("r/");
+    on_minio("r/", "");
 }
 
 /// A list of all that is there names no prefix then.
 #[test]
 fn minio_lets_each_host_do_its_part_at_the_root_of_a_bucket() {
-    on_minio("");
+    on_minio("", "");
 }
 
-/// With what a repository's keys start with.
-fn on_minio(prefix: &str) {
+/// Each locks what it stores, and what it refers to again.
+#[test]
+fn minio_lets_each_host_do_its_part_where_objects_are_locked() {
+    on_minio("r/", ", lock: {mode: compliance, for: 2d}");
+}
+
+/// With what a repository's keys start with, and what its configuration says besides.
+fn on_minio(prefix: &str, options: &str) {
     let Some(release) = require("minio") else {
         return;
     };
     let server = Minio::start(&release);
     let root = server.s3();
-    root.make_bucket("bucket");
+    if options.contains("lock") {
+        root.make_locked_bucket("bucket");
+    } else {
+        root.make_bucket("bucket");
+    }
     // Neither does this one know the condition.
     let proxy = Proxy::start(&root.address, refuse_unconditional);
     let mut scene = scene();
@@ -113,7 +123,7 @@ fn on_minio(prefix: &str) {
             scene.write(&file, value);
             place.extend([", ", key, ": 'file:", &file, "'"]);
         }
-        place + "}"
+        place + options + "}"
     };
     scene.place = place(&scene, "root", &root);
     scene.configure(JOBS);
@@ -199,7 +209,8 @@ fn refuse_unconditional(request: &Message) -> Treatment {
     let root = request
         .header("authorization")
         .is_some_and(|text| text.contains("Credential=root-access/"));
-    if root || request.method() != "PUT" || request.header("if-none-match").is_some() {
+    let puts = request.method() == "PUT" && !request.target().ends_with("?retention");
+    if root || !puts || request.header("if-none-match").is_some() {
         return Treatment::Passes;
     }
     let body = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
