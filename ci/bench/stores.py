@@ -27,6 +27,8 @@ RESTIC_PRUNE = "forget --keep-last 1 --group-by host --prune"
 # How many a snapshot refers to at most: docs/format/v1.md, "Choices of this writer".
 RUNS = 128
 NEW_HOST, MAINTAINED = ", by a new host", ", after a prune"
+# What a first backup is of. The rest is measured on noise, of which every byte goes into the bucket.
+KINDS = {"text": "values like `./bench compare`'s, a third of them random and the rest text", "noise": "noise"}
 KEEP_ONE, KEEP_ALL = (f"retention: {{keep_last: {count}, min_age: 0s, grace: 0s}}\n" for count in (1, 1000))
 
 
@@ -47,7 +49,8 @@ def measure_all(folder, options):
     versions = [results["version"], results["restic"], server.version()]
     lines = report.heading("In a bucket", versions)
     lines += [f"Every request waits {DELAY / 1000:g} ms before versitygw, on the same machine and disk, gets it. First backups are of "
-              f"{options.size} MB of noise in 20 files, medians of {options.rounds}. Then nothing has changed, then one file of 0.5 to 8 KB of 1,000 more.",
+              f"{options.size} MB in 20 files and 1,000 small ones, medians of {options.rounds}: of {', and of '.join(KINDS.values())}. Of the noise, nothing has "
+              "changed then, and then one of the small files.",
               "", "### Targets", "", *targets(results, options), "### Requests", "", *requests(results)]
     report.write("stores", lines)
 
@@ -86,13 +89,17 @@ class Server:
         self.relay.stdin.flush()
         return json.loads(self.relay.stdout.readline())
 
-    def relay_cpu(self):
-        """The relay's processor seconds so far."""
-        fields = pathlib.Path(f"/proc/{self.relay.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def cpu(self):
+        """The processor seconds of versitygw and of the relay so far."""
+        return tuple(cpu(process.pid) for process in (self.process, self.relay))
 
     def empty(self, prefix):
         shutil.rmtree(self.folder / BUCKET / prefix, ignore_errors=True)
+
+
+def cpu(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def wait_for(address):
@@ -147,9 +154,9 @@ class ResticInBucket(Restic):
 def counted(server, results, operation, title, command):
     """What a command used; what it asked for is remembered."""
     server.seen()
-    before = server.relay_cpu()
+    before = server.cpu()
     usage = measure.measure(command)
-    used = {"wall": usage.wall, "cpu": usage.cpu, "relay": server.relay_cpu() - before}
+    used = {"wall": usage.wall, "cpu": usage.cpu, "servers": [after - then for then, after in zip(before, server.cpu(), strict=True)]}
     results["operations"].setdefault(operation, {})[title] = server.seen() | used
     return usage
 
@@ -157,24 +164,14 @@ def counted(server, results, operation, title, command):
 def measure_backups(folder, server, options, results):
     data = folder / "data"
     values = Values()
-    data.mkdir()
-    for number in range(20):
-        (data / f"noise-{number}").write_bytes(os.urandom(options.size * 10**6 // 20))
-    paths = make_files(data / "secrets", 1000, values)
     local = Strongroom(folder / "local", data)
     tools = [StrongroomInBucket(folder / "strongroom", data, server), ResticInBucket(folder / "restic", data, server, "restic-sid")]
     ours, restic = tools
     results["version"], results["restic"] = ours.version(), restic.version()
-    first = {"local": [], ours.title: [], restic.title: []}
-    for _ in range(options.rounds):
-        for name, tool in (("local", local), (ours.title, ours), (restic.title, restic)):
-            say(f"first backup: {name}")
-            tool.begin()
-            if tool is local:
-                first[name].append(measure.measure(tool.backup_command()))
-            else:
-                first[name].append(counted(server, results, "first backup", tool.title, tool.backup_command()))
-    results["first"] = {name: median(usages) for name, usages in first.items()}
+    results["first"] = {}
+    for kind, value in (("text", values.value), ("noise", os.urandom)):
+        paths = fill(data, options.size, value, values)
+        results["first"][kind] = first_backups(server, options, results, kind, local, tools)
     for tool in tools:
         say(f"everything else: {tool.title}")
         counted(server, results, "backup, nothing changed", tool.title, tool.backup_command())
@@ -192,6 +189,32 @@ def measure_backups(folder, server, options, results):
     for tool in (local, *tools):
         tool.remove()
     shutil.rmtree(data)
+
+
+def fill(data, size, value, values):
+    """20 large files of that kind of values, and 1,000 small ones, whose paths are returned."""
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir()
+    length = 16 * 1024
+    for number in range(20):
+        with open(data / f"large-{number}", "wb") as file:
+            for _ in range(size * 10**6 // 20 // length):
+                file.write(value(length))
+    return make_files(data / "secrets", 1000, values)
+
+
+def first_backups(server, options, results, kind, local, tools):
+    """The median of each, by tool; the last one of each stays."""
+    usages = {}
+    for _ in range(options.rounds):
+        for tool in (local, *tools):
+            name = "local" if tool is local else tool.title
+            say(f"first backup of {kind}: {name}")
+            tool.begin()
+            command = tool.backup_command()
+            usage = measure.measure(command) if tool is local else counted(server, results, f"first backup of {kind}", name, command)
+            usages.setdefault(name, []).append(usage)
+    return {name: median(of_tool) for name, of_tool in usages.items()}
 
 
 def measure_entry(folder, server, options, results):
@@ -314,18 +337,15 @@ def move(making, tool):
 
 def targets(results, options):
     ours = "strongroom"
-    operations, first = results["operations"], results["first"]
-    restic = next(title for title in first if title.startswith("restic"))
-    ratio = first[ours].wall / first["local"].wall
-    unchanged = operations["backup, nothing changed"][ours]
+    operations = results["operations"]
+    restic = next(title for title in results["first"]["noise"] if title.startswith("restic"))
+    unchanged = operations["backup, nothing changed"]
     stored, verify = results["verify"][ours]
-    entry, other = (operations["one entry of 1 KiB"][title] for title in (ours, restic))
     listed, pruned = results["list"], results["prune"]
     rows = [
-        [f"first backup of {options.size} MB, wall", "1.3 of a directory's", f"{first[ours].wall:.2f} s ({first['local'].wall:.2f} s: {ratio:.2f})",
-         f"{first[restic].wall:.2f} s", report.verdict(ratio <= 1.3)],
-        ["backup, nothing changed", "6 requests, 1 commit", f"{total(unchanged)} requests",
-         f"{total(operations['backup, nothing changed'][restic])}", report.verdict(total(unchanged) <= 6)],
+        *(first_row(results["first"][kind], f"first backup of {options.size} MB of {kind}, wall", ours, restic) for kind in KINDS),
+        ["backup, nothing changed", "6 requests, 1 commit", f"{total(unchanged[ours])} requests", f"{total(unchanged[restic])}",
+         report.verdict(total(unchanged[ours]) <= 6)],
         *([work, "1 s", f"{listed[ours][at].wall:.2f} s", f"{listed[restic][min(at, 1)].wall:.2f} s", report.verdict(listed[ours][at].wall <= 1)]
           for at, work in ((1, f"list of {options.snapshots:,} snapshots, by a host that has read them"),
                            (2, "by a new host, after a prune by which all stayed"), (0, "by a new host, where nobody ever pruned"))),
@@ -333,20 +353,13 @@ def targets(results, options):
          report.verdict(pruned[ours].wall <= 10)],
         ["verify data, bytes per CPU-second", "1 GB", f"{stored / verify.cpu / 1e6:,.0f} MB",
          f"{results['verify'][restic][0] / results['verify'][restic][1].cpu / 1e6:,.0f} MB", report.verdict(stored / verify.cpu >= 1e9)],
-        [f"one entry of 1 KiB out of {options.large} MB in {results['runs']} runs", "20 requests, 20 MiB",
-         *(f"{total(seen)} requests, {seen.get('bytes down', 0) / 2**20:.1f} MiB" for seen in (entry, other)),
-         report.verdict(total(entry) <= 20 and entry.get("bytes down", 0) <= 20 * 2**20)],
+        *entry_rows(operations, f"one entry of 1 KiB out of {options.large} MB in {results['runs']} runs", ours, restic),
     ]
-    entries = [(NEW_HOST + MAINTAINED, "by a new host, after a prune by which all stayed"), (NEW_HOST, "by a new host, where nobody ever pruned")]
-    for host, work in entries:
-        seen = operations[f"one entry of 1 KiB{host}"]
-        mine, theirs = seen[ours], operations[f"one entry of 1 KiB{NEW_HOST}"][restic]
-        rows.append([work, "the same", *(f"{total(it)} requests, {it.get('bytes down', 0) / 2**20:.1f} MiB" for it in (mine, theirs)),
-                     report.verdict(total(mine) <= 20 and mine.get("bytes down", 0) <= 20 * 2**20)])
-    relay = operations["first backup"][ours]["relay"]
+    used = operations["first backup of noise"][ours]
+    whole = used["cpu"] + sum(used["servers"])
     return report.table(["work", "to reach", "strongroom", restic, ""], rows) + [
-        f"versitygw and the relay run on the same processors: of a first backup the relay used {relay:.2f} CPU-seconds, beside "
-        f"{operations['first backup'][ours]['cpu']:.2f} of strongroom's own.", "",
+        f"versitygw and the relay run on the same {os.cpu_count()} processors: of a first backup of noise versitygw used {used['servers'][0]:.1f} CPU-seconds and "
+        f"the relay {used['servers'][1]:.1f}, beside {used['cpu']:.1f} of strongroom's own. In less than {whole / os.cpu_count():.1f} s it could not be done here.", "",
         f"The {options.snapshots:,} snapshots are of {JOBS} jobs with one file each. restic's are of as many hosts, but only the first one's, "
         f"{options.snapshots // JOBS}, are backups, which take it half a second each; the others were made of them by `restic rewrite --new-host`. "
         f"They are listed like any, and pruned by `{RESTIC_PRUNE}`, but have their data in common, so that restic has fewer packs to remove.", "",
@@ -354,6 +367,27 @@ def targets(results, options):
         f"more file of 20 KB. A snapshot refers to {RUNS} runs at most: those of which most is in use, and its own; what is in others is stored again. "
         "The host has made the backups, and keeps what it then read of the log (restic: of the index and the folders); a new host has nothing. "
         "A prune leaves a bundle of the log's commits; without one each commit is a request.", ""]
+
+
+def first_row(first, work, ours, restic):
+    ratio = first[ours].wall / first["local"].wall
+    return [work, "1.3 of a directory's", f"{first[ours].wall:.2f} s ({first['local'].wall:.2f} s: {ratio:.2f})", f"{first[restic].wall:.2f} s",
+            report.verdict(ratio <= 1.3)]
+
+
+def entry_rows(operations, work, ours, restic):
+    """By the host that made the backups, and by new ones. Without a prune restic has nothing else to read than with one."""
+    yield entry_row(work, "20 requests, 20 MiB", *(operations["one entry of 1 KiB"][title] for title in (ours, restic)))
+    others = operations[f"one entry of 1 KiB{NEW_HOST}"]
+    maintained = operations[f"one entry of 1 KiB{NEW_HOST}{MAINTAINED}"]
+    yield entry_row("by a new host, after a prune by which all stayed", "the same", maintained[ours], others[restic])
+    yield entry_row("by a new host, where nobody ever pruned", "the same", others[ours], others[restic])
+
+
+def entry_row(work, to_reach, mine, theirs):
+    down = mine.get("bytes down", 0)
+    seen = [f"{total(it)} requests, {it.get('bytes down', 0) / 2**20:.1f} MiB" for it in (mine, theirs)]
+    return [work, to_reach, *seen, report.verdict(total(mine) <= 20 and down <= 20 * 2**20)]
 
 
 def total(seen):
