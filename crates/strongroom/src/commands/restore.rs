@@ -45,8 +45,8 @@ struct Part<'a> {
     options: RestoreOptions,
     plan: Plan,
     bytes: u64,
-    /// What was chosen of what lies inside, and could not be opened.
-    closed: Vec<&'a Incomplete>,
+    /// What was chosen and is not there to be restored: it was not captured, or it lies inside and could not be opened.
+    missing: Vec<&'a Incomplete>,
 }
 
 /// Plans the restore, prints the plan, and, if that is wanted, carries it out.
@@ -228,11 +228,7 @@ async fn plan<'a>(
             moment: began.clone(),
             settings: settings_for(restore, settings.kind.name()),
         };
-        let closed = if restore.inside.wanted {
-            missing(&sources[*index], &mut meant)
-        } else {
-            Vec::new()
-        };
+        let missing = missing(&sources[*index], &mut meant);
         let named = Named::of(&sources[*index]);
         let mut entries = Selection::new(snapshot.entries(*index), named, &mut meant, &found.lost);
         let plan = source.plan(&mut entries, &options).await;
@@ -253,7 +249,7 @@ async fn plan<'a>(
             options,
             plan,
             bytes,
-            closed,
+            missing,
         });
         if !found.is_nothing() {
             damaged.push(found);

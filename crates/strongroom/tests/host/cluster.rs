@@ -544,4 +544,12 @@ fn a_part_of_a_restore_or_a_backup_says_so() {
         shown.contains("secrets/other/*") && shown.contains("secrets/shop/db"),
         "{shown}"
     );
+    scene.configure(&source(&cluster, "admin", "[shop, other]"));
+    // Whoever restores all of it is told what it does not have; whoever restores one of those that it has, is not.
+    let (said, _) = ended(&with_identity(&scene, &["restore", "prod", "--yes"]), 3);
+    let missing = "? secrets/other/*  (missing: ";
+    assert!(said.contains(missing) && said.contains(rule), "{said}");
+    let one = ["restore", "prod", "--yes", "--only", "secrets/shop/db"];
+    let (said, _) = ended(&with_identity(&scene, &one), 0);
+    assert!(!said.contains("missing"), "{said}");
 }

@@ -44,7 +44,7 @@ fn what_cannot_be_opened_is_not_passed_over(world: &World, far: &str) {
         assert!(text.contains(words), "{words}: {text}");
     }
     assert!(
-        text.contains(&format!("? secrets/shop/far  ({far}")),
+        text.contains(&format!("? secrets/shop/far  (missing: {far}")),
         "{text}"
     );
     cluster.ctl(&["get", "secret", "gcm", "-n", "shop"]);

@@ -166,16 +166,16 @@ impl PlannedSource {
             skip: count(|action| matches!(action, Action::Skip { .. })),
             conflict: count(|action| matches!(action, Action::Conflict { .. })),
             unmanageable: count(|action| matches!(action, Action::Unmanageable { .. }))
-                + part.closed.len() as u64,
+                + part.missing.len() as u64,
             extra: part.plan.extra.iter().map(Name::to_string).collect(),
             bytes: part.bytes,
             steps: steps
                 .iter()
                 .filter_map(|step| PlannedStep::new(step, places.as_ref()))
                 .chain(
-                    part.closed
+                    part.missing
                         .iter()
-                        .map(|closed| PlannedStep::of_closed(closed)),
+                        .map(|missing| PlannedStep::of_missing(missing)),
                 )
                 .collect(),
             notes: part.plan.notes.clone(),
@@ -184,14 +184,14 @@ impl PlannedSource {
 }
 
 impl PlannedStep {
-    /// Of what is there and cannot be opened, so that no source plans for it.
-    fn of_closed(closed: &Incomplete) -> Self {
+    /// Of what the snapshot does not have, so that no source plans for it.
+    fn of_missing(missing: &Incomplete) -> Self {
         Self {
             action: "unmanageable",
-            name: closed.name.to_string(),
+            name: missing.name.to_string(),
             target: None,
             what: Vec::new(),
-            reason: Some(closed.reason.clone()),
+            reason: Some(format!("missing: {}", missing.reason)),
         }
     }
 
