@@ -101,21 +101,18 @@ pub(crate) fn missing<'a>(
         .collect()
 }
 
-/// What somebody takes out of an etcd must not pass for all of it.
-pub(crate) fn refuse_closed(
+/// What somebody takes out of a snapshot must not pass for all of it.
+pub(crate) fn refuse_missing(
     snapshot: &Snapshot,
     only: &[Only],
     inside: &Inside,
 ) -> Result<(), Failure> {
-    if !inside.wanted {
-        return Ok(());
-    }
     let mut chosen = Chosen::new(only);
     let sources = snapshot.manifest().sources.iter();
-    let closed: Vec<&Incomplete> = sources
+    let missing: Vec<&Incomplete> = sources
         .flat_map(|source| missing(source, &mut chosen))
         .collect();
-    let [first, others @ ..] = &*closed else {
+    let [first, others @ ..] = &*missing else {
         return Ok(());
     };
     let more = match others.len() {

@@ -12,7 +12,7 @@ use crate::cli::{Export, Format, Layout};
 use crate::commands::get::refuse_screen;
 use crate::failure::Failure;
 use crate::inside::{self, Wants};
-use crate::objects::{each_object, installation, refuse_closed, refuse_none};
+use crate::objects::{each_object, installation, refuse_missing, refuse_none};
 use crate::output::Output;
 use crate::session::Session;
 
@@ -51,7 +51,7 @@ pub(crate) async fn export(session: &Session, export: &Export) -> anyhow::Result
         Output::raw(manifest.as_bytes())
     });
     let written = written.await?;
-    refuse_closed(&snapshot, &export.only, &export.inside)?;
+    refuse_missing(&snapshot, &export.only, &export.inside)?;
     refuse_none(&snapshot, &export.inside, written)?;
     Ok(None)
 }

@@ -549,7 +549,14 @@ fn a_part_of_a_restore_or_a_backup_says_so() {
     let (said, _) = ended(&with_identity(&scene, &["restore", "prod", "--yes"]), 3);
     let missing = "? secrets/other/*  (missing: ";
     assert!(said.contains(missing) && said.contains(rule), "{said}");
-    let one = ["restore", "prod", "--yes", "--only", "secrets/shop/db"];
-    let (said, _) = ended(&with_identity(&scene, &one), 0);
-    assert!(!said.contains("missing"), "{said}");
+    let (said, complained) = ended(&with_identity(&scene, &["export", "prod"]), 3);
+    let missing = "configmaps/other/* of prod/2 is missing: ";
+    assert!(said.contains("name: db"), "{said}");
+    assert!(complained.contains(missing), "{complained}");
+    for one in [&["restore", "prod", "--yes"][..], &["export", "prod"]] {
+        let one = [one, &["--only", "secrets/shop/db"]].concat();
+        let (said, complained) = ended(&with_identity(&scene, &one), 0);
+        assert!(!said.contains("missing"), "{said}");
+        assert!(!complained.contains("missing"), "{complained}");
+    }
 }
