@@ -1,6 +1,6 @@
 use std::collections::{BTreeSet, HashMap};
 
-use format::{JobName, PACK_MAX, RunId};
+use format::{JobName, PACK_MAX, RunId, WriterId};
 use futures::{StreamExt, stream};
 
 use crate::named::{Named, NamedObjects, named_objects};
@@ -62,7 +62,9 @@ pub struct Report {
     pub unnamed: (u64, u64),
     /// Snapshots whose writer or appender is not trusted, or was revoked, which no restore accepts.
     pub untrusted: Vec<u64>,
-    /// Of the others those that are sealed to others than the one before them, by number.
+    /// Prunes by somebody who is not a trusted maintainer: the number of each, and who that is.
+    pub foreign_prunes: Vec<(u64, WriterId)>,
+    /// Of the snapshots that are accepted those that are sealed to others than the one before them, by number.
     pub recipient_changes: Vec<(u64, RecipientChange)>,
     /// How what snapshots need is locked, where a lock is asked for.
     pub locks: Option<Locks>,
@@ -222,6 +224,7 @@ fn judge_log(view: &View, job: &JobName, trust: &Trust) -> Report {
         .filter(|snapshot| !trust.accepts(snapshot))
         .map(|snapshot| snapshot.at.number)
         .collect();
+    report.foreign_prunes = view.foreign_prunes(trust);
     report.recipient_changes = RecipientChange::all(view, trust);
     report
 }

@@ -383,6 +383,23 @@ impl View {
         }
     }
 
+    /// Prunes that the reader does not honour, above the one that it does: the number of each, and a key that it would have to trust as a
+    /// maintainer's to honour it. Whether they follow the commits below them says nothing: to whoever honours a prune that does not matter.
+    pub(crate) fn foreign_prunes(&self, trust: &Trust) -> Vec<(u64, WriterId)> {
+        let from = self.in_force().map_or(0, |(at, _)| at.number);
+        let above = self.objects.range(from + 1..);
+        let prunes = above.filter_map(|(number, object)| {
+            let commit = object.as_ref().ok()?;
+            let Statement::Prune(prune) = &commit.statement else {
+                return None;
+            };
+            let keys = [prune.writer, commit.log.appender];
+            let stranger = keys.into_iter().find(|it| !trust.maintainers.contains(it));
+            Some((*number, stranger?))
+        });
+        prunes.collect()
+    }
+
     /// The newest commit of this job's log in another repository that somebody trusted saw when they appended to this one.
     pub fn witnessed(&self, repository: RepositoryId, trust: &Trust) -> Option<CommitRef> {
         let trusted = |commit: &Commit| {

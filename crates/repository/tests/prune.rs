@@ -374,6 +374,16 @@ async fn forged_prunes_are_refused() {
         for number in [1, 2, 3] {
             scene.read(number).await.expect("it is whole");
         }
+        let report = verified(&scene).await;
+        assert_eq!(report.foreign_prunes, [(4, key.id())]);
+        assert_eq!((report.damage, report.untrusted), (vec![], vec![]));
+        // Trusted, it would be none of a stranger's.
+        let (name, compute) = (job(), Compute::inline());
+        let mut trust = scene.trust();
+        trust.maintainers.insert(key.id());
+        let repository = &scene.world.repository;
+        let report = verify_job(repository, &name, &trust, Level::Log, &compute, &|_| ()).await;
+        assert_eq!(report.expect("a sound store").foreign_prunes, []);
         // An honest prune above it deletes it.
         scene
             .world

@@ -74,7 +74,11 @@ pub(crate) async fn repair(session: &Session, asked: &cli::Repair) -> anyhow::Re
     let cache = cache.map(|folder| Cache::new(folder.value.clone()));
     for job in session.jobs(&repository, &asked.jobs).await? {
         let mut trust = session.trust()?;
-        session.view(&repository, &job, &mut trust).await?;
+        let view = session.view(&repository, &job, &mut trust).await?;
+        // Who forged such a prune must not keep anybody from repairing; whose maintainer it is should know what comes back.
+        if view.foreign_prune().is_some() {
+            session.note_unseen(&view, &job);
+        }
         let progress = Progress::new(session.output, &format!("look at {job}"), None);
         let repair = Repair {
             repository: &repository,

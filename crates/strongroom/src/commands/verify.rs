@@ -1,5 +1,6 @@
 //! `verify`: is what is stored whole and authentic, and would a restore work?
 
+mod foreign;
 mod memory;
 mod revisions;
 mod sample;
@@ -28,6 +29,7 @@ use crate::sources::build_judge;
 use crate::tails::{self, Tail};
 use crate::units::Size;
 use crate::wanted::Wanted;
+use foreign::ForeignPrune;
 use memory::Memory;
 use revisions::{Revisions, WentBack};
 use touched::{Touched, TouchedRow};
@@ -69,6 +71,9 @@ struct JobVerified {
     unnamed_bytes: u64,
     /// Snapshots whose writer or appender is not trusted; no restore accepts them.
     untrusted: Vec<String>,
+    /// Prunes by keys that are no trusted maintainer's, which have no effect here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    foreign_prunes: Vec<ForeignPrune>,
     /// Snapshots that are sealed to others than the one before them: somebody should have meant that.
     recipients_changed: Vec<RecipientsRow>,
     /// How what snapshots need is locked, where that is asked for.
@@ -118,7 +123,7 @@ impl Verified {
         let any = |is: fn(&JobVerified) -> bool| self.jobs.iter().any(is);
         if any(|job| !job.damage.is_empty()) {
             Exit::Damage
-        } else if any(|job| !job.untrusted.is_empty()) {
+        } else if any(|job| !job.untrusted.is_empty() || !job.foreign_prunes.is_empty()) {
             Exit::Untrusted
         } else if !any(|job| !job.unopened.is_empty()) {
             Exit::Ok
@@ -254,6 +259,7 @@ async fn verify_one(
         unnamed_bytes: report.unnamed.1,
         disappeared,
         untrusted: report.untrusted.iter().map(name).collect(),
+        foreign_prunes: ForeignPrune::all(job, &report.foreign_prunes, &view),
         recipients_changed: report
             .recipient_changes
             .iter()
@@ -483,6 +489,9 @@ impl fmt::Display for Verified {
                     f,
                     "  {snapshot}: its writer, or who put it there, is not trusted or was revoked"
                 )?;
+            }
+            for row in &job.foreign_prunes {
+                writeln!(f, "  {row}")?;
             }
         }
         Ok(())

@@ -436,3 +436,72 @@ fn whoever_remembers_reads_all_parts_in_as_many_runs() {
     assert!(found < 5, "{ends:?}");
     assert!(ends[found..].iter().all(|end| *end == Some(5)), "{ends:?}");
 }
+
+/// A prune that deleted nothing here is a link of the log; `verify` says who made it, and what to do.
+#[test]
+fn a_prune_by_who_is_no_trusted_maintainer_is_named() {
+    let scene = Scene::new("[{files: {paths: [secrets]}}]");
+    for password in ["one", "two", "three"] {
+        scene.write("secrets/password", password);
+        scene.good(&["backup"]);
+    }
+    // Somebody forges it in a copy, where it drops a snapshot.
+    let key = ["keygen", "--writer", "--output", "forger.key", "--quiet"];
+    let key = scene.good(&key).trim().to_owned();
+    let settings = fs::read_to_string(scene.path("strongroom.yaml")).expect("settings");
+    let settings = settings.replace("repository: repository", "repository: forged");
+    let forger = "maintainer_key: forger.key\nretention: {keep_last: 9, min_age: 0s, grace: 0s}\n";
+    scene.write("forger.yaml", format!("{settings}{forger}"));
+    copy_folder(&scene.path("repository"), &scene.path("forged"));
+    for (number, command) in [(4, &["forget", "prod/1"][..]), (5, &["prune"])] {
+        scene.good(&[&["--config", "forger.yaml"], command].concat());
+        let name = format!("prod/log/{number:012}");
+        let forged = scene.path("forged").join(&name);
+        fs::copy(forged, scene.path("repository").join(&name)).expect("the commit");
+    }
+
+    let named = format!("  prod/5: a prune by {key}, who is not a trusted maintainer: ");
+    let (code, said) = ends(&scene, &["verify"]);
+    assert_eq!(code, Some(13), "{said}");
+    assert!(said.contains("prod: 3 snapshots"), "{said}");
+    assert!(said.contains(&format!("{named}it has no effect here.")));
+    assert!(
+        said.contains(&format!("--trust-maintainer {key}")),
+        "{said}"
+    );
+    assert!(said.contains("otherwise somebody who can write to the log forged it"));
+    assert!(!said.contains("prod/4"), "{said}");
+    let (code, said) = ends(&scene, &["verify", "--level", "log", "--json"]);
+    assert_eq!(code, Some(13), "{said}");
+    let json: serde_json::Value = serde_json::from_str(said.trim()).expect("JSON");
+    let row = serde_json::json!([{"commit": "prod/5", "maintainer": key}]);
+    assert_eq!(json["jobs"][0]["foreign_prunes"], row);
+    assert_eq!(json["jobs"][0]["damage"], serde_json::json!([]));
+    let trusting = ["verify", "--json", "--trust-maintainer", &key];
+    assert!(!scene.good(&trusting).contains("foreign_prunes"));
+    assert_eq!(password(&scene, "prod/1"), "one");
+
+    // Where it dropped something, that is damage to whoever does not trust the key.
+    let (code, said) = ends(&scene, &["verify", "--repo", "forged"]);
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("prod/log/000000000002: "), "{said}");
+    assert!(said.contains(&format!("{named}which of the commits count")));
+    // It is repaired, for it may be forged, and said.
+    let repair = ["repair", "--repo", "forged", "--from", "repository"];
+    let (_, said) = ends(&scene, &repair);
+    assert!(said.contains(&format!("was pruned (commit prod/5) by {key}")));
+    scene.good(&[
+        "restore",
+        "prod/1",
+        "--repo",
+        "forged",
+        "--identity",
+        "identity.txt",
+        "--to",
+        "back",
+        "--yes",
+    ]);
+    let (code, said) = ends(&scene, &["verify", "--repo", "forged"]);
+    assert_eq!(code, Some(13), "{said}");
+    assert!(said.contains(&format!("{named}it has no effect here.")));
+}
