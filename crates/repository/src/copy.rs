@@ -5,14 +5,14 @@ mod lying;
 mod plan;
 mod transfer;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use archive::Digest;
 use format::{COMMIT_MAX, CommitRef, Copied, Signed, StoredRun, Witness};
 
 use crate::append::{Appended, Entry, Ground, append_entry, refuse_in_vain};
 use crate::store::Name;
-use crate::view::{Valid, View};
+use crate::view::{Opening, Valid, View};
 use crate::{Compute, Error, Maintenance, Repository};
 
 use lying::Lying;
@@ -111,11 +111,14 @@ impl Copying {
         snapshot.map_or(0, |snapshot| {
             let runs = snapshot.runs();
             let runs = runs.iter().enumerate();
-            let fresh = runs.filter(|(index, _)| self.lying.find(&snapshot, *index).is_none());
-            fresh
-                .flat_map(|(_, run)| run.objects(snapshot.keys_of(run)))
-                .map(|(_, object)| object.size)
-                .sum()
+            let objects = runs.flat_map(|(index, run)| {
+                // Which of several key objects are there is not asked: they are of about one size.
+                let opening = snapshot.opening(index, |_| false);
+                let lies = self.lying.find(&snapshot, index, &opening).is_some();
+                let fresh = (!lies).then(|| run.objects(opening.keys));
+                fresh.into_iter().flatten().collect::<Vec<_>>()
+            });
+            objects.map(|(_, object)| object.size).sum()
         })
     }
 
@@ -233,16 +236,29 @@ impl Copying {
     ) -> Result<Vec<StoredRun>, Error> {
         let mut runs = Vec::new();
         for (index, run) in snapshot.runs().iter().enumerate() {
-            if let Some(lying) = self.lying.find(snapshot, index) {
+            let opening = self.opening(snapshot, index).await?;
+            if let Some(lying) = self.lying.find(snapshot, index, &opening) {
                 runs.push(lying);
                 continue;
             }
-            let keys = snapshot.keys_of(run);
-            let fresh = stored.run(index, keys, || self.to.rules.new_run());
+            let fresh = stored.run(index, &opening, || self.to.rules.new_run());
             runs.push(fresh.place(snapshot, index));
             transfer(self, run, fresh, each).await?;
         }
         Ok(runs)
+    }
+
+    /// What opens run number `index` here, for whoever restores it. Only where more may than what is in force, the store is asked.
+    async fn opening(&self, snapshot: &Valid<'_>, index: usize) -> Result<Opening, Error> {
+        if !snapshot.is_rotated_astray(index) {
+            return Ok(snapshot.opening(index, |_| true));
+        }
+        let job = &self.options.maintenance.job;
+        let run = Name::run(job, snapshot.runs()[index].run);
+        let listed = self.from.store.list(&run).await?;
+        let names = listed.iter().filter_map(|meta| Name::run_object(job, meta));
+        let names: HashSet<String> = names.map(|(_, name)| name).collect();
+        Ok(snapshot.opening(index, |name| names.contains(name)))
     }
 
     /// The statement with its writer's own signature.

@@ -16,7 +16,7 @@ use self::commits::{Choice, Lost};
 use self::lookup::Lookup;
 use self::others::Others;
 pub use self::others::Unasked;
-use crate::named::{NamedObjects, named_objects};
+use crate::named::{NamedObjects, all_named_objects};
 use crate::store::{Name, Settled};
 use crate::verify::{Damage, Level, verify_from};
 use crate::view::{Objects, Trust, View};
@@ -140,7 +140,7 @@ impl Repair<'_> {
         let accepted = view.snapshots().filter(|it| self.trust.accepts(it));
         let accepted: BTreeSet<u64> = accepted.map(|it| it.at.number).collect();
         let mut expected = BTreeMap::new();
-        let all: NamedObjects = named_objects(view);
+        let all: NamedObjects = all_named_objects(view);
         for ((run, object), named) in all {
             let mut objects = named
                 .iter()

@@ -11,7 +11,7 @@ use crate::buffers::{Buffer, Buffers};
 use crate::frames::{Frames, OpenRun};
 use crate::gathering::{Checked, Gathering, Window};
 use crate::keys::Opener;
-use crate::view::{Trust, Valid};
+use crate::view::{Opening, Trust, Valid};
 use crate::{Compute, EntryReader, Error, Repository};
 
 /// A snapshot that is open for reading: its commit's writer is trusted, its data key was given, its manifest is sound.
@@ -208,11 +208,8 @@ impl Snapshot {
 /// A run of a snapshot as it lies in this repository, whatever name it was made under.
 struct Stored {
     run: Run,
-    /// What opens it now.
-    keys: KeyPair,
-    recipients: Vec<String>,
-    /// What may open it if that is gone, and whom it is sealed to: rotations that nobody can honour, for the log is damaged before them.
-    astray: Vec<(KeyPair, Vec<String>)>,
+    /// What opens it now, and then what may open it if that is gone.
+    openings: Vec<Opening>,
 }
 
 impl Stored {
@@ -220,21 +217,14 @@ impl Stored {
         let runs = snapshot.runs();
         let stored = runs.iter().enumerate().map(|(index, run)| Self {
             run: run.clone(),
-            keys: snapshot.keys_of(run),
-            recipients: snapshot.recipients(index).to_vec(),
-            astray: snapshot.astray(run),
+            openings: snapshot.openings(index),
         });
         stored.collect()
     }
 
-    /// The same, opened by the others that may open it, one after the other.
-    fn otherwise(&self) -> impl Iterator<Item = Self> {
-        self.astray.iter().map(|(keys, recipients)| Self {
-            run: self.run.clone(),
-            keys: *keys,
-            recipients: recipients.clone(),
-            astray: Vec::new(),
-        })
+    /// What is in force.
+    fn keys(&self) -> KeyPair {
+        self.openings[0].keys
     }
 }
 
@@ -265,21 +255,22 @@ async fn open_run(
     opener: Opener<'_>,
     trust: &Trust,
 ) -> Result<(OpenRun, Manifest), Error> {
-    let opened = open_stored(repository, statement, at, index, stored, opener).await;
+    let open = |run, opening| open_stored(repository, statement, at, index, run, opening, opener);
+    let mut opened = open(&stored.run, &stored.openings[0]).await;
+    for other in &stored.openings[1..] {
+        let Err(Error::Missing { .. }) = opened else {
+            break;
+        };
+        opened = open(&stored.run, other).await;
+    }
     let Err(Error::Missing { .. }) = opened else {
         return opened;
     };
-    for other in stored.otherwise() {
-        match open_stored(repository, statement, at, index, &other, opener).await {
-            Err(Error::Missing { .. }) => {}
-            opened => return opened,
-        }
-    }
     let view = repository.view(&statement.job, trust).await?;
     let now = view.snapshot(at.number).filter(|valid| valid.at == at);
     let now = now.map(|valid| Stored::all(&valid).swap_remove(index));
-    match now.filter(|now| now.keys != stored.keys) {
-        Some(now) => open_stored(repository, statement, at, index, &now, opener).await,
+    match now.filter(|now| now.keys() != stored.keys()) {
+        Some(now) => open(&now.run, &now.openings[0]).await,
         None => match view.foreign_rotation(stored.run.run) {
             Some((number, maintainer)) => Err(Error::ForeignRotation {
                 snapshot: name(statement, at),
@@ -297,15 +288,11 @@ async fn open_stored(
     statement: &SnapshotStatement,
     at: CommitRef,
     index: usize,
-    stored: &Stored,
+    run: &Run,
+    opening: &Opening,
     opener: Opener<'_>,
 ) -> Result<(OpenRun, Manifest), Error> {
-    let Stored {
-        run,
-        keys,
-        recipients,
-        ..
-    } = stored;
+    let Opening { keys, recipients } = opening;
     let place = Place {
         repository: statement.repository,
         job: statement.job.clone(),

@@ -124,8 +124,11 @@ async fn verify_view(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Report, Error> {
     let mut report = judge_log(view, job, trust);
-    let named = named_objects(view);
-    check_sizes(repository, job, &named, &mut report).await?;
+    let sizes = stored_sizes(repository, job).await?;
+    let named = named_objects(view, |run, name| {
+        sizes.contains_key(&Name::in_run(job, run, name).to_string())
+    });
+    check_sizes(&sizes, job, &named, &mut report);
     let wanted = |run: RunId, name: &str| match level {
         Level::Log => false,
         Level::Slice(slice) => slice.holds(run, name),
@@ -229,22 +232,28 @@ fn judge_log(view: &View, job: &JobName, trust: &Trust) -> Report {
     report
 }
 
-async fn check_sizes(
+/// The objects of all runs that are there, and the bytes of each.
+async fn stored_sizes(
     repository: &Repository,
+    job: &JobName,
+) -> Result<HashMap<String, u64>, Error> {
+    let listed = repository.store.list(&Name::runs(job)).await?;
+    let sizes = listed.into_iter();
+    let sizes = sizes.map(|meta| (meta.location.to_string(), meta.size));
+    Ok(sizes.collect())
+}
+
+fn check_sizes(
+    sizes: &HashMap<String, u64>,
     job: &JobName,
     named: &NamedObjects,
     report: &mut Report,
-) -> Result<(), Error> {
-    let listed = repository.store.list(&Name::runs(job)).await?;
-    let sizes: HashMap<String, u64> = listed
-        .into_iter()
-        .map(|meta| (meta.location.to_string(), meta.size))
-        .collect();
+) {
     let known: BTreeSet<String> = named
         .keys()
         .map(|(run, name)| Name::in_run(job, *run, name).to_string())
         .collect();
-    for (name, size) in &sizes {
+    for (name, size) in sizes {
         if !known.contains(name) {
             report.unnamed.0 += 1;
             report.unnamed.1 += size;
@@ -268,7 +277,6 @@ async fn check_sizes(
             });
         }
     }
-    Ok(())
 }
 
 async fn check_digests(

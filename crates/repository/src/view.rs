@@ -79,6 +79,23 @@ pub struct Valid<'a> {
     view: &'a View,
 }
 
+/// Key objects that open a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Opening {
+    pub(crate) keys: KeyPair,
+    /// Whom they are sealed to.
+    pub(crate) recipients: Vec<String>,
+}
+
+impl From<&Rotation> for Opening {
+    fn from(rotation: &Rotation) -> Self {
+        Self {
+            keys: rotation.keys,
+            recipients: rotation.recipients.to_vec(),
+        }
+    }
+}
+
 impl<'a> Valid<'a> {
     /// Who put it into this log.
     pub fn appender(&self) -> WriterId {
@@ -144,10 +161,36 @@ impl<'a> Valid<'a> {
         copied || rotation.is_some_and(|rotation| rotation.by.number < number)
     }
 
-    /// What may open a run if the objects of [`keys_of`](Self::keys_of) are gone, and whom it is sealed to.
-    pub(crate) fn astray(&self, run: &Run) -> Vec<(KeyPair, Vec<String>)> {
+    /// What may open run number `index`, in the order in which whoever reads it looks: what is in force and, should that be gone, the
+    /// rotations that do not count only because the log is damaged before them, of which the last one may have deleted what was before it.
+    /// Never empty.
+    pub(crate) fn openings(&self, index: usize) -> Vec<Opening> {
+        let run = &self.runs()[index];
+        let in_force = Opening {
+            keys: self.keys_of(run),
+            recipients: self.recipients(index).to_vec(),
+        };
         let astray = self.view.rotations_astray(run.run).iter();
-        astray.map(|it| (it.keys, it.recipients.to_vec())).collect()
+        let astray = astray.map(Opening::from);
+        std::iter::once(in_force).chain(astray).collect()
+    }
+
+    /// What opens run number `index`: the first of these [`openings`](Self::openings) whose objects are all `there`. If none are, it is
+    /// the last that was made.
+    pub(crate) fn opening(&self, index: usize, there: impl Fn(&str) -> bool) -> Opening {
+        let mut openings = self.openings(index);
+        let whole = |it: &Opening| it.keys.objects().all(|(name, _)| there(&name));
+        if let Some(whole) = openings.iter().position(whole) {
+            return openings.swap_remove(whole);
+        }
+        let last = self.view.last_rotation(self.runs()[index].run);
+        last.map_or_else(|| openings.swap_remove(0), Opening::from)
+    }
+
+    /// Whether rotations of run number `index` stand behind damage, so that its key objects may be others than it seems.
+    pub(crate) fn is_rotated_astray(&self, index: usize) -> bool {
+        let run = self.runs()[index].run;
+        !self.view.rotations_astray(run).is_empty()
     }
 
     /// Whom run number `index` is sealed to now.

@@ -119,11 +119,16 @@ impl Scene {
     }
 
     async fn assert_whole(&self) {
+        assert_eq!(self.damaged().await, []);
+    }
+
+    /// What is damaged, and what needs it.
+    async fn damaged(&self) -> Vec<(String, BTreeSet<u64>)> {
         let (trust, compute) = (self.job.trust(), Compute::inline());
         let repository = &self.job.world.repository;
         let report = verify_job(repository, &job(), &trust, Level::Data, &compute, &|_| ()).await;
-        let report = report.expect("the store answers");
-        assert_eq!(report.damage, []);
+        let damage = report.expect("the store answers").damage.into_iter();
+        damage.map(|it| (it.object, it.snapshots)).collect()
     }
 
     /// Only the new person reads, and one key object of each run is left.
@@ -373,6 +378,33 @@ async fn what_was_sealed_anew_behind_damage_still_opens() {
         assert_eq!(read.expect("its key is there"), secrets(number));
         let refused = scene.read_as(number, &[&scene.old]).await;
         assert!(matches!(refused, Err(Error::NoIdentity { .. })));
+    }
+    // Nothing is lost but the commit; and the key object that opens the run is looked at like any other.
+    let runs_damaged = async || {
+        let mut damage = scene.damaged().await;
+        damage.retain(|(object, _)| !object.contains("/log/"));
+        damage
+    };
+    assert_eq!(runs_damaged().await, []);
+    let keys: Vec<String> = scene.keys().await.into_iter().collect();
+    let before = dump(&*scene.job.world.store).await;
+    for name in &keys {
+        let path = Path::from(name.as_str());
+        let mut harmed = before[name].to_vec();
+        harmed[0] ^= 1;
+        let store = &scene.job.world.store;
+        store.put(&path, harmed.into()).await.expect("it is kept");
+    }
+    let named = runs_damaged().await;
+    let [(object, snapshots)] = &named[..] else {
+        panic!("one run of a snapshot that counts: {named:?}");
+    };
+    assert!(object.ends_with("/key-1"), "{object}");
+    assert_eq!(*snapshots, [1].into());
+    for name in &keys {
+        let put = (Path::from(name.as_str()), before[name].clone());
+        let put = scene.job.world.store.put(&put.0, put.1.into()).await;
+        put.expect("it is kept");
     }
     // It can be rotated again, and pruned, if that is meant.
     let other = Person::new();

@@ -4,7 +4,7 @@ use archive::Digest;
 use format::{Object, Pack, StoredRun};
 
 use crate::recipients::same_recipients;
-use crate::view::{Trust, Valid, View};
+use crate::view::{Opening, Trust, Valid, View};
 
 /// The runs of a log's snapshots, by the digest of their manifest: wherever a run lies, its manifest is the same.
 #[derive(Default)]
@@ -37,6 +37,10 @@ impl Lying {
             return;
         }
         for (index, run) in snapshot.runs().iter().enumerate() {
+            // Whom it is sealed to cannot be told by the log alone.
+            if snapshot.is_rotated_astray(index) {
+                continue;
+            }
             let original = &snapshot.statement.runs[index];
             let place = Place {
                 run: snapshot.stored(index).cloned().unwrap_or(StoredRun {
@@ -52,19 +56,24 @@ impl Lying {
         }
     }
 
-    /// Where run number `index` of a snapshot of another repository lies in this one, if one snapshot here needs all of it.
+    /// Where run number `index` of a snapshot of another repository, which `opening` opens there, lies in this one, if one snapshot here
+    /// needs all of it.
     ///
     /// Only if it is sealed to the same recipients in both: of a snapshot that shared a run which was rotated in one of them, whoever can
     /// open a part could not open the rest.
-    pub(super) fn find(&self, snapshot: &Valid<'_>, index: usize) -> Option<StoredRun> {
+    pub(super) fn find(
+        &self,
+        snapshot: &Valid<'_>,
+        index: usize,
+        opening: &Opening,
+    ) -> Option<StoredRun> {
         let runs = snapshot.runs();
         let (run, original) = (&runs[index], &snapshot.statement.runs[index]);
-        let recipients = snapshot.recipients(index);
         let places = self.0.get(&run.manifest.digest)?;
         let found = places.iter().find(|place| {
             let packs = run.packs.iter().map(by_number);
             place.map == run.map
-                && same_recipients(&place.recipients, recipients)
+                && same_recipients(&place.recipients, &opening.recipients)
                 && (place.run.rotated.is_some() || place.key == (original.key, original.key_pq))
                 && packs
                     .into_iter()

@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::Copying;
 use crate::packer::create_new;
 use crate::store::Name;
-use crate::view::{Valid, View};
+use crate::view::{Opening, Valid, View};
 use crate::{Error, Repository};
 
 /// Objects that are read and stored at the same time, each held in memory.
@@ -26,7 +26,8 @@ pub(super) struct Stored {
 /// A run under its new name.
 pub(super) struct Fresh {
     run: RunId,
-    keys: KeyPair,
+    /// What opens it where it is read.
+    opening: Opening,
     /// By name, the bytes of what is durable.
     objects: BTreeMap<String, u64>,
 }
@@ -54,20 +55,20 @@ impl Stored {
         self.runs().any(|run| there.condemns_after(self.since, run))
     }
 
-    /// Run number `index` of the snapshot, which `keys` open. One that was begun with other keys is begun anew.
+    /// Run number `index` of the snapshot, and what opens it. One that was begun with other keys is begun anew.
     pub(super) fn run(
         &mut self,
         index: usize,
-        keys: KeyPair,
+        opening: &Opening,
         new: impl Fn() -> RunId,
     ) -> &mut Fresh {
         let fresh = || Fresh {
             run: new(),
-            keys,
+            opening: opening.clone(),
             objects: BTreeMap::new(),
         };
         let known = self.runs.entry(index).or_insert_with(fresh);
-        if known.keys != keys {
+        if known.opening.keys != opening.keys {
             *known = fresh();
         }
         known
@@ -78,13 +79,14 @@ impl Fresh {
     /// What the log says of it.
     pub(super) fn place(&self, snapshot: &Valid<'_>, index: usize) -> StoredRun {
         let original = &snapshot.statement.runs[index];
-        let same = (self.keys.key, self.keys.key_pq) == (original.key, original.key_pq);
+        let Opening { keys, recipients } = &self.opening;
+        let same = (keys.key, keys.key_pq) == (original.key, original.key_pq);
         StoredRun {
             run: self.run,
             rotated: (!same).then(|| Rotated {
-                key: self.keys.key,
-                key_pq: self.keys.key_pq,
-                recipients: snapshot.recipients(index).to_vec(),
+                key: keys.key,
+                key_pq: keys.key_pq,
+                recipients: recipients.clone(),
             }),
         }
     }
@@ -103,9 +105,9 @@ pub(super) async fn transfer(
     // Whatever a rotation called them, here they are the run's first.
     let keys = KeyPair {
         name: KeyName::ORIGINAL,
-        ..fresh.keys
+        ..fresh.opening.keys
     };
-    let sources = run.objects(fresh.keys);
+    let sources = run.objects(fresh.opening.keys);
     let targets = run.objects(keys).map(|(name, _)| name);
     let missing: Vec<(String, String, Object)> = sources
         .zip(targets)

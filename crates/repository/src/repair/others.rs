@@ -4,7 +4,7 @@ use archive::Digest;
 use bytes::Bytes;
 use format::JobName;
 
-use crate::named::named_objects;
+use crate::named::all_named_objects;
 use crate::store::{Name, StoreFailureKind};
 use crate::view::{Trust, View};
 use crate::{Error, Repository};
@@ -56,7 +56,7 @@ impl<'a> Others<'a> {
     pub(super) fn places(&self, job: &JobName) -> HashMap<Digest, Vec<Place<'a>>> {
         let mut places: HashMap<Digest, Vec<Place<'a>>> = HashMap::new();
         for (repository, view) in &self.logs {
-            for ((run, object), named) in named_objects(view) {
+            for ((run, object), named) in all_named_objects(view) {
                 for named in named {
                     places.entry(named.object.digest).or_default().push(Place {
                         repository,

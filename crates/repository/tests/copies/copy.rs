@@ -5,11 +5,10 @@ use std::sync::Arc;
 use format::{CommitRef, Identities, RepositoryId, WriterKey, generate_identity};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use repository::{Change, Compute, Copy, Error, Fate, Level, Rotate, verify_job};
+use repository::{Change, Compute, Copy, Copying, Error, Fate, Level, Rotate, verify_job};
 
 use crate::common::faults::{Mortal, Stop};
 use crate::common::maintenance::{Maintained, last};
-use crate::common::plugins::NoPlugins;
 use crate::common::{dump, job};
 use crate::scene::{Scene, assert_whole, back_up, copy, now, secrets, stored};
 
@@ -166,17 +165,10 @@ async fn a_copy_of_what_was_rotated_opens_for_the_new_recipients_alone() {
     let mut all = Identities::none();
     all.add_file(secret.as_bytes()).expect("an identity");
     let new = Arc::new(all);
-    let add = Rotate {
-        maintenance: scene.here.maintenance(),
-        despite_damage: false,
-        change: Change::By {
-            add: vec![recipient.clone()],
-            remove: Vec::new(),
-        },
-        identities: Arc::clone(&scene.here.world.identities),
-        plugins: Arc::new(NoPlugins),
-        compute: Compute::inline(),
-    };
+    let add = scene.rotation(Change::By {
+        add: vec![recipient.clone()],
+        remove: Vec::new(),
+    });
     let repository = &scene.here.world.repository;
     add.carry_out(repository, &now, &|| ())
         .await
@@ -209,6 +201,60 @@ async fn a_copy_of_what_was_rotated_opens_for_the_new_recipients_alone() {
         .map(|it| it.recipients(0).to_vec())
         .collect();
     assert_eq!(sealed_to, vec![vec![recipient]; 3]);
+}
+
+/// The rotation does not count, for a commit before it is lost; but the key object before it is gone.
+#[tokio::test]
+async fn what_was_sealed_anew_behind_damage_is_copied_with_what_opens_it() {
+    let scene = Scene::new().await;
+    let (secret, recipient) = generate_identity();
+    let mut new = Identities::none();
+    new.add_file(secret.as_bytes()).expect("a fresh identity");
+    let mut both = Identities::none();
+    both.add_file(secret.as_bytes()).expect("a fresh identity");
+    let (from, to) = (&scene.here.world.repository, &scene.there.world.repository);
+    let add = scene.rotation(Change::By {
+        add: vec![recipient.clone()],
+        remove: Vec::new(),
+    });
+    add.carry_out(from, &now, &|| ()).await.expect("added");
+    let remove = Rotate {
+        identities: Arc::new(both),
+        ..scene.rotation(Change::To(vec![recipient.clone()]))
+    };
+    remove.carry_out(from, &now, &|| ()).await.expect("removed");
+    let second = Path::from("prod/log/000000000002");
+    let damaged = scene.here.world.store.put(&second, "nothing".into()).await;
+    damaged.expect("memory writes");
+
+    let plan = Copying::plan(from, to, scene.options())
+        .await
+        .expect("a plan");
+    let expected = plan.bytes_of(1);
+    let before = stored(&scene.there).await as u64;
+    assert_eq!(scene.copy().await, [(1, 1)]);
+    assert_eq!(stored(&scene.there).await as u64, before + expected);
+    // Behind the damage too, if it is asked for.
+    let named = Copy {
+        only: vec![3],
+        ..scene.options()
+    };
+    let copied = copy(from, to, named).await.expect("it is authentic");
+    assert_eq!(copied, [(3, 2)]);
+    let refused = scene.there.read(1).await;
+    assert!(matches!(refused, Err(Error::NoIdentity { .. })));
+    let mut there = scene.there;
+    there.world.identities = Arc::new(new);
+    for (number, secrets) in [(1, secrets(1)), (2, secrets(3))] {
+        assert_eq!(there.read(number).await.expect("it opens"), secrets);
+    }
+    assert_whole(&there).await;
+    let view = there.view().await;
+    for snapshot in view.snapshots() {
+        for index in 0..snapshot.runs().len() {
+            assert_eq!(snapshot.recipients(index), std::slice::from_ref(&recipient));
+        }
+    }
 }
 
 #[tokio::test]

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use format::CommitRef;
-use repository::{Compute, Copy, Copying, Error, Fate, Level, Outcome, Repository, verify_job};
+use repository::{
+    Change, Compute, Copy, Copying, Error, Fate, Level, Outcome, Repository, Rotate, verify_job,
+};
 
 use crate::common::maintenance::Maintained;
+use crate::common::plugins::NoPlugins;
 use crate::common::{Secrets, World, dump, job, noise, take};
 
 /// The same people in two repositories.
@@ -51,6 +54,18 @@ impl Scene {
             maintenance,
             pruned_too: false,
             only: Vec::new(),
+            compute: Compute::inline(),
+        }
+    }
+
+    /// Of the runs here, by who could read them from the beginning.
+    pub(crate) fn rotation(&self, change: Change) -> Rotate {
+        Rotate {
+            maintenance: self.here.maintenance(),
+            despite_damage: false,
+            change,
+            identities: Arc::clone(&self.here.world.identities),
+            plugins: Arc::new(NoPlugins),
             compute: Compute::inline(),
         }
     }
