@@ -54,7 +54,7 @@ pub struct Mended {
     pub object: String,
     /// What is wrong with it, one clause.
     pub what: String,
-    /// The snapshots that need it.
+    /// The snapshots that cannot be restored whole without it.
     pub snapshots: BTreeSet<u64>,
     /// The place of the repository that has it, [`OLDER_VERSION`] or [`KEPT`]; `None`: nobody has.
     pub from: Option<String>,

@@ -77,8 +77,16 @@ pub struct Damage {
     pub object: String,
     /// What is wrong with it, one clause.
     pub what: String,
-    /// The snapshots that cannot be restored whole because of it.
+    /// The snapshots that name it. If it [is needed](Self::is_needed), these cannot be restored whole.
     pub snapshots: BTreeSet<u64>,
+}
+
+impl Damage {
+    /// Whether a restore needs what is damaged. None needs a map, which tells the next backup what is stored already.
+    pub fn is_needed(&self) -> bool {
+        let parts: Vec<&str> = self.object.split('/').collect();
+        !matches!(parts[..], [_, "runs", _, "map"])
+    }
 }
 
 /// Verifies all objects of a job.

@@ -33,6 +33,9 @@ impl Lookup<'_, '_> {
             return Ok(mended);
         };
         let map = name == "map";
+        if map {
+            mended.snapshots.clear();
+        }
         let name = Name::in_run(self.repair.job, run, &name);
         let found = match object {
             Some(object) => self.find(&name, object, map).await?,

@@ -14,6 +14,10 @@ use crate::output::chain;
 use crate::progress::Progress;
 use crate::session::{Session, with_hint};
 
+/// What a lost map means.
+pub(super) const MAP_LOST: &str =
+    "no restore needs a map, and the next backup may store once more what it told of";
+
 /// What was found and put back, job by job.
 #[derive(Serialize)]
 pub(crate) struct Repaired {
@@ -164,10 +168,7 @@ impl Row {
                 "it is authentic and counts for nothing; a snapshot can be read by its number"
                     .to_owned()
             }
-            Left::Map => {
-                "no restore needs a map, and the next backup may store once more what it told of"
-                    .to_owned()
-            }
+            Left::Map => MAP_LOST.to_owned(),
         });
         Self {
             object: mended.object,
@@ -302,8 +303,7 @@ impl Repaired {
             (Some(from), None, true) => write!(f, "{from} has it")?,
             (None, None, _) => f.write_str("LOST")?,
         }
-        let needed = !matches!(row.why, Some(Left::Map)) && !row.snapshots.is_empty();
-        if needed {
+        if !row.snapshots.is_empty() {
             write!(f, " (needed by {})", row.snapshots.join(", "))?;
         }
         writeln!(f)

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use repository::{Damage, Repository, Snapshot, Trust, View, verify_from};
 use serde::Serialize;
 
+use super::repair::MAP_LOST;
 use crate::cli::{self, Level};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
@@ -93,6 +94,7 @@ impl JobVerified {
             object: format!("{job}/log"),
             what: "there was a log when it was remembered, and there is none".to_owned(),
             snapshots: Vec::new(),
+            meaning: None,
         };
         Self {
             job: job.to_string(),
@@ -116,6 +118,22 @@ struct DamageRow {
     what: String,
     /// The snapshots that cannot be restored whole because of it.
     snapshots: Vec<String>,
+    /// What it means, where that is nothing to a restore.
+    #[serde(skip)]
+    meaning: Option<&'static str>,
+}
+
+impl DamageRow {
+    fn of(job: &JobName, damage: Damage) -> Self {
+        let needed = damage.is_needed();
+        let snapshots = damage.snapshots.iter().filter(|_| needed);
+        Self {
+            snapshots: snapshots.map(|number| format!("{job}/{number}")).collect(),
+            meaning: (!needed).then_some(MAP_LOST),
+            object: damage.object,
+            what: damage.what,
+        }
+    }
 }
 
 impl Verified {
@@ -270,12 +288,8 @@ async fn verify_one(
             .collect(),
         damage: report
             .damage
-            .iter()
-            .map(|damage| DamageRow {
-                object: damage.object.clone(),
-                what: damage.what.clone(),
-                snapshots: damage.snapshots.iter().map(name).collect(),
-            })
+            .into_iter()
+            .map(|damage| DamageRow::of(job, damage))
             .collect(),
     };
     Ok((verified, tail))
@@ -455,6 +469,9 @@ impl fmt::Display for Verified {
                 write!(f, "  {}: {}", row.object, row.what)?;
                 if !row.snapshots.is_empty() {
                     write!(f, " (needed by {})", row.snapshots.join(", "))?;
+                }
+                if let Some(meaning) = row.meaning {
+                    write!(f, " ({meaning})")?;
                 }
                 writeln!(f)?;
             }

@@ -316,7 +316,23 @@ fn a_lost_map_is_not_said_to_be_in_the_way_of_a_restore() {
     scene.good(&["init", "--repo", "elsewhere"]);
     let mut objects = objects(&scene).into_iter();
     let map = objects.find(|path| path.ends_with("map")).expect("a map");
-    fs::remove_file(map).expect("the map");
+    let whole = fs::read(&map).expect("the map");
+    fs::remove_file(&map).expect("the map");
+    for level in ["log", "data"] {
+        let (code, said) = ends(&scene, &["verify", "--level", level]);
+        assert_eq!(code, Some(5), "{said}");
+        assert!(
+            said.contains("/map: it is missing (no restore needs a map"),
+            "{said}"
+        );
+        for wrong in ["needed by", "--level full"] {
+            assert!(!said.contains(wrong), "{said}");
+        }
+    }
+    let (_, said) = ends(&scene, &["verify", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(said.trim()).expect("JSON");
+    let row = &json["jobs"][0]["damage"][0];
+    assert_eq!(row["snapshots"], serde_json::json!([]), "{json}");
     let (code, said) = ends(&scene, &["repair", "--from", "elsewhere"]);
     assert_eq!(code, Some(5), "{said}");
     assert!(
@@ -327,6 +343,18 @@ fn a_lost_map_is_not_said_to_be_in_the_way_of_a_restore() {
         assert!(!said.contains(wrong), "{said}");
     }
     assert_eq!(password(&scene, "prod"), "hunter2");
+
+    // Nor where somebody has it.
+    copy_folder(&scene.path("repository"), &scene.path("replica"));
+    let name = map.strip_prefix(scene.path("repository")).expect("in it");
+    fs::write(scene.path("replica").join(name), &whole).expect("the map");
+    let (code, said) = ends(&scene, &["repair", "--from", "replica"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("put back from") && !said.contains("needed by"),
+        "{said}"
+    );
+    assert_eq!(fs::read(&map).expect("the map"), whole);
 }
 
 #[test]
