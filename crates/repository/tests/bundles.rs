@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use common::dice::Dice;
-use common::faults::Mortal;
+use common::faults::{Mortal, Stop};
 use common::maintenance::{Maintained, last};
 use common::{Secrets, job, noise};
 use format::{Bundle, BundlePlace, Commit, Log, WriterKey};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use repository::{Cache, Compute, Error, Level, Repository, View, verify_job};
+use repository::{Cache, Compute, Error, Level, Pruned, Repository, View, verify_job};
 use tempfile::TempDir;
 
 /// A job with a log, and a host on which it is maintained.
@@ -51,11 +51,20 @@ impl Scene {
 
     /// As it is done every night.
     async fn prune(&self, keep: u32) {
-        let cache = Cache::new(self.folder.path().to_owned());
         let repository = self.job.world.repository.clone();
-        let repository = repository.with_cache(Arc::new(cache)).with_bundles();
-        let pruned = self.job.prune(&repository, last(keep)).await;
+        let pruned = self.prune_through(repository, keep).await;
         pruned.expect("the store is sound");
+    }
+
+    /// Another maintains it from now on.
+    fn change_places(&mut self, other: &mut Arc<WriterKey>) {
+        std::mem::swap(&mut self.job.maintainer, other);
+    }
+
+    async fn prune_through(&self, repository: Repository, keep: u32) -> Result<Pruned, Error> {
+        let cache = Cache::new(self.folder.path().to_owned());
+        let repository = repository.with_cache(Arc::new(cache)).with_bundles();
+        self.job.prune(&repository, last(keep)).await
     }
 
     fn store(&self) -> &dyn ObjectStore {
@@ -171,6 +180,50 @@ async fn commits_of_more_than_one_part_come_together() {
     assert_eq!(scene.look().await, 3 + bundles.len());
     scene.delete(&bundle(43, 2)).await;
     assert!(scene.look().await > 3 + bundles.len() - 1);
+}
+
+/// Killed anywhere while it stores a bundle, a maintainer leaves one that spares what it can, and the next prune makes it anew.
+#[tokio::test]
+async fn a_bundle_that_was_cut_short_is_made_anew_by_the_next_prune() {
+    let mut scene = Scene::new(3).await;
+    let witness = noise(400_000, 1);
+    for _ in 0..14 {
+        scene.append_long(&witness).await;
+    }
+    let objects = common::dump(scene.store()).await;
+    let mut other = Arc::new(WriterKey::generate());
+    scene.job.others = vec![scene.job.maintainer.id(), other.id()];
+    let (mut in_part, mut operations) = (0, 0);
+    loop {
+        scene.job.world.store = common::store_of(&objects).await;
+        let store = Arc::clone(&scene.job.world.store);
+        scene.job.world.repository = scene.job.world.through(store).await.expect("it is one");
+        let store = Arc::clone(&scene.job.world.store);
+        let mortal = Mortal::new(store, operations, Stop::Before);
+        if let Ok(repository) = scene.job.world.through(mortal.clone()).await {
+            scene.folder = tempfile::tempdir().expect("a folder");
+            // That it could not store a bundle is no error.
+            drop(scene.prune_through(repository, 1000).await);
+        }
+        if !mortal.died() {
+            break;
+        }
+        operations += 1;
+        let left = scene.bundles().await;
+        if left.len() == 1 {
+            in_part += 1;
+            // Of another maintainer the same part has other bytes: nothing is mixed.
+            scene.change_places(&mut other);
+            scene.prune(1000).await;
+            assert_eq!(scene.bundles().await, left);
+            scene.change_places(&mut other);
+            scene.prune(1000).await;
+            assert_eq!(scene.bundles().await, ["17-0", "17-1"], "{left:?}");
+            assert_eq!(scene.look().await, 3 + 2);
+        }
+    }
+    assert!(in_part > 0, "none of {operations} was between two parts");
+    assert_eq!(scene.bundles().await, ["17-0", "17-1"]);
 }
 
 /// What came out of a bundle is kept like what was read by itself.

@@ -1,11 +1,11 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use archive::Digest;
 use bytes::Bytes;
 use format::{BUNDLE_MAX, BUNDLE_TARGET, Bundle, BundlePlace, Commit, JobName, WriterKey};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Kept};
 use crate::store::{Name, Settled};
 use crate::view::{Trust, View};
 use crate::{Error, Repository};
@@ -62,7 +62,7 @@ pub(super) async fn read(
 /// something to be gained. For a maintainer, who has read the log; a host that keeps nothing of what it read ([`crate::Cache`]) makes none.
 ///
 /// Nobody needs a bundle: whatever goes wrong costs requests of those who read the log for the first time, and is no error. Cut short,
-/// there are parts of a new one beside the old one, and a later prune goes on.
+/// there are parts of a new one beside the old one, and the next prune makes it anew.
 pub(crate) async fn renew(
     repository: &Repository,
     job: &JobName,
@@ -74,9 +74,10 @@ pub(crate) async fn renew(
     let (Some(head), Some(cache)) = (view.head(), &repository.cache) else {
         return;
     };
-    // Anybody may put one that claims to be of a time to come.
-    let made = listed.range(..=(head.number, u32::MAX));
-    let newest = made.last().map_or(0, |(number, _)| *number);
+    // Anybody may put one that claims to be of a time to come. The first part is stored last: without it a bundle was cut short.
+    let mut made = listed.range(..=(head.number, u32::MAX)).rev();
+    let newest = made.find(|(_, part)| *part == 0);
+    let newest = newest.map_or(0, |(number, _)| *number);
     let behind = view.valid().filter(|commit| commit.number > newest).count();
     if !repository.store.is_far() || !(dropped || behind >= WORTHWHILE) {
         return;
@@ -125,41 +126,54 @@ impl Making<'_> {
         self.repository.store.delete_all(&log, old, &|| ()).await
     }
 
+    /// The parts, the first one last. Where another has the name of one, which somebody else left who was cut short, the rest is not stored
+    /// either: a bundle with its first part counts as whole.
     async fn store_all(&mut self, view: &View, cache: &Cache) -> Result<(), Error> {
-        let mut kept = cache.commits(self.repository.id(), self.job);
-        let (mut bundle, mut part) = (Bundle::default(), 0);
-        for commit in view.valid() {
-            let kept = kept.remove(&commit.number).map(|kept| kept.bytes);
-            let Some(object) = kept.filter(|it| Digest::of(it) == commit.digest) else {
-                continue;
-            };
-            if !bundle.add(commit.number, &object, BUNDLE_TARGET) {
-                self.store(std::mem::take(&mut bundle), &mut part).await?;
-                // One that is longer than that is alone, or left out if it is too long for any.
-                bundle.add(commit.number, &object, BUNDLE_MAX);
+        let kept = cache.commits(self.repository.id(), self.job);
+        let bundles = (0..).zip(bundles(view, kept));
+        for (part, bundle) in bundles.collect::<Vec<_>>().into_iter().rev() {
+            self.store(bundle, part).await?;
+            if !self.whole {
+                break;
             }
         }
-        self.store(bundle, &mut part).await
+        Ok(())
     }
 
-    async fn store(&mut self, bundle: Bundle, part: &mut u32) -> Result<(), Error> {
-        if bundle.is_empty() {
-            return Ok(());
-        }
+    async fn store(&mut self, bundle: Bundle, part: u32) -> Result<(), Error> {
         let place = BundlePlace {
             repository: self.repository.id(),
             job: self.job,
             number: self.number,
-            part: *part,
+            part,
         };
         let object = Bytes::from(bundle.encode(place, self.maintainer));
-        let name = Name::bundle(self.job, self.number, *part);
+        let name = Name::bundle(self.job, self.number, part);
         if self.repository.store.settle(&name, &object).await? == Settled::Ours {
-            self.parts.insert((self.number, *part));
+            self.parts.insert((self.number, part));
         } else {
             self.whole = false;
         }
-        *part += 1;
         Ok(())
     }
+}
+
+/// The valid commits that are `kept`, in as many parts as they need.
+fn bundles(view: &View, mut kept: BTreeMap<u64, Kept>) -> Vec<Bundle> {
+    let mut bundles = vec![Bundle::default()];
+    for commit in view.valid() {
+        let kept = kept.remove(&commit.number).map(|kept| kept.bytes);
+        let Some(object) = kept.filter(|it| Digest::of(it) == commit.digest) else {
+            continue;
+        };
+        let last = bundles.last_mut().expect("there is one");
+        if !last.add(commit.number, &object, BUNDLE_TARGET) {
+            // One that is longer than that is alone, or left out if it is too long for any.
+            let mut next = Bundle::default();
+            next.add(commit.number, &object, BUNDLE_MAX);
+            bundles.push(next);
+        }
+    }
+    bundles.retain(|bundle| !bundle.is_empty());
+    bundles
 }
