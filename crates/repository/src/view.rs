@@ -474,14 +474,16 @@ impl View {
         &self.effects
     }
 
-    /// The commits that say what becomes of others: the prune in force, and those whose effects last.
+    /// The commits that say what becomes of others: the prune in force and the chain from there on (or from the first commit), of which
+    /// each makes the next one valid; and those whose effects last.
     pub(crate) fn standing(&self) -> BTreeSet<CommitRef> {
-        let prune = self.in_force().map(|(at, _)| at);
+        let from = self.in_force().map_or(0, |(at, _)| at.number);
+        let chain = self.valid().filter(|at| at.number >= from);
         let effects = &self.effects;
         let pins = effects.pins.values().map(|pin| pin.by);
         let revocations = effects.revoked.0.values().map(|revocation| revocation.by);
         let rotations = effects.rotated.values().map(|rotation| rotation.by);
-        let all = prune.into_iter().chain(pins);
+        let all = chain.chain(pins);
         all.chain(revocations).chain(rotations).collect()
     }
 
@@ -956,9 +958,16 @@ mod tests {
         let one = world.snapshot(1, None);
         let two = world.snapshot(2, Some(one));
         let three = world.snapshot(3, Some(two));
+        let standing = |world: &World| -> Vec<u64> {
+            let standing = world.view().standing().into_iter();
+            standing.map(|at| at.number).collect()
+        };
+        assert_eq!(standing(&world), [1, 2, 3]);
         let prune = world.prune(4, three, &[(3, three)]);
         world.snapshot(5, Some(prune));
         assert_eq!(world.numbers(), [3, 4, 5]);
+        // Without 3 the others count all the same.
+        assert_eq!(standing(&world), [4, 5]);
         assert!(world.view().condemns_after(3, RunId([9; 16])));
         assert!(!world.view().condemns_after(4, RunId([9; 16])));
 

@@ -28,6 +28,7 @@ impl BaseLocks {
         let runs: HashMap<Name, RunId> = objects(view, job, runs.iter()).collect();
         let names = runs.keys().cloned().chain(standing(view, job));
         let kept = repository.store.keep_locked(names.collect()).await?;
+        let mut loose_commits = 0;
         for KeptLock { name, held } in kept.into_iter().flatten() {
             match (held, runs.get(&name)) {
                 (Ok(held), _) => drop(locks.held.insert(name, held)),
@@ -37,9 +38,15 @@ impl BaseLocks {
                 (Err(_), Some(_)) => {}
                 // They are small and never change, and are brought back from any copy of them.
                 (Err(failure), None) => {
-                    tracing::warn!(object = %name, %failure, "cannot be kept locked");
+                    if loose_commits == 0 {
+                        tracing::warn!(object = %name, %failure, "cannot be kept locked");
+                    }
+                    loose_commits += 1;
                 }
             }
+        }
+        if loose_commits > 1 {
+            tracing::warn!(%job, commits = loose_commits, "cannot be kept locked");
         }
         Ok(locks)
     }
@@ -60,7 +67,8 @@ impl BaseLocks {
 }
 
 /// What every reader needs, whichever runs a snapshot consists of: what the repository is, and the commits without which others are seen
-/// as they are not to be: the prune in force, and the last word on keys, writers and pins.
+/// as they are not to be: the prune in force and all above it, for behind one that is gone no other counts, and the last word on keys, writers
+/// and pins.
 fn standing<'v>(view: &'v View, job: &'v JobName) -> impl Iterator<Item = Name> + 'v {
     let commits = view.standing().into_iter();
     let commits = commits.map(move |commit| Name::commit(job, commit.number));
