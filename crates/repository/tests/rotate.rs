@@ -2,9 +2,10 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use common::faults::{Mortal, Stop};
 use common::maintenance::{Maintained, last};
 use common::plugins::NoPlugins;
@@ -334,6 +335,14 @@ async fn a_stop_at_any_store_operation_leaves_all_readable_and_the_next_one_fini
 }
 
 impl Scene {
+    async fn put_all(&self, objects: &BTreeMap<String, Bytes>) {
+        for (name, bytes) in objects {
+            let (path, store) = (Path::from(name.as_str()), &self.job.world.store);
+            let put = store.put(&path, bytes.clone().into()).await;
+            put.expect("memory keeps it");
+        }
+    }
+
     /// The commit of the second snapshot is lost: the third one does not count any more.
     async fn damage(&self) {
         let second = Path::from("prod/log/000000000002");
@@ -386,26 +395,26 @@ async fn what_was_sealed_anew_behind_damage_still_opens() {
         damage
     };
     assert_eq!(runs_damaged().await, []);
-    let keys: Vec<String> = scene.keys().await.into_iter().collect();
     let before = dump(&*scene.job.world.store).await;
-    for name in &keys {
-        let path = Path::from(name.as_str());
-        let mut harmed = before[name].to_vec();
-        harmed[0] ^= 1;
-        let store = &scene.job.world.store;
-        store.put(&path, harmed.into()).await.expect("it is kept");
+    for gone in [false, true] {
+        for name in scene.keys().await {
+            let (path, store) = (Path::from(name.as_str()), &scene.job.world.store);
+            let mut harmed = before[&name].to_vec();
+            harmed[0] ^= 1;
+            if gone {
+                store.delete(&path).await.expect("memory deletes");
+            } else {
+                store.put(&path, harmed.into()).await.expect("it is kept");
+            }
+        }
+        let named = runs_damaged().await;
+        let [(object, snapshots)] = &named[..] else {
+            panic!("one run of a snapshot that counts: {named:?}");
+        };
+        assert!(object.ends_with("/key-1"), "{object}");
+        assert_eq!(*snapshots, [1].into());
     }
-    let named = runs_damaged().await;
-    let [(object, snapshots)] = &named[..] else {
-        panic!("one run of a snapshot that counts: {named:?}");
-    };
-    assert!(object.ends_with("/key-1"), "{object}");
-    assert_eq!(*snapshots, [1].into());
-    for name in &keys {
-        let put = (Path::from(name.as_str()), before[name].clone());
-        let put = scene.job.world.store.put(&put.0, put.1.into()).await;
-        put.expect("it is kept");
-    }
+    scene.put_all(&before).await;
     // It can be rotated again, and pruned, if that is meant.
     let other = Person::new();
     let done = scene.rotate_despite_damage(&scene.new, &other).await;

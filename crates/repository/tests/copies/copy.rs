@@ -257,6 +257,41 @@ async fn what_was_sealed_anew_behind_damage_is_copied_with_what_opens_it() {
     }
 }
 
+/// It is sealed to others than the log there says.
+#[tokio::test]
+async fn a_copy_does_not_refer_to_what_was_sealed_anew_behind_damage_there() {
+    let scene = Scene::new().await;
+    scene.copy().await;
+    let (secret, recipient) = generate_identity();
+    let mut both = Identities::none();
+    both.add_file(secret.as_bytes()).expect("a fresh identity");
+    let to = &scene.there.world.repository;
+    let add = Rotate {
+        maintenance: scene.there.maintenance(),
+        ..scene.rotation(Change::By {
+            add: vec![recipient.clone()],
+            remove: Vec::new(),
+        })
+    };
+    add.carry_out(to, &now, &|| ()).await.expect("added");
+    let remove = Rotate {
+        maintenance: scene.there.maintenance(),
+        identities: Arc::new(both),
+        ..scene.rotation(Change::To(vec![recipient]))
+    };
+    remove.carry_out(to, &now, &|| ()).await.expect("removed");
+    let second = Path::from("prod/log/000000000002");
+    let damaged = scene.there.world.store.put(&second, "nothing".into()).await;
+    damaged.expect("memory writes");
+    // What shares a run with the one snapshot that counts there.
+    let copied = scene.copy().await;
+    assert_eq!(copied.len(), 2, "{copied:?}");
+    for (number, copy) in copied {
+        let read = scene.there.read(copy).await;
+        assert_eq!(read.expect("it opens for the old ones"), secrets(number));
+    }
+}
+
 #[tokio::test]
 async fn nothing_damaged_is_copied() {
     let scene = Scene::new().await;
