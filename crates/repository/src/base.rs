@@ -59,8 +59,8 @@ struct BaseChunk {
 impl Base {
     /// Loads the base from a view: docs/format/v1.md, "Commit rules", backup, 1.
     ///
-    /// Any map that is lost costs storing its chunks again, nothing else. Runs that are sealed to others than `recipients` are
-    /// not referred to: the new snapshot would need keys that its recipients do not have. Nor are runs that would be locked for too short a
+    /// Any map that is lost costs storing its chunks again, nothing else. Runs that are sealed to others than `recipients`, or may
+    /// be, are not referred to: the new snapshot would need keys that its recipients do not have. Nor are runs that would be locked for too short a
     /// time, where a lock is asked for. A snapshot that was copied here is no
     /// base, for its chunks are sealed for another repository; nor is one that somebody appended who is not trusted, for a
     /// prune may have dropped it before.
@@ -78,7 +78,11 @@ impl Base {
         let Some(newest) = newest else {
             return Ok(Self::default());
         };
-        let opens = |index: usize| same_recipients(newest.recipients(index), recipients);
+        // Of a run that was sealed anew behind damage the log alone does not tell who opens it.
+        let opens = |index: usize| {
+            let told = !newest.is_rotated_astray(index);
+            told && same_recipients(newest.recipients(index), recipients)
+        };
         let first = &newest.statement.runs[0];
         if !opens(0) {
             return Ok(Self::default());

@@ -424,6 +424,19 @@ async fn what_was_sealed_anew_behind_damage_still_opens() {
     assert_eq!(read.expect("its key is there"), secrets(1));
 }
 
+/// Who reads the next snapshot could not open what it referred to.
+#[tokio::test]
+async fn a_backup_does_not_refer_to_what_was_sealed_anew_behind_damage() {
+    let scene = Scene::new().await;
+    let rotated = scene.rotate(&scene.job.world.repository).await;
+    rotated.expect("it is rotated");
+    scene.damage().await;
+    // It shares most of its entries with the one snapshot that counts.
+    let next = scene.job.back_up(&secrets(2)).await.number;
+    let read = scene.read_as(next, &[&scene.old]).await;
+    assert_eq!(read.expect("it is sealed to this one"), secrets(2));
+}
+
 /// What a prune leaves, it leaves with what opens it.
 #[tokio::test]
 async fn a_rotation_behind_damage_outlives_a_prune() {
