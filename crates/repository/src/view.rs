@@ -280,8 +280,8 @@ impl View {
                 if damage {
                     self.stray.push(Arc::clone(&commit));
                 }
-                if let (true, Statement::Prune(prune)) = (above, &commit.statement) {
-                    foreign = Some((commit.log.number, prune.writer));
+                if above && let Some(stranger) = pruned_by_stranger(&commit, trust) {
+                    foreign = Some((commit.log.number, stranger));
                 }
                 self.discard(commit.log.number, reason.to_owned(), damage);
             }
@@ -432,12 +432,7 @@ impl View {
         let from = self.in_force().map_or(0, |(at, _)| at.number);
         let above = self.objects.range(from + 1..);
         let prunes = above.filter_map(|(number, object)| {
-            let commit = object.as_ref().ok()?;
-            let Statement::Prune(prune) = &commit.statement else {
-                return None;
-            };
-            let keys = [prune.writer, commit.log.appender];
-            let stranger = keys.into_iter().find(|it| !trust.maintainers.contains(it));
+            let stranger = pruned_by_stranger(object.as_ref().ok()?, trust);
             Some((*number, stranger?))
         });
         prunes.collect()
@@ -683,6 +678,15 @@ impl Trust {
     fn honours(&self, commit: &Commit) -> bool {
         matches!(commit.statement, Statement::Prune(_)) && self.maintains(commit)
     }
+}
+
+/// If it is a prune that the reader does not honour: a key that it would have to trust as a maintainer's for that.
+fn pruned_by_stranger(commit: &Commit, trust: &Trust) -> Option<WriterId> {
+    let Statement::Prune(prune) = &commit.statement else {
+        return None;
+    };
+    let keys = [prune.writer, commit.log.appender];
+    keys.into_iter().find(|it| !trust.maintainers.contains(it))
 }
 
 #[cfg(test)]
@@ -985,6 +989,22 @@ mod tests {
         world.trust.maintainers.clear();
         assert_eq!(world.numbers(), [] as [u64; 0]);
         assert_eq!(world.view().foreign_prune(), Some((4, world.key.id())));
+    }
+
+    /// Whoever has the key of a writer can make a log look as if somebody had pruned it, and that is refused until the key is no writer's.
+    #[test]
+    fn a_writer_makes_a_foreign_prune_look_like_an_explanation_while_it_is_trusted() {
+        let mut world = World::new();
+        world.snapshot(1, None);
+        let nowhere = Digest::of(b"nowhere");
+        world.snapshot(2, Some(nowhere));
+        world.prune(3, nowhere, &[]);
+        world.trust.maintainers.clear();
+        assert_eq!(world.view().foreign_prune(), Some((3, world.key.id())));
+        assert_eq!(world.numbers(), [1]);
+        world.trust.writers.clear();
+        assert_eq!(world.view().foreign_prune(), None);
+        assert_eq!(world.numbers(), [1]);
     }
 
     #[test]

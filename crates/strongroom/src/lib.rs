@@ -325,6 +325,7 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<Exit> {
             if let Some(exported) = commands::export::export(session, &export).await? {
                 output.answer(&exported)?;
                 exported.notes.iter().for_each(|note| output.note(note));
+                exported.missing.map_or(Ok(()), Err)?;
             }
         }
         Command::Check(check) => {

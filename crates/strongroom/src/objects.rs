@@ -17,6 +17,8 @@ use crate::names::counted;
 
 /// The largest entry that can be an object of Kubernetes.
 const OBJECT_MAX: u64 = 16 << 20;
+/// The kind of the sources whose entries are objects.
+const OBJECTS: &str = "kubernetes";
 
 /// The fact that names the release.
 const RELEASE: &str = "datarobot.release";
@@ -60,7 +62,7 @@ pub(crate) async fn each_object(
     let mut taken = 0;
     let mut chosen = Chosen::new(only);
     for (index, source) in snapshot.manifest().sources.iter().enumerate() {
-        if source.kind != "kubernetes" {
+        if source.kind != OBJECTS {
             continue;
         }
         // A pattern for what is missing has not been mistyped.
@@ -101,7 +103,7 @@ pub(crate) fn missing<'a>(
         .collect()
 }
 
-/// What somebody takes out of a snapshot must not pass for all of it.
+/// What somebody takes out of the objects of a snapshot must not pass for all of them.
 pub(crate) fn refuse_missing(
     snapshot: &Snapshot,
     only: &[Only],
@@ -110,6 +112,7 @@ pub(crate) fn refuse_missing(
     let mut chosen = Chosen::new(only);
     let sources = snapshot.manifest().sources.iter();
     let missing: Vec<&Incomplete> = sources
+        .filter(|source| source.kind == OBJECTS)
         .flat_map(|source| missing(source, &mut chosen))
         .collect();
     let [first, others @ ..] = &*missing else {

@@ -18,7 +18,7 @@ const PARTS_UNDER_WAY: usize = 2;
 /// S3 takes no more.
 const PARTS_MAX: usize = 10_000;
 /// So long what is under way is waited for before an upload is given up.
-const ARRIVES: Duration = Duration::from_secs(3);
+const ARRIVES: Duration = Duration::from_secs(5);
 
 /// An object that is being uploaded, in bounded memory. Until it is finished there is nothing of that name; given up, nothing stays.
 pub struct Upload {

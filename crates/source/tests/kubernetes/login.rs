@@ -187,13 +187,13 @@ async fn a_program_that_does_not_end_is_killed_with_what_it_started() {
         files: vec![file],
         context: None,
     };
-    options.timeouts.answer = Duration::from_secs(1);
+    options.timeouts.answer = Duration::from_secs(3);
     let start = Instant::now();
     let refused = Archive::collect(&Kubernetes::new(options)).await;
     let text = said(&refused.err().expect("it does not end"));
     assert!(start.elapsed() < Duration::from_mins(1), "{text}");
     assert!(
-        text.contains("the program `sh` that the kubeconfig names for them had not ended after 1 s and was killed"),
+        text.contains("the program `sh` that the kubeconfig names for them had not ended after 3 s and was killed"),
         "{text}"
     );
     let started = std::fs::read_to_string(started).expect("it started one");

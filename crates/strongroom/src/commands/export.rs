@@ -43,6 +43,7 @@ pub(crate) async fn export(session: &Session, export: &Export) -> anyhow::Result
         let made = made.with_context(|| format!("make values from {}", snapshot.name()))?;
         Output::raw(made.yaml.as_bytes())?;
         made.notes.iter().for_each(|note| session.output.note(note));
+        refuse_missing(&snapshot, &export.only, &export.inside)?;
         return Ok(None);
     }
     let written = each_object(&snapshot, &export.only, &export.inside, |entry, content| {
@@ -89,5 +90,6 @@ async fn data_robot(session: &Session, export: &Export, folder: &Path) -> anyhow
     let made = foreign::datarobot::folder(&found);
     let made = made.with_context(|| format!("make DataRobot's folder from {}", snapshot.name()))?;
     folder::write(folder, &made.files)?;
-    Ok(Exported::new(&snapshot, folder, made))
+    let missing = refuse_missing(&snapshot, &export.only, &export.inside).err();
+    Ok(Exported::new(&snapshot, folder, made, missing))
 }

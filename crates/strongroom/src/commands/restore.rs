@@ -229,6 +229,9 @@ async fn plan<'a>(
             settings: settings_for(restore, settings.kind.name()),
         };
         let missing = missing(&sources[*index], &mut meant);
+        if missing.len() < sources[*index].incomplete.len() {
+            note_more_missing(session, snapshot, name);
+        }
         let named = Named::of(&sources[*index]);
         let mut entries = Selection::new(snapshot.entries(*index), named, &mut meant, &found.lost);
         let plan = source.plan(&mut entries, &options).await;
@@ -268,6 +271,14 @@ async fn plan<'a>(
         Some(unused) => Err(nothing_matches(snapshot, unused, &restore.inside).into()),
         None => Ok((parts, damaged)),
     }
+}
+
+/// A pattern may mean what could not even be listed, and cannot match its name.
+fn note_more_missing(session: &Session, snapshot: &Snapshot, source: &str) {
+    let snapshot = snapshot.name();
+    session.output.note(format_args!(
+        "{snapshot} is partial: what else is missing from source `{source}` is said by `strongroom show {snapshot}`"
+    ));
 }
 
 const REPAIR: &str = "strongroom repair, if another repository has what is damaged";

@@ -277,7 +277,7 @@ async fn verify_one(
         unnamed_bytes: report.unnamed.1,
         disappeared,
         untrusted: report.untrusted.iter().map(name).collect(),
-        foreign_prunes: ForeignPrune::all(job, &report.foreign_prunes, &view),
+        foreign_prunes: ForeignPrune::all(job, &report.foreign_prunes, &view, &trust),
         recipients_changed: report
             .recipient_changes
             .iter()

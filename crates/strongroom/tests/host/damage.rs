@@ -499,6 +499,14 @@ fn a_prune_by_who_is_no_trusted_maintainer_is_named() {
     );
     assert!(said.contains("otherwise somebody who can write to the log forged it"));
     assert!(!said.contains("prod/4"), "{said}");
+    // Where it is a writer's key nobody is sent to trust it.
+    let (code, said) = ends(&scene, &["verify", "--trust-writer", &key]);
+    assert_eq!(code, Some(13), "{said}");
+    assert!(
+        said.contains("It is the key of a writer of yours: "),
+        "{said}"
+    );
+    assert!(!said.contains("--trust-maintainer"), "{said}");
     let (code, said) = ends(&scene, &["verify", "--level", "log", "--json"]);
     assert_eq!(code, Some(13), "{said}");
     let json: serde_json::Value = serde_json::from_str(said.trim()).expect("JSON");

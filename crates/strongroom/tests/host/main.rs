@@ -11,3 +11,4 @@ mod live;
 mod reseal;
 mod scene;
 mod several;
+mod torn;

@@ -21,15 +21,24 @@ pub(crate) struct Exported {
     folder: PathBuf,
     files: Vec<String>,
     pub(crate) notes: Vec<String>,
+    /// What was chosen and is missing from a partial snapshot.
+    #[serde(skip)]
+    pub(crate) missing: Option<Failure>,
 }
 
 impl Exported {
-    pub(super) fn new(snapshot: &Snapshot, folder: &Path, made: Folder) -> Self {
+    pub(super) fn new(
+        snapshot: &Snapshot,
+        folder: &Path,
+        made: Folder,
+        missing: Option<Failure>,
+    ) -> Self {
         Self {
             snapshot: snapshot.name(),
             folder: folder.to_owned(),
             files: made.files.into_keys().collect(),
             notes: made.notes,
+            missing,
         }
     }
 }

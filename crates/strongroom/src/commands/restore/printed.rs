@@ -1,6 +1,6 @@
 //! What a restore prints: the plan, and then what became of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use archive::Name;
@@ -49,6 +49,9 @@ pub(super) struct PlannedSource {
     skip: u64,
     conflict: u64,
     unmanageable: u64,
+    /// What is restored as far as it was captured.
+    #[serde(skip_serializing_if = "is_zero")]
+    in_part: u64,
     /// What is there and not in the snapshot, and will be deleted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     extra: Vec<String>,
@@ -124,7 +127,8 @@ impl Restored {
 
     pub(crate) fn exit(&self) -> Exit {
         let failed = self.reports.iter().any(|report| !report.failed.is_empty());
-        let left_out = self.plan.iter().any(|source| source.unmanageable > 0);
+        let left_out = |source: &PlannedSource| source.unmanageable + source.in_part > 0;
+        let left_out = self.plan.iter().any(left_out);
         if failed || left_out || !self.damaged.is_empty() {
             Exit::Partial
         } else {
@@ -149,6 +153,12 @@ impl PlannedSource {
             Kind::Kubernetes(_) => Places::of(&part.options).ok(),
             _ => None,
         };
+        let names: HashSet<&Name> = steps.iter().map(|step| &step.name).collect();
+        // What grew or changed under the capture is listed as missing, and there as far as it was read.
+        let (in_part, missing): (Vec<&Incomplete>, Vec<&Incomplete>) = part
+            .missing
+            .iter()
+            .partition(|missing| names.contains(&missing.name));
         let count =
             |is: fn(&Action) -> bool| steps.iter().filter(|step| is(&step.action)).count() as u64;
         Self {
@@ -166,16 +176,22 @@ impl PlannedSource {
             skip: count(|action| matches!(action, Action::Skip { .. })),
             conflict: count(|action| matches!(action, Action::Conflict { .. })),
             unmanageable: count(|action| matches!(action, Action::Unmanageable { .. }))
-                + part.missing.len() as u64,
+                + missing.len() as u64,
+            in_part: in_part.len() as u64,
             extra: part.plan.extra.iter().map(Name::to_string).collect(),
             bytes: part.bytes,
             steps: steps
                 .iter()
                 .filter_map(|step| PlannedStep::new(step, places.as_ref()))
                 .chain(
-                    part.missing
+                    in_part
                         .iter()
-                        .map(|missing| PlannedStep::of_missing(missing)),
+                        .map(|it| PlannedStep::left_out(it, "captured in part")),
+                )
+                .chain(
+                    missing
+                        .iter()
+                        .map(|it| PlannedStep::left_out(it, "missing")),
                 )
                 .collect(),
             notes: part.plan.notes.clone(),
@@ -184,14 +200,14 @@ impl PlannedSource {
 }
 
 impl PlannedStep {
-    /// Of what the snapshot does not have, so that no source plans for it.
-    fn of_missing(missing: &Incomplete) -> Self {
+    /// Of what the snapshot does not have, or not all of it.
+    fn left_out(missing: &Incomplete, how: &str) -> Self {
         Self {
             action: "unmanageable",
             name: missing.name.to_string(),
             target: None,
             what: Vec::new(),
-            reason: Some(format!("missing: {}", missing.reason)),
+            reason: Some(format!("{how}: {}", missing.reason)),
         }
     }
 
@@ -296,6 +312,7 @@ impl fmt::Display for Restored {
                 (source.skip, "left alone"),
                 (source.conflict, "in the way"),
                 (source.unmanageable, "that cannot be restored here"),
+                (source.in_part, "captured in part"),
                 (source.extra.len() as u64, "to delete"),
             ];
             let counts = counts.iter().filter(|(count, _)| *count > 0);
@@ -406,6 +423,7 @@ mod tests {
                 skip: 0,
                 conflict: 0,
                 unmanageable: 30_000,
+                in_part: 0,
                 extra: Vec::new(),
                 bytes: 0,
                 steps: steps.collect(),
