@@ -280,7 +280,7 @@ impl View {
                 if damage {
                     self.stray.push(Arc::clone(&commit));
                 }
-                if above && let Some(stranger) = pruned_by_stranger(&commit, trust) {
+                if above && let Some(stranger) = trust.pruned_by_stranger(&commit) {
                     foreign = Some((commit.log.number, stranger));
                 }
                 self.discard(commit.log.number, reason.to_owned(), damage);
@@ -432,7 +432,7 @@ impl View {
         let from = self.in_force().map_or(0, |(at, _)| at.number);
         let above = self.objects.range(from + 1..);
         let prunes = above.filter_map(|(number, object)| {
-            let stranger = pruned_by_stranger(object.as_ref().ok()?, trust);
+            let stranger = trust.pruned_by_stranger(object.as_ref().ok()?);
             Some((*number, stranger?))
         });
         prunes.collect()
@@ -670,23 +670,26 @@ impl Trust {
 
     /// Whether the commit was written and appended by maintainers.
     pub(crate) fn maintains(&self, commit: &Commit) -> bool {
+        self.no_maintainer(commit).is_none()
+    }
+
+    /// A key that this reader would have to trust as a maintainer's for that: its writer's or, if that is one, its appender's.
+    fn no_maintainer(&self, commit: &Commit) -> Option<WriterId> {
         let (.., writer) = commit.statement.made_for();
-        self.maintainers.contains(&writer) && self.maintainers.contains(&commit.log.appender)
+        let keys = [writer, commit.log.appender];
+        keys.into_iter().find(|it| !self.maintainers.contains(it))
+    }
+
+    /// The same of a prune that it does not honour for it.
+    fn pruned_by_stranger(&self, commit: &Commit) -> Option<WriterId> {
+        let stranger = self.no_maintainer(commit);
+        stranger.filter(|_| matches!(commit.statement, Statement::Prune(_)))
     }
 
     /// Whether the commit is a prune that this reader obeys.
     fn honours(&self, commit: &Commit) -> bool {
         matches!(commit.statement, Statement::Prune(_)) && self.maintains(commit)
     }
-}
-
-/// If it is a prune that the reader does not honour: a key that it would have to trust as a maintainer's for that.
-fn pruned_by_stranger(commit: &Commit, trust: &Trust) -> Option<WriterId> {
-    let Statement::Prune(prune) = &commit.statement else {
-        return None;
-    };
-    let keys = [prune.writer, commit.log.appender];
-    keys.into_iter().find(|it| !trust.maintainers.contains(it))
 }
 
 #[cfg(test)]

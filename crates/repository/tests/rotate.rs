@@ -343,6 +343,15 @@ impl Scene {
         }
     }
 
+    /// One that is rotated and then [damaged](Self::damage).
+    async fn sealed_anew_behind_damage() -> Self {
+        let scene = Self::new().await;
+        let rotated = scene.rotate(&scene.job.world.repository).await;
+        rotated.expect("it is rotated");
+        scene.damage().await;
+        scene
+    }
+
     /// The commit of the second snapshot is lost: the third one does not count any more.
     async fn damage(&self) {
         let second = Path::from("prod/log/000000000002");
@@ -378,10 +387,7 @@ async fn a_damaged_log_is_rotated_only_if_that_is_meant() {
 /// A rotation that does not count any more has deleted the key objects before it all the same.
 #[tokio::test]
 async fn what_was_sealed_anew_behind_damage_still_opens() {
-    let scene = Scene::new().await;
-    let rotated = scene.rotate(&scene.job.world.repository).await;
-    rotated.expect("it is rotated");
-    scene.damage().await;
+    let scene = Scene::sealed_anew_behind_damage().await;
     for number in [1, 3] {
         let read = scene.read_as(number, &[&scene.new]).await;
         assert_eq!(read.expect("its key is there"), secrets(number));
@@ -427,10 +433,7 @@ async fn what_was_sealed_anew_behind_damage_still_opens() {
 /// Who reads the next snapshot could not open what it referred to.
 #[tokio::test]
 async fn a_backup_does_not_refer_to_what_was_sealed_anew_behind_damage() {
-    let scene = Scene::new().await;
-    let rotated = scene.rotate(&scene.job.world.repository).await;
-    rotated.expect("it is rotated");
-    scene.damage().await;
+    let scene = Scene::sealed_anew_behind_damage().await;
     // It shares most of its entries with the one snapshot that counts.
     let next = scene.job.back_up(&secrets(2)).await.number;
     let read = scene.read_as(next, &[&scene.old]).await;
@@ -440,10 +443,7 @@ async fn a_backup_does_not_refer_to_what_was_sealed_anew_behind_damage() {
 /// What a prune leaves, it leaves with what opens it.
 #[tokio::test]
 async fn a_rotation_behind_damage_outlives_a_prune() {
-    let scene = Scene::new().await;
-    let rotated = scene.rotate(&scene.job.world.repository).await;
-    rotated.expect("it is rotated");
-    scene.damage().await;
+    let scene = Scene::sealed_anew_behind_damage().await;
     scene.prune_despite_damage().await;
     let read = scene.read_as(1, &[&scene.new]).await;
     assert_eq!(read.expect("its key is there"), secrets(1));

@@ -161,16 +161,10 @@ async fn a_huge_standard_error_does_not_stop_it() {
     assert!(message.len() < 4200, "{} bytes", message.len());
 }
 
-/// Whether a process of this id is there (and not only waiting to be buried).
-fn lives(pid: &str) -> bool {
-    let status = fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
-    status.is_ok_and(|status| !status.contains(") Z "))
-}
-
 async fn assert_dies(pid_file: &Path) {
     let pid = fs::read_to_string(pid_file).expect("the grandchild wrote its id");
     let started = Instant::now();
-    while lives(&pid) {
+    while testkit::lives(&pid) {
         assert!(
             started.elapsed() < Duration::from_secs(30),
             "what it started goes on"

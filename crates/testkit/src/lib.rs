@@ -30,6 +30,7 @@ pub use etcd_cluster::EtcdCluster;
 pub use http::{Message, ask};
 pub use kubernetes::{AES_GCM, Kubernetes, KubernetesOptions};
 pub use postgres::Postgres;
+pub use process::lives;
 pub use programs::{Release, require, require_program};
 pub use rabbitmq::RabbitMq;
 pub use stores::{

@@ -8,6 +8,12 @@ use std::time::{Duration, Instant};
 /// How long a server may take until it answers.
 const DEADLINE: Duration = Duration::from_mins(1);
 
+/// Whether a process of this id, as a shell writes it, is there (and not only waiting to be buried).
+pub fn lives(pid: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+    status.is_ok_and(|status| !status.contains(") Z "))
+}
+
 /// A server's process on loopback, its output in a log. Killed when dropped.
 pub(crate) struct Process {
     name: &'static str,

@@ -22,6 +22,7 @@ pub(super) struct Lookup<'r, 'a> {
 impl Lookup<'_, '_> {
     /// Looks for an object, and puts it back if `carry_out`.
     pub(super) async fn mend(&mut self, damage: Damage, carry_out: bool) -> Result<Mended, Error> {
+        let map = !damage.is_needed();
         let mut mended = Mended {
             object: damage.object,
             what: damage.what,
@@ -32,7 +33,6 @@ impl Lookup<'_, '_> {
         let Some((run, name, object)) = self.named.get(&mended.object).cloned() else {
             return Ok(mended);
         };
-        let map = name == "map";
         if map {
             mended.snapshots.clear();
         }

@@ -197,12 +197,7 @@ async fn a_program_that_does_not_end_is_killed_with_what_it_started() {
         "{text}"
     );
     let started = std::fs::read_to_string(started).expect("it started one");
-    let lives = || {
-        let status = std::fs::read_to_string(format!("/proc/{}/stat", started.trim()));
-        // Waiting to be buried, it does nothing any more.
-        status.is_ok_and(|status| !status.contains(") Z "))
-    };
-    while lives() {
+    while testkit::lives(&started) {
         assert!(start.elapsed() < Duration::from_mins(1), "it goes on");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

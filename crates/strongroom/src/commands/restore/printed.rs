@@ -153,12 +153,14 @@ impl PlannedSource {
             Kind::Kubernetes(_) => Places::of(&part.options).ok(),
             _ => None,
         };
-        let names: HashSet<&Name> = steps.iter().map(|step| &step.name).collect();
         // What grew or changed under the capture is listed as missing, and there as far as it was read.
+        let listed: HashSet<&Name> = part.missing.iter().map(|it| &it.name).collect();
+        let names = steps.iter().map(|step| &step.name);
+        let there: HashSet<&Name> = names.filter(|name| listed.contains(name)).collect();
         let (in_part, missing): (Vec<&Incomplete>, Vec<&Incomplete>) = part
             .missing
             .iter()
-            .partition(|missing| names.contains(&missing.name));
+            .partition(|missing| there.contains(&missing.name));
         let count =
             |is: fn(&Action) -> bool| steps.iter().filter(|step| is(&step.action)).count() as u64;
         Self {
