@@ -328,6 +328,20 @@ mod tests {
 10 fsync(9</elsewhere>) = 0
 ";
 
+    /// Two threads, who want the same object: 11 makes its draft when 10 has taken its own away, and is told so first.
+    const RACE: &str = "\
+10 openat(AT_FDCWD</x>, \"/r/f#1\", O_RDWR|O_CREAT|O_EXCL|O_CLOEXEC, 0666) = 9</r/f#1>
+10 write(9</r/f#1>, \"a\"..., 1) = 1
+10 linkat(AT_FDCWD</x>, \"/r/f#1\", AT_FDCWD</x>, \"/r/f\", 0) = 0
+10 unlink(\"/r/f#1\" <unfinished ...>
+11 openat(AT_FDCWD</x>, \"/r/f#1\", O_RDWR|O_CREAT|O_EXCL|O_CLOEXEC, 0666) = 8</r/f#1>
+10 <... unlink resumed>) = 0
+11 write(8</r/f#1>, \"b\"..., 1) = 1
+11 fsync(8</r/f#1>) = 0
+11 linkat(AT_FDCWD</x>, \"/r/f#1\", AT_FDCWD</x>, \"/r/f\", 0) = -1 EEXIST (File exists)
+11 unlink(\"/r/f#1\") = 0
+";
+
     fn disk() -> Disk {
         let root = tempfile::tempdir().expect("a folder");
         let path = root.path().to_str().expect("text");
@@ -365,5 +379,17 @@ mod tests {
             .filter_map(|seed| disk.after(10, Fate::Some(seed)).files.into_values().next())
             .collect();
         assert_eq!(seen, [b"abc".to_vec()].into(), "the bytes are durable");
+    }
+
+    #[test]
+    fn a_name_is_taken_away_before_another_gets_it() {
+        let root = tempfile::tempdir().expect("a folder");
+        let path = root.path().to_str().expect("text");
+        fs::write(root.path().join("f"), "a").expect("a file");
+        let log = RACE.replace("/r", path);
+        let disk = Disk::new(root.path(), changes(&log, root.path()));
+        let names = |moment| files(&disk.after(moment, Fate::Kept)).len();
+        assert_eq!([2, 3, 4, 7, 9].map(names), [2, 1, 2, 2, 1]);
+        assert_eq!(files(&disk.after(9, Fate::Kept)), [("f", &b"a"[..])]);
     }
 }

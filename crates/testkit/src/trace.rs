@@ -56,7 +56,8 @@ pub fn strace(log: &Path) -> Vec<OsString> {
     words.chain([log]).map(OsStr::to_owned).collect()
 }
 
-/// The changes below `root` that the log of a traced program tells of, in the order in which they were answered.
+/// The changes below `root` that the log of a traced program tells of, in the order in which they were answered; but a name that was
+/// taken away by one thread while another made a file of that name, which only works in that order, was taken away first.
 ///
 /// Panics at a call that changes something there in a way that the model does not know: it would be of no use then.
 pub fn changes(log: &str, root: &Path) -> Vec<Traced> {
@@ -76,14 +77,37 @@ pub fn changes(log: &str, root: &Path) -> Vec<Traced> {
             (moment, call.to_owned())
         };
         if let Some(change) = change(&text, root) {
-            changes.push(Traced {
+            let traced = Traced {
                 change,
                 asked: began,
                 answered: moment,
-            });
+            };
+            let place = place(&traced, &changes);
+            changes.insert(place, traced);
         }
     }
     changes
+}
+
+/// Where a change that was just answered belongs among those before it.
+fn place(traced: &Traced, changes: &[Traced]) -> usize {
+    let end = changes.len();
+    let Change::Unlink(path) = &traced.change else {
+        return end;
+    };
+    let creates = |other: &Traced| other.change == Change::Create(path.clone());
+    let mut created = (0..end).rev().filter(|at| creates(&changes[*at]));
+    let (Some(last), Some(before)) = (created.next(), created.next()) else {
+        return end;
+    };
+    // Whoever makes a file makes a new one: the one before it was still there until this.
+    let unlinks = |other: &Traced| other.change == traced.change;
+    let gone = changes[before..last].iter().any(unlinks);
+    if gone || changes[last].answered < traced.asked {
+        end
+    } else {
+        last
+    }
 }
 
 fn change(text: &str, root: &Path) -> Option<Change> {

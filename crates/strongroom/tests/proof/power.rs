@@ -158,7 +158,8 @@ impl Machine {
 
     /// The last moment.
     fn now(&self) -> u64 {
-        self.traces.last().map_or(0, |traced| traced.answered)
+        let answered = self.traces.iter().map(|traced| traced.answered);
+        answered.max().unwrap_or(0)
     }
 
     /// Runs a command, which does what it should, and remembers what it did.
