@@ -1,5 +1,7 @@
 //! A large file that changes while it is captured: what was read of it is kept, and a restore says that it is not all.
 
+use serde_json::{Value, json};
+
 use crate::interrupted::noise;
 use crate::scene::{Scene, text};
 
@@ -32,6 +34,16 @@ fn a_file_that_changed_while_it_was_read_is_restored_as_captured_in_part() {
     assert!(said.contains("1 captured in part"), "{said}");
     assert!(!said.contains("cannot be restored"), "{said}");
     assert!(scene.path("out").join(name).exists(), "{said}");
+
+    let again = [&restore[..], &["--dry-run", "--json"]].concat();
+    let answer: Value = serde_json::from_slice(&scene.run(&again).stdout).expect("JSON");
+    let plan = &answer["plan"][0];
+    assert_eq!(plan["in_part"], 1, "{plan}");
+    assert_eq!(plan["unmanageable"], 0, "{plan}");
+    let steps = plan["steps"].as_array().expect("a list");
+    let of_it = steps.iter().filter(|step| step["name"] == name);
+    let actions: Vec<&Value> = of_it.map(|step| &step["action"]).collect();
+    assert!(actions.contains(&&json!("in_part")), "{plan}");
 
     // Without it nothing is said of it but that there is more.
     let small = format!("{}/small", name.trim_end_matches("/large"));

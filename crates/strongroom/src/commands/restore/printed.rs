@@ -185,16 +185,8 @@ impl PlannedSource {
             steps: steps
                 .iter()
                 .filter_map(|step| PlannedStep::new(step, places.as_ref()))
-                .chain(
-                    in_part
-                        .iter()
-                        .map(|it| PlannedStep::left_out(it, "captured in part")),
-                )
-                .chain(
-                    missing
-                        .iter()
-                        .map(|it| PlannedStep::left_out(it, "missing")),
-                )
+                .chain(in_part.iter().map(|it| PlannedStep::in_part(it)))
+                .chain(missing.iter().map(|it| PlannedStep::missing(it)))
                 .collect(),
             notes: part.plan.notes.clone(),
         }
@@ -202,14 +194,23 @@ impl PlannedSource {
 }
 
 impl PlannedStep {
-    /// Of what the snapshot does not have, or not all of it.
-    fn left_out(missing: &Incomplete, how: &str) -> Self {
+    /// Of what the snapshot does not have.
+    fn missing(it: &Incomplete) -> Self {
+        Self::of_incomplete("unmanageable", "missing", it)
+    }
+
+    /// Of what the snapshot does not have all of; another step says what becomes of the rest.
+    fn in_part(it: &Incomplete) -> Self {
+        Self::of_incomplete("in_part", "captured in part", it)
+    }
+
+    fn of_incomplete(action: &'static str, how: &str, it: &Incomplete) -> Self {
         Self {
-            action: "unmanageable",
-            name: missing.name.to_string(),
+            action,
+            name: it.name.to_string(),
             target: None,
             what: Vec::new(),
-            reason: Some(format!("{how}: {}", missing.reason)),
+            reason: Some(format!("{how}: {}", it.reason)),
         }
     }
 
