@@ -47,6 +47,14 @@ spec:
       - {name: c, image: i, envFrom: [{secretRef: {name: db}}, {secretRef: {name: forgotten}}]}
 "#;
 
+/// The keys of a DataRobot, as far as their form goes.
+const CREDENTIALS: &str = r#"
+apiVersion: v1
+kind: Secret
+metadata: {name: core-credentials, namespace: shop, labels: {app.kubernetes.io/instance: dr}}
+stringData: {asymmetrickey: "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n", drsecurekey: hunter2}
+"#;
+
 fn scene() -> Option<(Kubernetes, Scene)> {
     let cluster = Kubernetes::start(KubernetesOptions {
         users: vec!["keeper".to_owned()],
@@ -526,6 +534,7 @@ fn a_part_of_a_restore_or_a_backup_says_so() {
     let rights = ["policy", "kubernetes", "prod", "--user", "keeper"];
     cluster.ctl_with(&["apply", "-f", "-"], &scene.good(&rights));
     cluster.ctl(&["create", "namespace", "other"]);
+    cluster.ctl_with(&["apply", "-f", "-"], CREDENTIALS);
     scene.configure(&source(&cluster, "keeper", "[shop, other]"));
     let (_, complained) = ended(&scene.run(&["backup"]), 1);
     let rule =
@@ -561,4 +570,18 @@ fn a_part_of_a_restore_or_a_backup_says_so() {
         let notes = complained.contains("what else is missing");
         assert_eq!(notes, one[0] == "restore", "{complained}");
     }
+
+    // DataRobot's forms are made of what is there.
+    let layout = ["export", "prod", "--layout", "datarobot", "made"];
+    let (_, complained) = ended(&with_identity(&scene, &layout), 3);
+    assert!(complained.contains(missing), "{complained}");
+    let made = scene.path("made/secrets/DRSECURE_MONGO_ENCRYPTION_KEY.txt");
+    assert_eq!(fs::read_to_string(made).expect("a file"), "hunter2");
+    let values = ["export", "prod", "--format", "datarobot-values"];
+    let (said, complained) = ended(&with_identity(&scene, &values), 3);
+    assert!(complained.contains(missing), "{complained}");
+    assert!(
+        said.contains("hunter2") || said.contains("aHVudGVyMg=="),
+        "{said}"
+    );
 }
