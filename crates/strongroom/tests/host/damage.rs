@@ -522,6 +522,7 @@ fn a_prune_by_who_is_no_trusted_maintainer_is_named() {
     assert_eq!(code, Some(5), "{said}");
     assert!(said.contains("prod/log/000000000002: "), "{said}");
     assert!(said.contains(&format!("{named}which of the commits count")));
+    both_prunes_may_explain_it(&scene, &settings, &key);
     // It is repaired, for it may be forged, and said.
     let repair = ["repair", "--repo", "forged", "--from", "repository"];
     let (_, said) = ends(&scene, &repair);
@@ -540,4 +541,30 @@ fn a_prune_by_who_is_no_trusted_maintainer_is_named() {
     let (code, said) = ends(&scene, &["verify", "--repo", "forged"]);
     assert_eq!(code, Some(13), "{said}");
     assert!(said.contains(&format!("{named}it has no effect here.")));
+}
+
+/// Of two prunes the last may have been forged to hide who made the first.
+fn both_prunes_may_explain_it(scene: &Scene, settings: &str, first: &str) {
+    let key = ["keygen", "--writer", "--output", "second.key", "--quiet"];
+    let second = scene.good(&key).trim().to_owned();
+    let forger = format!(
+        "maintainer_key: second.key\ntrusted_maintainers: ['{first}']\nretention: {{keep_last: 9, min_age: 0s, grace: 0s}}\n"
+    );
+    scene.write("second.yaml", format!("{settings}{forger}"));
+    copy_folder(&scene.path("forged"), &scene.path("twice"));
+    for command in [&["forget", "prod/2"][..], &["prune"]] {
+        scene.good(&[&["--config", "second.yaml", "--repo", "twice"], command].concat());
+    }
+    // A forger's need not delete the other, as an honest one does.
+    let name = "prod/log/000000000005";
+    let kept = scene.path("forged").join(name);
+    fs::copy(kept, scene.path("twice").join(name)).expect("the commit");
+    let (code, said) = ends(scene, &["verify", "--repo", "twice"]);
+    assert_eq!(code, Some(5), "{said}");
+    for (commit, key) in [(5, first), (7, &second)] {
+        let named = format!(
+            "  prod/{commit}: a prune by {key}, who is not a trusted maintainer: which of the commits count"
+        );
+        assert!(said.contains(&named), "{said}");
+    }
 }
