@@ -15,6 +15,7 @@ use crate::view::{Trust, View};
 use crate::{Error, Repository};
 
 use locks::BaseLocks;
+pub(crate) use locks::standing;
 
 /// Maps that are read at the same time.
 const CONCURRENT_READS: usize = 8;

@@ -3,6 +3,7 @@ use std::collections::{BTreeSet, HashMap};
 use format::{JobName, PACK_MAX, RunId, WriterId};
 use futures::{StreamExt, stream};
 
+use crate::base::standing;
 use crate::named::{Named, NamedObjects, named_objects};
 use crate::store::{Locks, Name};
 use crate::view::{Trust, View};
@@ -66,7 +67,7 @@ pub struct Report {
     pub foreign_prunes: Vec<(u64, WriterId)>,
     /// Of the snapshots that are accepted those that are sealed to others than the one before them, by number.
     pub recipient_changes: Vec<(u64, RecipientChange)>,
-    /// How what snapshots need is locked, where a lock is asked for.
+    /// How what snapshots need is locked, where a lock is asked for: runs, and what every reader needs besides.
     pub locks: Option<Locks>,
 }
 
@@ -148,7 +149,8 @@ async fn verify_view(
     }
     report.explain_rotated(view);
     let names = named.keys();
-    let names = names.map(|(run, name)| Name::in_run(job, *run, name).into_path());
+    let names = names.map(|(run, name)| Name::in_run(job, *run, name));
+    let names = names.chain(standing(view, job)).map(Name::into_path);
     report.locks = repository.store.locks_of(names.collect()).await?;
     if !report.damage.is_empty() {
         let now = repository.view_again(job, trust, view.clone()).await?;

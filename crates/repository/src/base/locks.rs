@@ -69,7 +69,7 @@ impl BaseLocks {
 /// What every reader needs, whichever runs a snapshot consists of: what the repository is, and the commits without which others are seen
 /// as they are not to be: the prune in force and all above it, for behind one that is gone no other counts, and the last word on keys, writers
 /// and pins.
-fn standing<'v>(view: &'v View, job: &'v JobName) -> impl Iterator<Item = Name> + 'v {
+pub(crate) fn standing<'v>(view: &'v View, job: &'v JobName) -> impl Iterator<Item = Name> + 'v {
     let commits = view.standing().into_iter();
     let commits = commits.map(move |commit| Name::commit(job, commit.number));
     commits.chain([Name::description()])

@@ -47,12 +47,12 @@ fn what_is_stored_is_locked_and_a_prune_says_so() {
     }
     let verified = scene.run(&["verify"]).done().text();
     assert!(
-        verified.contains("8 objects are locked, until 20"),
+        verified.contains("11 objects are locked, until 20"),
         "{verified}"
     );
     let verified = scene.run(&["verify", "--json"]).done().json();
     let locks = &verified["jobs"][0]["locks"];
-    assert_eq!((&locks["locked"], &locks["loose"]), (&8.into(), &0.into()));
+    assert_eq!((&locks["locked"], &locks["loose"]), (&11.into(), &0.into()));
 
     // Its versions stay, and its name goes: that is all that anybody can do.
     for arguments in [&["prune", "--dry-run"][..], &["prune"]] {
@@ -103,9 +103,9 @@ fn who_may_not_look_at_locks_verifies_and_prunes() {
 
     let untold = "locks cannot be looked at from this host";
     let verified = scene.run(&["verify"]).done().text();
-    assert!(verified.contains(&format!("8 {untold}")), "{verified}");
+    assert!(verified.contains(&format!("11 {untold}")), "{verified}");
     let verified = scene.run(&["verify", "--json"]).done().json();
-    assert_eq!(verified["jobs"][0]["locks"]["untold"], 8, "{verified}");
+    assert_eq!(verified["jobs"][0]["locks"]["untold"], 11, "{verified}");
     for arguments in [&["prune", "--dry-run"][..], &["prune"]] {
         let pruned = scene.run(arguments).done();
         assert!(pruned.stderr.contains(untold), "{}", pruned.stderr);
