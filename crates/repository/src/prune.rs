@@ -187,8 +187,9 @@ impl Prune {
     /// Whoever prunes has read the whole log: those who read it next need not ask for each commit.
     async fn renew_bundle(&self, view: &View, dropped: bool) {
         let (repository, job) = (&self.repository, &self.options.job);
-        let (maintainer, listed) = (&self.options.maintainer, &self.bundles);
-        renew(repository, job, view, maintainer, listed, dropped).await;
+        let (trust, maintainer) = (&self.options.trust, &self.options.maintainer);
+        let listed = &self.bundles;
+        renew(repository, job, view, trust, maintainer, listed, dropped).await;
     }
 
     fn statement(&self, started: &str) -> PruneStatement {

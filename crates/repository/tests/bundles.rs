@@ -226,6 +226,28 @@ async fn a_bundle_that_was_cut_short_is_made_anew_by_the_next_prune() {
     assert_eq!(scene.bundles().await, ["17-0", "17-1"]);
 }
 
+/// Nor does one that only looks like a bundle keep a prune from making one.
+#[tokio::test]
+async fn a_forged_bundle_is_taken_away_by_the_next_prune() {
+    let scene = Scene::new(30).await;
+    let stranger = WriterKey::generate();
+    let forged = scene.forged(25, &stranger, &mut Dice::new(1)).await;
+    scene.put(&bundle(25, 0), forged).await;
+    scene.prune(1000).await;
+    assert_eq!(scene.bundles().await, ["30-0"]);
+    assert_eq!(scene.look().await, 4);
+    // In its very place: the one after it makes it.
+    let forged = scene.forged(30, &stranger, &mut Dice::new(2)).await;
+    scene.put(&bundle(30, 0), forged).await;
+    scene.prune(1000).await;
+    assert_eq!(scene.bundles().await, ["30-0"]);
+    assert_eq!(scene.look().await, 3 + 30);
+    scene.back_up(1).await;
+    scene.prune(1000).await;
+    assert_eq!(scene.bundles().await, ["31-0"]);
+    assert_eq!(scene.look().await, 4);
+}
+
 /// What came out of a bundle is kept like what was read by itself.
 #[tokio::test]
 async fn a_host_that_keeps_what_it_reads_keeps_that_too() {

@@ -13,6 +13,9 @@ use crate::{Error, Repository};
 /// A bundle is worth making for so many commits that are in none.
 const WORTHWHILE: usize = 16;
 
+/// So many are read to find the newest one that is sound: there is more than one only where a prune was cut short, or somebody forged them.
+const LOOKED_AT: usize = 4;
+
 /// The commits in a part of a bundle. None of them if it is damaged, is gone, may not be read, or was signed by nobody who is trusted to
 /// maintain the job: then each is read for itself.
 ///
@@ -67,6 +70,7 @@ pub(crate) async fn renew(
     repository: &Repository,
     job: &JobName,
     view: &View,
+    trust: &Trust,
     maintainer: &WriterKey,
     listed: &BTreeSet<(u64, u32)>,
     dropped: bool,
@@ -74,12 +78,14 @@ pub(crate) async fn renew(
     let (Some(head), Some(cache)) = (view.head(), &repository.cache) else {
         return;
     };
-    // Anybody may put one that claims to be of a time to come. The first part is stored last: without it a bundle was cut short.
-    let mut made = listed.range(..=(head.number, u32::MAX)).rev();
-    let newest = made.find(|(_, part)| *part == 0);
-    let newest = newest.map_or(0, |(number, _)| *number);
-    let behind = view.valid().filter(|commit| commit.number > newest).count();
-    if !repository.store.is_far() || !(dropped || behind >= WORTHWHILE) {
+    if !repository.store.is_far() {
+        return;
+    }
+    let worthwhile = async || {
+        let newest = newest(repository, job, trust, head.number, listed).await;
+        view.valid().filter(|it| it.number > newest).count() >= WORTHWHILE
+    };
+    if !dropped && !worthwhile().await {
         return;
     }
     let mut making = Making {
@@ -93,6 +99,29 @@ pub(crate) async fn renew(
     if let Err(error) = making.replace(view, cache, listed).await {
         tracing::debug!(%job, %error, "no bundle of commits is stored");
     }
+}
+
+/// The newest bundle that a maintainer made, which is not of a time to come; 0: there is none.
+///
+/// Anybody who may append to the log can put what looks like one. The first part is stored last: without it a bundle was cut short.
+async fn newest(
+    repository: &Repository,
+    job: &JobName,
+    trust: &Trust,
+    head: u64,
+    listed: &BTreeSet<(u64, u32)>,
+) -> u64 {
+    let made = listed.range(..=(head, u32::MAX)).rev();
+    let made = made.filter(|(_, part)| *part == 0);
+    for (number, part) in made.take(LOOKED_AT) {
+        if !read(repository, job, trust, *number, *part)
+            .await
+            .is_empty()
+        {
+            return *number;
+        }
+    }
+    0
 }
 
 /// A bundle that is being made.
