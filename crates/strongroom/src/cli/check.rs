@@ -9,7 +9,7 @@ use crate::names::SnapshotName;
 ///
 /// Asks the clusters of the job's Kubernetes sources which Secrets pods, accounts and ingresses refer to, and whether the
 /// configuration selects them; and which keys of controllers a new cluster would lack. Of DataRobot also what a backup would: are its keys
-/// there, and until when are its certificates good? Nothing is changed.
+/// there, and until when are its certificates good? Nothing is changed. Whether what is stored is whole says `verify --level full`.
 ///
 /// In what it prints, `!` is missing and `?` could not be found out. A job that fails does not keep the others from being checked.
 ///
