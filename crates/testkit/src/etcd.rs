@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::port::free_port;
+use crate::process::DEADLINE;
 use crate::{Certificates, Release};
-
-/// How long a server may take until it answers.
-const DEADLINE: Duration = Duration::from_secs(30);
 
 /// One etcd, a cluster of its own, on loopback. Killed when dropped, and its folder removed.
 pub struct Etcd {
@@ -90,7 +89,11 @@ impl EtcdOptions {
     }
 }
 
-/// `etcdctl` against an endpoint, with a certificate and as root, where that is asked for.
+/// Whoever asks again and again whether an etcd serves wants to hear soon that it does not.
+pub(crate) const SOON: &str = "--command-timeout=5s";
+
+/// `etcdctl` against an endpoint, with a certificate and as root, where that is asked for. It waits longer than it would by itself, for a busy
+/// machine.
 pub(crate) fn etcdctl(
     release: &Release,
     endpoint: &str,
@@ -100,6 +103,7 @@ pub(crate) fn etcdctl(
     let mut command = Command::new(release.program("etcdctl"));
     command.env("ETCDCTL_API", "3").stdin(Stdio::null());
     command.arg(format!("--endpoints={endpoint}"));
+    command.args(["--command-timeout=2m", "--dial-timeout=2m"]);
     if let Some(certificates) = certificates {
         command.arg("--cacert").arg(&certificates.authority);
         command.arg("--cert").arg(&certificates.client.certificate);
@@ -283,7 +287,7 @@ impl Etcd {
     }
 
     fn spawn_once(&mut self, deadline: Instant) -> bool {
-        self.ports = free_ports();
+        self.ports = [free_port(), free_port()];
         let log = File::create(self.folder.path().join("log")).expect("the folder is ours");
         let mut command = Command::new(self.release.program("etcd"));
         command
@@ -335,7 +339,7 @@ impl Etcd {
     }
 
     fn answers(&self) -> bool {
-        serves(&self.try_ctl(&["get", "--limit=1", "ready"], None))
+        serves(&self.try_ctl(&[SOON, "get", "--limit=1", "ready"], None))
     }
 
     fn try_ctl(&self, arguments: &[&str], password: Option<&str>) -> (bool, String) {
@@ -371,13 +375,6 @@ pub(crate) fn go_architecture() -> &'static str {
         "aarch64" => "arm64",
         other => other,
     }
-}
-
-/// Two ports that nobody listens on at this moment.
-fn free_ports() -> [u16; 2] {
-    // Both are held before either is given up, so that they differ.
-    let listeners = [0; 2].map(|_: u8| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("it is bound").port())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
@@ -6,12 +6,10 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::etcd::{etcdctl, go_architecture, require_password, serves};
-use crate::process::Process;
+use crate::etcd::{SOON, etcdctl, go_architecture, require_password, serves};
+use crate::port::free_port;
+use crate::process::{DEADLINE, Process};
 use crate::{Certificates, EtcdOptions, Release};
-
-/// How long a cluster may take until all members serve.
-const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Several members of one etcd on loopback, each with a data directory of its own name below one folder. Killed when dropped.
 pub struct EtcdCluster {
@@ -40,19 +38,7 @@ impl EtcdCluster {
     }
 
     fn new_with(release: &Release, members: usize, options: EtcdOptions) -> Self {
-        // All are held before the first is given up, so that they differ.
-        let listeners: Vec<TcpListener> = (0..members)
-            .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
-            .collect();
-        let port = |it: &TcpListener| it.local_addr().expect("it is bound").port();
-        let members = listeners
-            .iter()
-            .enumerate()
-            .map(|(number, listener)| Member {
-                name: format!("n{}", number + 1),
-                peer: port(listener),
-                process: None,
-            });
+        let members = (1..=members).map(Member::new);
         let folder = TempDir::new().expect("a temporary folder");
         Self {
             release: release.clone(),
@@ -95,21 +81,14 @@ impl EtcdCluster {
     /// Adds a member that follows without a vote, and waits until it answers; its number.
     pub fn add_learner(&mut self) -> usize {
         let number = self.members.len();
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let peer = listener.local_addr().expect("it is bound").port();
-        drop(listener);
-        let member = Member {
-            name: format!("n{}", number + 1),
-            peer,
-            process: None,
-        };
+        let member = Member::new(number + 1);
         let url = format!("--peer-urls={}", member.peer_url());
         self.ctl(0, &["member", "add", &member.name, "--learner", &url]);
         self.members.push(member);
         self.joins = Some(number);
         self.members[number].process = Some(self.spawn(number));
         let deadline = Instant::now() + DEADLINE;
-        while !self.try_ctl(number, &["endpoint", "status"]).0 {
+        while !self.try_ctl(number, &[SOON, "endpoint", "status"]).0 {
             assert!(Instant::now() < deadline, "the learner does not answer");
             sleep(Duration::from_millis(50));
         }
@@ -213,7 +192,7 @@ impl EtcdCluster {
     fn wait_for(&self, member: usize) {
         let deadline = Instant::now() + DEADLINE;
         loop {
-            let answer = self.try_ctl(member, &["get", "--limit=1", "ready"]);
+            let answer = self.try_ctl(member, &[SOON, "get", "--limit=1", "ready"]);
             if serves(&answer) {
                 return;
             }
@@ -249,7 +228,7 @@ impl EtcdCluster {
             command.arg(format!("--listen-client-urls={client}"));
             command.arg(format!("--advertise-client-urls={advertised}"));
             command.arg(format!("--initial-cluster-state={state}"));
-            // Tests say who is asked first by who leads: a second without a processor, which a busy machine has, is no reason to elect.
+            // Tests say who is asked first by who leads: some seconds without a processor, which a busy machine has, are no reason to elect.
             command.arg("--election-timeout=4000");
             command
         };
@@ -280,6 +259,15 @@ fn etcd(program: &Path, data_dir: &Path, name: &str, peer: &str, all: &str) -> C
 }
 
 impl Member {
+    /// The one of that number, counted from 1.
+    fn new(number: usize) -> Self {
+        Self {
+            name: format!("n{number}"),
+            peer: free_port(),
+            process: None,
+        }
+    }
+
     fn peer_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.peer)
     }

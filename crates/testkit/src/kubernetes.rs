@@ -1,6 +1,5 @@
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -8,10 +7,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::port::free_port;
+use crate::process::DEADLINE;
 use crate::{Certificates, Etcd, EtcdOptions, Release, require};
-
-/// How long a server may take until it answers. It is a large program, and the machine may be busy.
-const DEADLINE: Duration = Duration::from_mins(2);
 
 /// The user that may do everything; its token is its name.
 const ADMIN: &str = "admin";
@@ -384,11 +382,6 @@ fn stop(child: &mut Option<Child>) {
         child.kill().expect("it was running");
         child.wait().expect("it was ours");
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound").port()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 
 mod certificates;
 mod http;
+mod port;
 mod process;
 mod programs;
 

@@ -1,12 +1,13 @@
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long a server may take until it answers.
-const DEADLINE: Duration = Duration::from_mins(1);
+use crate::port::free_port;
+
+/// How long any server may take until it answers, or a cluster of them. No longer than that is for ever: one that cannot start exits.
+pub(crate) const DEADLINE: Duration = Duration::from_mins(10);
 
 /// Whether a process of this id, as a shell writes it, is there (and not only waiting to be buried).
 pub fn lives(pid: &str) -> bool {
@@ -41,7 +42,7 @@ impl Process {
             answers: Box::new(answers),
         };
         let deadline = Instant::now() + DEADLINE;
-        // Another process may take the port between our closing it and the server's opening it; then the server exits at once.
+        // Another process that tests may take the port between our closing it and the server's opening it; then the server exits at once.
         loop {
             process.port = free_port();
             if process.spawn(deadline) {
@@ -114,7 +115,8 @@ impl Process {
                 self.child = None;
                 return false;
             }
-            if (self.answers)(self.port) {
+            // Another may answer on that port, so that this one exits.
+            if (self.answers)(self.port) && child.try_wait().expect("it is ours").is_none() {
                 return true;
             }
             assert!(Instant::now() < deadline, "{}", self.complaint());
@@ -132,10 +134,4 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// A port that nobody listens on at this moment.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound").port()
 }

@@ -6,7 +6,8 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 use crate::Release;
-use crate::process::{Process, free_port};
+use crate::port::free_port;
+use crate::process::Process;
 
 /// A RabbitMQ on loopback, without plugins. Killed when dropped, and its folder removed.
 pub struct RabbitMq {
