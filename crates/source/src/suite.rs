@@ -17,8 +17,8 @@ use crate::{
     Sink, Source, Step,
 };
 
-/// How long a source may take to notice that nobody listens.
-const CLOSING: Duration = Duration::from_secs(10);
+/// How long a source may take to notice that nobody listens. It says no more than that it does not go on for ever: a machine may be busy.
+const CLOSING: Duration = Duration::from_mins(1);
 
 /// A live system with at least two entries in it, for [`conforms`].
 #[async_trait]
@@ -118,7 +118,7 @@ pub async fn notices_a_closed_sink(source: &dyn Source) {
     };
     let read = timeout(CLOSING, read)
         .await
-        .expect("a closed sink ends the read within seconds");
+        .expect("a closed sink ends the read");
     assert!(read.is_err(), "a read into a closed sink is an error");
 }
 

@@ -9,6 +9,7 @@
 //! This is test code: it panics with the reason where anything goes wrong.
 
 mod certificates;
+mod executable;
 mod http;
 mod port;
 mod process;
@@ -28,6 +29,7 @@ pub use certificates::{Certificates, Pair};
 pub use disk::{Disk, Fate, Survivors};
 pub use etcd::{Etcd, EtcdOptions, Held, held_in};
 pub use etcd_cluster::EtcdCluster;
+pub use executable::{copy_program, make_script};
 pub use http::{Message, ask};
 pub use kubernetes::{AES_GCM, Kubernetes, KubernetesOptions};
 pub use postgres::Postgres;

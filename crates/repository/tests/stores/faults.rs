@@ -27,11 +27,12 @@ async fn all_is_survived_or_refused_by(name: &str) {
         answers_with_data_are_cut(&server),
         a_server_that_is_busy_is_asked_again_when_it_says(&server),
         a_server_that_hangs_is_given_up(&server),
-        a_bucket_that_says_nothing_of_its_settings_is_given_up(&server),
         a_server_that_hangs_in_the_middle_of_an_answer_is_asked_again(&server),
         refusals_are_told_apart(&server),
         uploads_are_paced_and_nothing_else_is(&server),
     );
+    // By itself: how often it asks in its time is counted, and the others would take that time from it.
+    a_bucket_that_says_nothing_of_its_settings_is_given_up(&server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,7 +238,7 @@ async fn a_server_that_hangs_is_given_up(server: &Server) {
         (StoreFailureKind::Unreachable, "it does not answer")
     );
     assert!(
-        began.elapsed() < Duration::from_secs(20),
+        began.elapsed() < Duration::from_mins(1),
         "{:?}",
         began.elapsed()
     );
@@ -255,11 +256,11 @@ async fn a_bucket_that_says_nothing_of_its_settings_is_given_up(server: &Server)
     let hangs = every(1, of_settings, Treatment::Hangs);
     let faulty = Faulty::new(server, "silent", hangs);
     let mut remote = faulty.remote();
-    remote.patience.timeout = Duration::from_millis(300);
+    remote.patience.timeout = Duration::from_secs(1);
     remote.patience.retries = 1_000;
-    remote.patience.deadline = Duration::from_secs(2);
+    remote.patience.deadline = Duration::from_secs(10);
     let store = Store::remote(remote).expect("a store");
-    let probe = tokio::time::timeout(Duration::from_secs(30), store.probe()).await;
+    let probe = tokio::time::timeout(Duration::from_mins(1), store.probe()).await;
     let probe = probe.expect("it gives up");
     match (server, probe.found) {
         (Server::Gcs(_), Ok(probed)) => assert_eq!(probed.keeps_versions, None),
@@ -270,8 +271,9 @@ async fn a_bucket_that_says_nothing_of_its_settings_is_given_up(server: &Server)
     }
     let seen = faulty.proxy.take_seen();
     let asked = seen.iter().filter(|request| of_settings(request)).count();
-    // With pauses of 0.1, 0.2, 0.4 and 0.8 s beside 0.3 s each: not more, and more than one.
-    assert!((2..=4).contains(&asked), "{asked}");
+    // With pauses of 0.1, 0.2, 0.4, 0.8 and 1.6 s beside 1 s each, after which the next one of 3.2 s would be too long: not more, and more
+    // than one.
+    assert!((2..=6).contains(&asked), "{asked}");
 }
 
 async fn a_server_that_hangs_in_the_middle_of_an_answer_is_asked_again(server: &Server) {
@@ -418,7 +420,7 @@ async fn a_server_is_asked_over_tls_by_whoever_knows_its_authority() {
     let world = World::at(Store::remote(at(read(authority))).expect("a store")).await;
     world.back_up(&sample()).await;
     for stranger in [None, read(strange_authority)] {
-        // A server may come back within the minute that it is given, and a certificate gets no better.
+        // A server may come back within the minutes that it is given, and a certificate gets no better.
         let began = Instant::now();
         let (kind, words) = refusal(at(stranger)).await;
         assert_eq!(kind, StoreFailureKind::Unreachable);

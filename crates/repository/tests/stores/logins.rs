@@ -1,7 +1,7 @@
 //! Keys that somebody hands out for a while, and renews. The token service is MinIO's own; what a container's platform says is said
-//! by a fake. The keys are MinIO's in both cases, and end when they are said to.
+//! by a fake. The keys are MinIO's in both cases, and end when the test says so.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -16,13 +16,13 @@ use crate::common::{World, sample};
 use crate::faults::refusal;
 use crate::server::{remote, s3_with};
 
-/// How long a key is honoured.
+/// How long a key is said to last.
 const LASTS: Duration = Duration::from_secs(2);
 
-/// Ids of keys that were handed out, and when.
-type Handed = Arc<Mutex<HashMap<String, Instant>>>;
+/// Ids of keys that were handed out and have not ended. A test ends them, and no clock: a busy machine may use a key later than it got it.
+type Handed = Arc<Mutex<HashSet<String>>>;
 
-/// MinIO with a bucket, which honours each key for as long as it was said to last.
+/// MinIO with a bucket, which honours each key until it has ended.
 struct Platform {
     minio: Minio,
     provider: OpenId,
@@ -40,9 +40,10 @@ impl Platform {
         let handed = Handed::default();
         let known = Arc::clone(&handed);
         let bucket = Proxy::start(&minio.s3().address, move |request| {
-            match known.lock().expect("a map").get(&key_of(request)) {
-                Some(since) if since.elapsed() < LASTS => Treatment::Passes,
-                _ => Treatment::Answered(error("400 Bad Request", "ExpiredToken")),
+            if known.lock().expect("a set").contains(&key_of(request)) {
+                Treatment::Passes
+            } else {
+                Treatment::Answered(error("400 Bad Request", "ExpiredToken"))
             }
         });
         Some(Self {
@@ -115,11 +116,12 @@ impl Platform {
         let seen = asked.take_seen();
         assert_eq!(shown(&seen, &tokens[0]), seen.len());
         fs::write(self.token_file(), &tokens[1]).expect("a token");
-        let before = self.handed.lock().expect("a map").len();
+        // To the bucket they have ended now, and to the client when it has waited.
+        self.handed.lock().expect("a set").clear();
         tokio::time::sleep(LASTS + Duration::from_millis(200)).await;
         world.back_up(&sample()).await;
         assert!(world.read(1).await.expect("whole") == sample());
-        assert!(self.handed.lock().expect("a map").len() > before);
+        assert!(!self.handed.lock().expect("a set").is_empty());
         let seen = asked.take_seen();
         assert!(!seen.is_empty());
         assert_eq!(shown(&seen, &tokens[1]), seen.len());
@@ -131,8 +133,7 @@ fn soon() -> String {
 }
 
 fn note(handed: &Handed, id: &str) {
-    let mut handed = handed.lock().expect("a map");
-    handed.insert(id.to_owned(), Instant::now());
+    handed.lock().expect("a set").insert(id.to_owned());
 }
 
 /// The id of the key that signed a request.
@@ -202,8 +203,12 @@ async fn who_gives_no_key_is_named() {
     let file = own_file.display().to_string();
     let at = |keys: S3Keys, tls: &Tls| {
         let mut remote = platform.remote(keys, Some(&tls.certificates().authority));
-        remote.patience.timeout = Duration::from_millis(500);
         remote.patience.retries = 2;
+        remote
+    };
+    // Only where nobody answers: a busy machine may take longer for what is answered.
+    let impatient = |mut remote: Remote| {
+        remote.patience.timeout = Duration::from_secs(1);
         remote
     };
     let container = |endpoint: String| S3Keys::ContainerAt(endpoint, file.clone());
@@ -214,7 +219,10 @@ async fn who_gives_no_key_is_named() {
             "Amazon's token service gives no key: InvalidParameterValue: ",
         ),
         (
-            at(web_identity(&platform, silent_tls.endpoint()), &silent_tls),
+            impatient(at(
+                web_identity(&platform, silent_tls.endpoint()),
+                &silent_tls,
+            )),
             Unreachable,
             "Amazon's token service gives no key: it does not answer",
         ),
@@ -224,7 +232,7 @@ async fn who_gives_no_key_is_named() {
             "the container's platform gives no key: ",
         ),
         (
-            at(container(silent.endpoint()), &tls),
+            impatient(at(container(silent.endpoint()), &tls)),
             Unreachable,
             "the container's platform gives no key: it does not answer",
         ),
@@ -242,7 +250,7 @@ async fn who_gives_no_key_is_named() {
             !words.contains("hunter") && !words.contains('\n'),
             "{words}"
         );
-        assert!(began.elapsed() < Duration::from_secs(20), "{words}");
+        assert!(began.elapsed() < Duration::from_mins(1), "{words}");
     }
     // Somebody looks for that file.
     fs::remove_file(&own_file).expect("it is ours");

@@ -65,7 +65,7 @@ pub(crate) fn remote(address: &str, endpoint: String, account: Account) -> Remot
         patience: Patience {
             timeout: Duration::from_secs(20),
             retries: 20,
-            deadline: Duration::from_mins(1),
+            deadline: Duration::from_mins(3),
         },
         storage_class: None,
         lock: None,

@@ -203,10 +203,8 @@ mod tests {
     use super::*;
 
     fn script(folder: &Path, text: &str) -> PathBuf {
-        use std::os::unix::fs::PermissionsExt;
         let path = folder.join("tool");
-        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("written");
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("set");
+        testkit::make_script(&path, text);
         path
     }
 

@@ -118,27 +118,31 @@ async fn a_stream_that_stalls_is_given_up() {
     };
     let server = testkit::Etcd::start(&release, EtcdOptions::default());
     seed(&server, 100, 10).await;
-    let timeouts = Timeouts {
-        connect: Duration::from_millis(500),
-        request: Duration::from_secs(1),
-        idle: Duration::from_millis(700),
-    };
-    let through = |proxy: &Proxy| {
+    let through = |proxy: &Proxy, timeouts: Timeouts| {
         Etcd::new(Options {
             timeouts,
             ..options(&[&proxy.address()])
         })
     };
 
+    let idle = Timeouts {
+        idle: Duration::from_millis(700),
+        ..Timeouts::default()
+    };
     let proxy = Proxy::start(server.address(), 2_000_000).await;
-    let (kind, text) = refusal(&through(&proxy)).await;
+    let (kind, text) = refusal(&through(&proxy, idle)).await;
     assert!(
         kind == ErrorKind::Unreachable && text.contains("stalled"),
         "{text}"
     );
 
+    // Short for the questions before the snapshot, too, and so only where none of them gets an answer.
+    let request = Timeouts {
+        request: Duration::from_secs(1),
+        ..Timeouts::default()
+    };
     let proxy = Proxy::start(server.address(), 0).await;
-    let (kind, text) = refusal(&through(&proxy)).await;
+    let (kind, text) = refusal(&through(&proxy, request)).await;
     assert!(
         kind == ErrorKind::Unreachable && text.contains("did not answer within 1 s"),
         "{text}"

@@ -521,7 +521,8 @@ async fn leases_are_granted_again_or_dropped_and_those_that_live_are_used() {
     );
 
     // The owner came back with another lease: that is no difference. None at all is one.
-    let other = client.lease_grant(60, None).await.expect("granted").id();
+    let other = client.lease_grant(3_000, None).await;
+    let other = other.expect("granted").id();
     let with = PutOptions::new().with_lease(other);
     client
         .put("service/a", "here", Some(with))
@@ -549,7 +550,8 @@ async fn leases_are_granted_again_or_dropped_and_those_that_live_are_used() {
     // The number stands for another lease now.
     client.lease_revoke(LEASE).await.expect("revoked");
     let grant = LeaseGrantOptions::new().with_id(LEASE);
-    client.lease_grant(7, Some(grant)).await.expect("granted");
+    let granted = client.lease_grant(1_800, Some(grant)).await;
+    granted.expect("granted");
     restore(&source, &archive, &overwriting()).await;
     let found = lease_of(&server);
     assert!(

@@ -31,10 +31,35 @@ fn source(endpoints: &[String], options: Options) -> Etcd {
     })
 }
 
+/// Whether this is about a member that was not waited for.
+fn is_late(text: &str) -> bool {
+    text.contains("did not answer within 3 s of another member")
+}
+
+/// What is captured, at the second attempt if a busy machine held up one of the members at the first, so that it was not waited for.
+async fn collect(source: &Etcd) -> (Archive, Capture) {
+    let first = Archive::collect(source).await;
+    let held_up = match &first {
+        Ok((_, capture)) => capture.notes.iter().any(|note| is_late(note)),
+        Err(error) => is_late(&error.to_string()),
+    };
+    let captured = if held_up {
+        Archive::collect(source).await
+    } else {
+        first
+    };
+    captured.expect("a capture")
+}
+
 async fn capture(source: &Etcd) -> Capture {
-    let (archive, capture) = Archive::collect(source).await.expect("a capture");
+    let (archive, capture) = collect(source).await;
     suite::finds_nothing_bad(source, &archive).await;
     capture
+}
+
+/// Whether a note says `words`: others may say that a busy machine held up a member.
+fn is_noted(found: &Capture, words: &str) -> bool {
+    found.notes.iter().any(|note| note.contains(words))
 }
 
 /// Each member's ID, and who leads.
@@ -319,7 +344,7 @@ async fn a_stream_that_is_not_whole_is_taken_from_another_member() {
         let forger = Forger::start(cluster.address(one), forgery).await;
         let endpoints = [forger.address(), cluster.endpoint(two)];
         let both = source(&endpoints, Options::default());
-        let (archive, found) = Archive::collect(&both).await.expect("a capture");
+        let (archive, found) = collect(&both).await;
         assert_eq!(found.facts["etcd.member"], format!("{:x}", ids[two]));
         let [note] = &*found.notes else {
             panic!("{what}: {:?}", found.notes)
@@ -415,7 +440,7 @@ async fn members_are_captured_by_certificate_and_replace_each_other() {
     let (archive, found) = collect_while_killing(killed, &mut cluster, one).await;
     let found = found.expect("another member is captured");
     assert_eq!(found.facts["etcd.member"], ids[two]);
-    assert!(found.notes[0].contains("broke off"), "{:?}", found.notes);
+    assert!(is_noted(&found, "broke off"), "{:?}", found.notes);
     let again = source(&order, options_of(&cluster, true));
     suite::finds_nothing_bad(&again, &archive).await;
 }
@@ -453,9 +478,9 @@ async fn the_next_member_is_captured_with_a_new_login() {
         options.timeouts.idle = Duration::from_secs(4);
         Etcd::new(options)
     };
-    let (archive, found) = Archive::collect(&by("pass")).await.expect("a capture");
+    let (archive, found) = collect(&by("pass")).await;
     assert_eq!(found.facts["etcd.member"], ids[two]);
-    assert!(found.notes[0].contains("stalled"), "{:?}", found.notes);
+    assert!(is_noted(&found, "stalled"), "{:?}", found.notes);
     suite::finds_nothing_bad(&by("pass"), &archive).await;
 
     let (kind, text) = refusal(&by("wrong")).await;
@@ -478,21 +503,21 @@ async fn a_stream_that_stalls_is_taken_from_another_member() {
     let endpoints = [stalls.address(), cluster.endpoint(two)];
     let source = Etcd::new(Options {
         timeouts: Timeouts {
-            idle: Duration::from_secs(1),
+            idle: Duration::from_secs(4),
             ..Timeouts::default()
         },
         ..options(&endpoints.each_ref().map(|it| &**it))
     });
-    let (archive, found) = Archive::collect(&source).await.expect("a capture");
+    let (archive, found) = collect(&source).await;
     assert_eq!(found.facts["etcd.member"], format!("{:x}", ids[two]));
-    assert!(found.notes[0].contains("stalled"), "{:?}", found.notes);
+    assert!(is_noted(&found, "stalled"), "{:?}", found.notes);
     assert_eq!(archive.len(), 1);
     suite::finds_nothing_bad(&source, &archive).await;
 
     let single = Etcd::new(Options {
         single_attempt: true,
         timeouts: Timeouts {
-            idle: Duration::from_secs(1),
+            idle: Duration::from_secs(4),
             ..Timeouts::default()
         },
         ..options(&[
@@ -557,11 +582,14 @@ async fn a_damaged_database_is_taken_from_another_member_if_there_is_one() {
     let revision = contents_of(&cluster.endpoint(one)).await.revision;
     let data = cluster.data_dirs().join(cluster.name(one));
     let database = data.join("member/snap/db");
+    let order = [one, two, leader].map(|member| cluster.endpoint(member));
+    // Before it sends a snapshot, etcd 3.6 writes what it has put together. It would by itself, but on a busy machine perhaps not within the
+    // second that is waited for.
+    capture(&source(&order[..1], Options::default())).await;
     settled(&database).await;
     let revision = u64::try_from(revision).expect("positive") - 50;
     damage(&database, revision);
 
-    let order = [one, two, leader].map(|member| cluster.endpoint(member));
     let found = capture(&source(&order, Options::default())).await;
     assert_ne!(found.facts["etcd.member"], format!("{:x}", ids[one]));
     assert_eq!(found.notes.len(), 1, "{:?}", found.notes);
@@ -643,7 +671,7 @@ async fn under_load(name: &str, tool: &str) {
     let paused = source(&order, Options::default());
     let (archive, found) = Archive::collect(&paused).await.expect("a capture");
     assert_eq!(found.facts["etcd.member"], format!("{:x}", ids[two]));
-    assert!(found.notes[0].contains(&order[0]), "{:?}", found.notes);
+    assert!(is_noted(&found, &order[0]), "{:?}", found.notes);
     comes_back(&release, tool, &paused, &archive, &order[2], at_least).await;
 
     // It goes on, and lags; and nobody else is asked. What it gives is as new as the others were.
@@ -661,7 +689,7 @@ async fn under_load(name: &str, tool: &str) {
     let (archive, found) = collect_while_killing(killed, &mut cluster, one).await;
     let found = found.expect("another member is captured");
     assert_ne!(found.facts["etcd.member"], format!("{:x}", ids[one]));
-    assert!(found.notes[0].contains("broke off"), "{:?}", found.notes);
+    assert!(is_noted(&found, "broke off"), "{:?}", found.notes);
     let again = source(&order, Options::default());
     comes_back(&release, tool, &again, &archive, &order[2], at_least).await;
 
@@ -693,7 +721,9 @@ async fn five_members_under_load_of_which_one_is_paused_one_lags_and_one_is_kill
     let (archive, found) = collect_while_killing(all(), &mut cluster, killed).await;
     let found = found.expect("another member is captured");
     assert_eq!(found.facts["etcd.member"], format!("{:x}", ids[left]));
-    let [first, second] = &*found.notes else {
+    let mut notes = found.notes.clone();
+    notes.retain(|note| !is_late(note) || note.contains(&order[0]));
+    let [first, second] = &*notes else {
         panic!("{:?}", found.notes)
     };
     assert!(first.contains(&order[0]), "{first}");

@@ -1,9 +1,8 @@
 //! What is restored: all of it, to a place that was free, or nothing.
 
-use std::fs::Permissions;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use archive::{Attributes, Content, Entry};
 use strongroom_source::etcd::ENTRY;
@@ -529,12 +528,11 @@ async fn a_damaged_snapshot_is_found_and_not_restored() {
     let (tool, log) = (calls.path().join("tool"), calls.path().join("log"));
     let etcdutl = release.program("etcdutl");
     let script = format!(
-        "#!/bin/sh\necho \"$*\" >> {}\nexec {} \"$@\"\n",
+        "echo \"$*\" >> {}\nexec {} \"$@\"",
         log.display(),
         etcdutl.display()
     );
-    std::fs::write(&tool, script).expect("written");
-    std::fs::set_permissions(&tool, Permissions::from_mode(0o700)).expect("executable");
+    testkit::make_script(&tool, &script);
     let old = folder.path().join("old");
     let mut replacing = settings(&[("data-dir", &old), ("etcdutl-path", &tool)]);
     let yes = ("replace".to_owned(), "true".to_owned());
@@ -668,8 +666,7 @@ fn has_nameless_files(folder: &Path) -> bool {
 /// A program that says to be etcdutl 3.6.5, and whatever else it is asked for runs `script`.
 fn calls_itself_etcdutl(path: &Path, script: &str) {
     let says = "[ $1 = version ] && echo 'etcdutl version: 3.6.5' && exit";
-    std::fs::write(path, format!("#!/bin/sh\n{says}\n{script}\n")).expect("written");
-    std::fs::set_permissions(path, Permissions::from_mode(0o755)).expect("set");
+    testkit::make_script(path, &format!("{says}\n{script}"));
 }
 
 /// Dropped while the tool runs, as by Ctrl-C: the tool is killed, and neither plaintext nor half a directory stays.
@@ -710,13 +707,9 @@ async fn a_restore_that_is_dropped_leaves_nothing() {
     }
     assert_eq!(files_in(folder.path()), [""; 0]);
     let process = std::fs::read_to_string(&pid).expect("written");
-    let status = Path::new("/proc").join(process.trim()).join("status");
-    for _ in 0..100 {
-        let status = std::fs::read_to_string(&status).unwrap_or_default();
-        if status.is_empty() || status.contains("State:\tZ") {
-            return;
-        }
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while testkit::lives(&process) {
+        assert!(Instant::now() < deadline, "the tool still runs");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("the tool still runs");
 }

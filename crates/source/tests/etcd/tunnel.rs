@@ -138,7 +138,8 @@ fn through(endpoint: &str, proxy: Proxy) -> Etcd {
 
 /// The tunnel ends a moment after the capture.
 async fn bytes_from_server(proxy: &ConnectProxy) -> u64 {
-    for _ in 0..100 {
+    // For a minute: a machine may be busy.
+    for _ in 0..1_200 {
         let bytes = proxy.passed.lock().expect("no panic").from_server;
         if bytes > 0 {
             return bytes;
@@ -310,14 +311,15 @@ async fn the_proxy_is_blamed_for_what_it_does() {
         (
             Manner::Silent,
             ErrorKind::Unreachable,
-            "no tunnel within 0.3 s",
+            "no tunnel within 1.5 s",
         ),
     ] {
         let proxy = ConnectProxy::start(manner).await;
-        let timeouts = Timeouts {
-            connect: Duration::from_millis(300),
-            ..Timeouts::default()
-        };
+        let mut timeouts = Timeouts::default();
+        // Not where something comes, for which a busy machine may take its time.
+        if matches!(manner, Manner::Silent) {
+            timeouts.connect = Duration::from_millis(1_500);
+        }
         let source = Etcd::new(Options {
             proxy: always(proxy.url()),
             timeouts,

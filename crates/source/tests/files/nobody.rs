@@ -6,7 +6,7 @@ fn as_nobody(name: &str, path: &Path) -> std::process::Output {
     let copy = tempfile::tempdir().expect("a folder");
     fs::set_permissions(copy.path(), Permissions::from_mode(0o755)).expect("a mode");
     let program = copy.path().join("test");
-    fs::copy(std::env::current_exe().expect("it runs"), &program).expect("a copy");
+    testkit::copy_program(&std::env::current_exe().expect("it runs"), &program);
     std::process::Command::new("setpriv")
         .args([
             "--reuid",

@@ -1,3 +1,7 @@
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
 use super::*;
 
 #[tokio::test]
@@ -171,15 +175,19 @@ async fn an_abandoned_restore_leaves_nothing_and_a_killed_one_is_swept() {
     fs::write(&left, "half").expect("a file");
 
     let plan = suite::plan(&source, &archive, &to(&target)).await;
+    let stuck = Arc::new(Notify::new());
     let mut contents = Stuck {
         contents: Box::new(archive.contents()),
         pieces: 40,
+        notice: stuck.clone(),
     };
     let options = to(&target);
-    let write = source.write(&plan, &mut contents, &options);
-    let abandoned = tokio::time::timeout(std::time::Duration::from_millis(500), write).await;
-    assert!(abandoned.is_err(), "it was stuck and is dropped now");
-    for _ in 0..500 {
+    // It is dropped when it is stuck. By then it has begun to write, for few pieces wait between the two, and that it does behind the sweep.
+    tokio::select! {
+        _ = source.write(&plan, &mut contents, &options) => panic!("it is stuck"),
+        () = stuck.notified() => {}
+    }
+    for _ in 0..3_000 {
         if fs::read_dir(&folder_there).expect("a folder").count() == 0 {
             break;
         }
@@ -195,10 +203,11 @@ async fn an_abandoned_restore_leaves_nothing_and_a_killed_one_is_swept() {
     );
 }
 
-/// Contents that stop coming, without an end.
+/// Contents that stop coming, without an end, and say so.
 struct Stuck {
     contents: Box<dyn source::Contents>,
     pieces: u32,
+    notice: Arc<Notify>,
 }
 
 #[async_trait]
@@ -209,6 +218,7 @@ impl source::Contents for Stuck {
 
     async fn data(&mut self) -> Result<Option<Content>, source::Error> {
         if self.pieces == 0 {
+            self.notice.notify_one();
             futures::future::pending::<()>().await;
         }
         self.pieces -= 1;

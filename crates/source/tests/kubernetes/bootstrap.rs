@@ -66,7 +66,8 @@ async fn a_token_that_has_ended_is_not_taken_for_one_that_works() {
     };
     let now = Timestamp::now();
     let end = |minutes: i64| (now + SignedDuration::from_mins(minutes)).to_string();
-    let (passed, soon, future) = (end(-60), end(10), end(60 * 24));
+    // Soon is within an hour, and two clusters are to be there before that.
+    let (passed, soon, future) = (end(-60), end(50), end(60 * 24));
     let tokens = vec![
         token("absurd", Some("tomorrow")),
         token("future", Some(&future)),

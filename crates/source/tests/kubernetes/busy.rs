@@ -7,21 +7,74 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use archive::{Body, Item, Name};
+use archive::{Body, Content, Entry, Item, Name};
+use async_trait::async_trait;
 use serde_json::Value;
 use strongroom_source::kubernetes::{Access, Kubernetes};
-use strongroom_source::suite::Archive;
-use strongroom_source::{Conflict, Sink, Source};
+use strongroom_source::suite::{Archive, plan};
+use strongroom_source::{Conflict, Contents, Error, Report, RestoreOptions, Sink, Source};
 use testkit::KubernetesOptions;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::capture::many;
 use crate::objects::secret;
-use crate::{options, restore, settings};
+use crate::{options, settings};
 
 /// So many that a list of them has three pages, the sink and the connection hold but a part, and a restore takes its time.
 const OBJECTS: usize = 1400;
+/// So many of them another client makes, too.
+const LATE: usize = 100;
 /// What another client writes.
 const THEIRS: &[u8] = b"theirs";
+
+/// Contents of which no more than a part comes before the test says so: whatever it does until then, however long that takes on a busy
+/// machine, it does in the middle of the restore.
+struct Held<C> {
+    contents: C,
+    /// So many entries come at once.
+    left: usize,
+    go_on: Option<oneshot::Receiver<()>>,
+}
+
+#[async_trait]
+impl<C: Contents> Contents for Held<C> {
+    async fn next(&mut self) -> Result<Option<Entry>, Error> {
+        if self.left == 0
+            && let Some(go_on) = self.go_on.take()
+        {
+            // If nobody is left to say so, the test has failed, and says why.
+            let _ = go_on.await;
+        }
+        self.left = self.left.saturating_sub(1);
+        self.contents.next().await
+    }
+
+    async fn data(&mut self) -> Result<Option<Content>, Error> {
+        self.contents.data().await
+    }
+}
+
+/// Plans a restore of all of `archive` and carries it out, but for what comes behind the first `left` entries, until that is let go on.
+pub(crate) fn restore_held(
+    source: Kubernetes,
+    archive: &Archive,
+    options: RestoreOptions,
+    left: usize,
+) -> (oneshot::Sender<()>, JoinHandle<Result<Report, Error>>) {
+    let (let_go, go_on) = oneshot::channel();
+    let archive = archive.clone();
+    let restoring = tokio::spawn(async move {
+        let plan = plan(&source, &archive, &options).await;
+        let mut contents = Held {
+            contents: archive.written_by(&plan),
+            left,
+            go_on: Some(go_on),
+        };
+        source.write(&plan, &mut contents, &options).await
+    });
+    (let_go, restoring)
+}
 
 /// Another client makes, changes and deletes objects while they are restored, and then while they are captured.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
@@ -43,33 +96,18 @@ async fn restored_beside_others(
     options: &strongroom_source::kubernetes::Options,
     archive: &Archive,
 ) {
-    let restoring = tokio::spawn({
-        let (source, archive) = (Kubernetes::new(options.clone()), archive.clone());
-        async move { restore(&source, &archive, &settings(Conflict::Overwrite, &[])).await }
-    });
-    // From the end, where the restore is last.
-    let late = (OBJECTS - 100..OBJECTS).rev();
-    let late: Vec<Value> = late
-        .map(|i| secret("n", &format!("s{i:05}"), "Opaque", &[("value", THEIRS)]))
-        .collect();
-    let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": late});
-    let made = tokio::task::block_in_place(|| {
-        cluster.wait_until("some are there", |it| {
-            it.try_ctl(&["get", "secret", "s00000", "-n", "n"], "").0
-        });
-        let (_, made) = cluster.try_ctl(&["create", "-f", "-"], &list.to_string());
-        let patch = r#"{"data":{"value":"dGhlaXJz"}}"#;
-        cluster.ctl(&["patch", "secret", "s00010", "-n", "n", "-p", patch]);
-        cluster.ctl(&["delete", "secret", "s00011", "-n", "n"]);
-        made
-    });
+    let source = Kubernetes::new(options.clone());
+    // It does not come to what they make before they have begun, or they would find all of it made.
+    let overwrite = settings(Conflict::Overwrite, &[]);
+    let (let_go, restoring) = restore_held(source, archive, overwrite, OBJECTS - LATE);
+    let made = tokio::task::block_in_place(|| others_write(cluster, let_go));
     let made = made.lines().filter_map(|line| {
         let name = line.strip_prefix("secret/")?.strip_suffix(" created")?;
         Some(format!("secrets/n/{name}"))
     });
     let made: BTreeSet<String> = made.collect();
     assert!(!made.is_empty(), "they were faster than we");
-    let (_, report) = restoring.await.expect("no panic");
+    let report = restoring.await.expect("no panic").expect("a restore");
     let failed = report.failed.iter();
     let failed: BTreeSet<String> = failed
         .map(|(name, reason)| {
@@ -102,6 +140,31 @@ async fn restored_beside_others(
             "{text}"
         );
     }
+}
+
+/// Makes what the restore has not come to, changes and deletes what it has made, and lets it go on meanwhile; what kubectl said of the first.
+fn others_write(cluster: &testkit::Kubernetes, let_go: oneshot::Sender<()>) -> String {
+    // From the end, where the restore is last.
+    let late = (OBJECTS - LATE..OBJECTS).rev();
+    let late: Vec<Value> = late
+        .map(|i| secret("n", &format!("s{i:05}"), "Opaque", &[("value", THEIRS)]))
+        .collect();
+    let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": late}).to_string();
+    let there = |names: &[&str]| {
+        let get = [&["get", "secret", "-n", "n"][..], names].concat();
+        cluster.wait_until("they are there", |it| it.try_ctl(&get, "").0);
+    };
+    there(&["s00010", "s00011"]);
+    let last = format!("s{:05}", OBJECTS - 1);
+    std::thread::scope(|scope| {
+        let making = scope.spawn(|| cluster.try_ctl(&["create", "-f", "-"], &list).1);
+        there(&[last.as_str()]);
+        let_go.send(()).expect("the restore waits for it");
+        let patch = r#"{"data":{"value":"dGhlaXJz"}}"#;
+        cluster.ctl(&["patch", "secret", "s00010", "-n", "n", "-p", patch]);
+        cluster.ctl(&["delete", "secret", "s00011", "-n", "n"]);
+        making.join().expect("no panic")
+    })
 }
 
 /// What is captured is what etcd held at the version that the snapshot names, whatever is written meanwhile.
@@ -179,7 +242,7 @@ async fn captured_beside_others(
 const SECRETS: &str = r#"{"kind":"SecretList","apiVersion":"v1","metadata":{"resourceVersion":"7"},"items":[
     {"metadata":{"name":"s","namespace":"a","uid":"u","resourceVersion":"5"},"type":"Opaque","data":{"k":"dg=="}}]}"#;
 
-/// It says 429 to the first two lists, and when to come back: not the second that we would wait by ourselves.
+/// It says 429 to the first lists, and when to come back: not the second that we would wait by ourselves.
 #[tokio::test]
 async fn a_server_is_asked_again_when_it_said() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -203,7 +266,7 @@ async fn a_server_is_asked_again_when_it_said() {
                     asked.push(Instant::now());
                     match asked.len() {
                         1 => ("429 Too Many Requests\r\nretry-after: 3", "busy"),
-                        2 => ("429 Too Many Requests\r\nretry-after: 0", "busy"),
+                        2..=6 => ("429 Too Many Requests\r\nretry-after: 0", "busy"),
                         _ => ("200 OK", SECRETS),
                     }
                 } else {
@@ -238,10 +301,10 @@ async fn a_server_is_asked_again_when_it_said() {
     let (archive, _) = Archive::collect(&source).await.expect("a capture");
     assert_eq!(archive.len(), 1);
     let asked = asked.lock().expect("no panic");
-    let [first, second, third] = asked[..] else {
-        panic!("{asked:?}");
-    };
-    let (waited, at_once) = (second - first, third - second);
-    assert!(waited >= Duration::from_secs(3), "{waited:?}");
-    assert!(at_once < Duration::from_millis(900), "{at_once:?}");
+    assert_eq!(asked.len(), 7, "{asked:?}");
+    let waits: Vec<Duration> = asked.windows(2).map(|it| it[1] - it[0]).collect();
+    assert!(waits[0] >= Duration::from_secs(3), "{waits:?}");
+    // The shortest of five: a busy machine holds up one or another of them, and a second of ours would be in each.
+    let at_once = waits[1..].iter().min().expect("five");
+    assert!(*at_once < Duration::from_millis(900), "{waits:?}");
 }

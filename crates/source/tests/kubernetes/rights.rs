@@ -21,6 +21,17 @@ pub(crate) fn said(error: &Error) -> String {
     text
 }
 
+/// Whether the server lets `user` do this.
+fn may(cluster: &testkit::Kubernetes, user: &str, what: &[&str]) -> bool {
+    let arguments = [&["auth", "can-i", "--as", user][..], what].concat();
+    cluster.try_ctl(&arguments, "").0
+}
+
+/// Waits until it does: a server goes by its roles a moment after it has taken them, those of a kind in the order in which they came.
+pub(crate) fn until_may(cluster: &testkit::Kubernetes, user: &str, what: &[&str]) {
+    cluster.wait_until("the rights are in force", |it| may(it, user, what));
+}
+
 #[tokio::test]
 async fn what_a_user_lacks_is_named() {
     let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions {
@@ -82,6 +93,7 @@ async fn what_a_user_lacks_is_named() {
         cluster.ctl(&[&role[..], &["--verb=list", "--resource=secrets"]].concat());
         let binding = ["create", "rolebinding", "r", "-n", namespace];
         cluster.ctl(&[&binding[..], &["--role=r", "--user=nobody"]].concat());
+        until_may(&cluster, "nobody", &["list", "secrets", "-n", namespace]);
     }
     let (archive, _) = Archive::collect(&source(&["a"])).await.expect("a capture");
     assert_eq!(archive.len(), 1);
@@ -146,21 +158,21 @@ async fn the_printed_rights_suffice() {
         };
         options
     };
-    let grant = |user: &str, namespaces: &[&str], purpose: Purpose| {
+    // And waits until that holds: `allows` is something that nobody may without the last of the roles.
+    let grant = |user: &str, namespaces: &[&str], purpose: Purpose, allows: &[&str]| {
         let text = policy(
             &with(user, namespaces),
             purpose,
             &Subject::User(user.to_owned()),
         );
         cluster.ctl_with(&["apply", "-f", "-"], &text);
+        until_may(&cluster, user, allows);
     };
-    let can = |user: &str, what: &[&str]| {
-        let arguments = [&["auth", "can-i", "--as", user], what].concat();
-        cluster.try_ctl(&arguments, "").0
-    };
+    let can = |user: &str, what: &[&str]| may(&cluster, user, what);
 
     let named = &["a", "a-b"][..];
-    grant("keeper", named, Purpose::Backup);
+    let list = ["list", "secrets", "-n", "a-b"];
+    grant("keeper", named, Purpose::Backup, &list);
     let (archive, capture) = Archive::collect(&Kubernetes::new(with("keeper", named)))
         .await
         .expect("a capture");
@@ -173,13 +185,15 @@ async fn the_printed_rights_suffice() {
     // By pattern, which needs more.
     let refused = Archive::collect(&Kubernetes::new(with("keeper", &["a*"]))).await;
     assert!(refused.is_err());
-    grant("keeper", &["a*"], Purpose::Backup);
+    let list = ["list", "namespaces"];
+    grant("keeper", &["a*"], Purpose::Backup, &list);
     let (again, _) = Archive::collect(&Kubernetes::new(with("keeper", &["a*"])))
         .await
         .expect("a capture");
     archive.assert_equals(&again);
 
-    grant("restorer", named, Purpose::Restore);
+    let make = ["create", "secrets", "-n", "a"];
+    grant("restorer", named, Purpose::Restore, &make);
     for name in ["values", "immutable", "large"] {
         cluster.ctl(&["delete", "secret", name, "-n", "a"]);
     }
@@ -203,8 +217,8 @@ async fn the_printed_rights_suffice() {
         cluster.ctl(&["delete", "secret", "values", "tls", "-n", "a-b"]);
         cluster.ctl(&["delete", "configmap", "config", "-n", "a"]);
         let source = Kubernetes::new(with(user, namespaces));
-        assert!(!can(user, &["create", "secrets", "-n", "a"]));
-        grant(user, namespaces, Purpose::Restore);
+        assert!(!can(user, &make));
+        grant(user, namespaces, Purpose::Restore, &make);
         let (_, report) = restore(&source, &archive, &settings(Conflict::Fail, &[])).await;
         assert_eq!((report.written, report.failed), (3, vec![]), "{user}");
         assert!(!can(user, &["delete", "namespaces"]));
@@ -449,6 +463,9 @@ async fn issuers_that_may_not_be_seen(cluster: &testkit::Kubernetes, mut options
     };
     let all = found(&options).await;
     assert_eq!(all.len(), 2, "{all:?}");
+    // By a ClusterRole that was granted before there was such a kind, of which kubectl could not have asked.
+    let outside = ["list", "clusterissuers.cert-manager.io"];
+    until_may(cluster, "keeper", &outside);
     options.access = access(cluster, "keeper");
     assert_eq!(found(&options).await, all, "it has the printed rights");
     options.access = access(cluster, "reader");
@@ -507,6 +524,9 @@ async fn rights_in_one_of_two(cluster: &testkit::Kubernetes, mut options: Option
     let reader = Subject::User("reader".to_owned());
     let rights = policy(&of_one, Purpose::Backup, &reader);
     cluster.ctl_with(&["apply", "-f", "-"], &rights);
+    until_may(cluster, "reader", &["list", "pods", "-n", "sealing"]);
+    let outside = ["list", "clusterissuers.cert-manager.io"];
+    until_may(cluster, "reader", &outside);
     assert_eq!(found(&options).await, [refused]);
     let findings = Kubernetes::new(options).completeness().await;
     let refers = "pods/sealing/p refers to secrets/sealing/nowhere, which does not exist";
@@ -525,8 +545,9 @@ fn may_list_secrets(cluster: &testkit::Kubernetes, namespace: &str, user: &str) 
     let role = ["create", "role", user, "-n", namespace];
     cluster.ctl(&[&role[..], &["--verb=list", "--resource=secrets"]].concat());
     let binding = ["create", "rolebinding", user, "-n", namespace];
-    let (role, user) = (format!("--role={user}"), format!("--user={user}"));
-    cluster.ctl(&[&binding[..], &[&role, &user]].concat());
+    let (role, subject) = (format!("--role={user}"), format!("--user={user}"));
+    cluster.ctl(&[&binding[..], &[&role, &subject]].concat());
+    until_may(cluster, user, &["list", "secrets", "-n", namespace]);
 }
 
 /// Whoever may only read Secrets is told what stays unknown.
@@ -550,6 +571,7 @@ async fn fewer_rights(cluster: &testkit::Kubernetes, mut options: Options, messa
     let keeper = Subject::User("keeper".to_owned());
     let rights = policy(&options, Purpose::Backup, &keeper);
     cluster.ctl_with(&["apply", "-f", "-"], &rights);
+    until_may(cluster, "keeper", &["list", "pods", "-n", "a"]);
     let findings = Kubernetes::new(options).completeness().await;
     let findings = findings.expect("a report");
     let seen: Vec<&str> = findings.iter().map(|it| it.message.as_str()).collect();

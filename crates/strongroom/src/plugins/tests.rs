@@ -1,6 +1,5 @@
 //! Programs that call themselves plugins: shell scripts that do one thing each, well or badly.
 
-use std::fs;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,8 +21,7 @@ fn seal(script: &str) -> Result<format::KeyObjects, SealError> {
 fn seal_patiently(script: &str, patience: Duration) -> Result<format::KeyObjects, SealError> {
     let folder = tempfile::tempdir().expect("a folder");
     let program = folder.path().join("age-plugin-test");
-    fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("a script");
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a program");
+    testkit::make_script(&program, script);
     let programs = Programs {
         path: folder.path().into(),
         person: Person::Nobody,

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use testkit::{Kubernetes, KubernetesOptions};
 
+use crate::cluster::until_may;
 use crate::scene::{Scene, text};
 
 const IDENTITY: [&str; 2] = ["--identity", "identity.txt"];
@@ -162,9 +163,11 @@ fn a_pod_logs_in_by_its_account() {
         "--service-account",
         "shop/keeper",
     ];
-    for purpose in ["backup", "restore"] {
+    for (purpose, verb) in [("backup", "list"), ("restore", "create")] {
         let policy = scene.good(&[&account[..], &["--purpose", purpose]].concat());
         cluster.ctl_with(&["apply", "-f", "-"], &policy);
+        let keeper = "system:serviceaccount:shop:keeper";
+        until_may(&cluster, keeper, &[verb, "secrets"]);
     }
     let (code, said) = pod(&["backup"]);
     assert_eq!(code, Some(0), "{said}");

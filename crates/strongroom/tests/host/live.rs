@@ -3,6 +3,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::scene::{Scene, text};
@@ -177,7 +178,7 @@ fn as_nobody(scene: &Scene, arguments: &[&str]) -> Output {
     }
     let program = scene.path("program");
     if !program.exists() {
-        fs::copy(env!("CARGO_BIN_EXE_strongroom"), &program).expect("a copy");
+        testkit::copy_program(Path::new(env!("CARGO_BIN_EXE_strongroom")), &program);
         let chown = Command::new("chown")
             .args(["-R", "65534:65534"])
             .arg(scene.root())

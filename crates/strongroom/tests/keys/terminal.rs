@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,10 +31,13 @@ impl Terminal {
         grantpt(&master).expect("a terminal");
         unlockpt(&master).expect("a terminal");
         let name = ptsname(&master, Vec::new()).expect("a terminal");
-        let flags = OFlags::RDWR | OFlags::NOCTTY;
+        // For no other program that is started meanwhile: this one is to be the last that has it open.
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let slave = rustix::fs::open(&*name, flags, Mode::empty()).expect("a terminal");
         let end = || Stdio::from(slave.try_clone().expect("a descriptor"));
         let child = command.stdin(end()).stderr(end()).spawn().expect("it runs");
+        // Whoever has the command would keep the terminal open with it.
+        command.stdin(Stdio::null()).stderr(Stdio::null());
         let mut screen = File::from(master.try_clone().expect("a descriptor"));
         let (sender, printed) = channel();
         thread::spawn(move || {
@@ -103,8 +106,14 @@ impl Terminal {
             thread::sleep(Duration::from_millis(5));
         };
         assert!(self.echoes(), "the terminal was left as it was not found");
-        while let Ok(bytes) = self.printed.recv_timeout(Duration::from_millis(100)) {
-            self.screen.push_str(&String::from_utf8_lossy(&bytes));
+        // When nobody has it open any more, the reader gets what is left on the screen, and then an error.
+        drop(self.slave);
+        loop {
+            match self.printed.recv_timeout(PATIENCE) {
+                Ok(bytes) => self.screen.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("somebody keeps the terminal open"),
+            }
         }
         (status.code().unwrap_or(-1), self.screen)
     }

@@ -305,8 +305,8 @@ fn the_search_bites(scene: &Scene) {
         let found = secrets(scene).finds(&key).is_some();
         assert!(found || file == "another.txt", "{file}");
     }
-    // And in a process that shows its secret.
-    let mut shown = scene.command(Path::new("sleep"), &["5"]);
+    // And in a process that shows its secret, until it is killed below.
+    let mut shown = scene.command(Path::new("sleep"), &["600"]);
     let mut child = shown.env("SHOWN", CONTENT).spawn().expect("it runs");
     let seen = |child: &Child| {
         in_proc(child)

@@ -141,7 +141,7 @@ def seed(url, authority, count):
         objects.append((f"/api/v1/namespaces/{name}/secrets", body))
     api.create_all(objects)
     # The controllers' own share, so that nothing changes any more.
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     for name in NAMESPACES:
         for made in ("serviceaccounts/default", "configmaps/kube-root-ca.crt"):
             while api.call("GET", f"/api/v1/namespaces/{name}/{made}")[0] != 200:
@@ -170,7 +170,7 @@ def see(kubectl, kubeconfig, path):
         command = [kubectl, f"--kubeconfig={kubeconfig}", f"--cache-dir={path}.cache", "get", *arguments, "-o", "json"]
         return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)["items"]
 
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while True:
         items = listed("namespaces") + listed(KINDS, "-A")
         waiting = [it for it in items if it.get("type") == TOKEN and "token" not in it.get("data", {})]

@@ -122,6 +122,8 @@ fn put_hundred(release: &Release, server: &Etcd, from: usize, value: &str) {
     let mut etcdctl = Command::new(release.program("etcdctl"));
     etcdctl
         .env("ETCDCTL_API", "3")
+        // Its own five seconds are not enough where the machine is busy.
+        .args(["--command-timeout=120s", "--dial-timeout=120s"])
         .arg("--endpoints")
         .arg(server.endpoint())
         .arg("txn");

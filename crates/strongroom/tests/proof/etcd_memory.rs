@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::ops::Range;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::thread;
 
@@ -142,12 +141,10 @@ fn is_large(file: &Path, blocks: usize) -> bool {
 fn write_tool(scene: &Scene, release: &Release) {
     let program = release.program("etcdutl");
     let script = format!(
-        "#!/bin/sh\nulimit -S -d \"$(ulimit -H -d)\"\nexec '{}' \"$@\"\n",
+        "ulimit -S -d \"$(ulimit -H -d)\"\nexec '{}' \"$@\"",
         program.display()
     );
-    scene.write("etcdutl", script);
-    let mode = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(scene.path("etcdutl"), mode).expect("it is ours");
+    testkit::make_script(&scene.path("etcdutl"), &script);
 }
 
 /// Puts these blocks, several at once.

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a command takes is measured once, and by chance long. So whoever is found to have ended is given less the next time, and the
 /// kills go on until half of those that were planned met somebody who was running.
@@ -11,6 +11,13 @@ pub(crate) struct Kills {
     tried: u32,
     met: u32,
     takes: Duration,
+}
+
+/// A command that was ended, or had ended before.
+pub(crate) struct Ended {
+    pub(crate) process: u32,
+    /// From the signal on; nothing, if it had ended before.
+    pub(crate) took: Duration,
 }
 
 impl Kills {
@@ -36,14 +43,21 @@ impl Kills {
         (!enough).then_some(self.tried)
     }
 
-    /// Starts it, and sends it that signal on its way.
-    pub(crate) fn end(&mut self, command: &mut Command, signal: &str) {
+    /// The last one proves nothing, though it was met: another one has to.
+    pub(crate) fn discount(&mut self) {
+        self.met -= 1;
+    }
+
+    /// Starts it, sends it that signal on its way, and waits until it has ended.
+    pub(crate) fn end(&mut self, command: &mut Command, signal: &str) -> Ended {
         let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = quiet.spawn().expect("it runs");
         let after = self.takes * (2 * (self.tried % self.planned) + 1) / (2 * self.planned);
         sleep(after);
+        let mut signalled = None;
         if child.try_wait().expect("it is ours").is_none() {
             self.met += 1;
+            signalled = Some(Instant::now());
             let mut kill = Command::new("kill");
             kill.args([&format!("-{signal}"), &child.id().to_string()]);
             assert!(kill.status().expect("kill runs").success());
@@ -52,5 +66,9 @@ impl Kills {
         }
         self.tried += 1;
         child.wait().expect("it is ours");
+        Ended {
+            process: child.id(),
+            took: signalled.map_or(Duration::ZERO, |at| at.elapsed()),
+        }
     }
 }

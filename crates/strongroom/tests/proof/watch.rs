@@ -39,7 +39,8 @@ impl Watcher {
     }
 
     fn wait_until(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + Duration::from_mins(2);
+        // Not for ever: how long a busy machine takes is no part of the proof.
+        let deadline = Instant::now() + Duration::from_mins(10);
         loop {
             let known = self.knows().filter(&is);
             if let Some(known) = known {

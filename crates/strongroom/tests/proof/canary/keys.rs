@@ -1,7 +1,6 @@
 //! Passphrases, and what is said to plugins.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -70,17 +69,14 @@ fn what_is_said_to_a_plugin_is_found_nowhere() {
     let plugin = age.program("age-plugin-pq");
     // A file for each direction: neither is written to in whole lines.
     let [said, answered] = ["said", "answered"].map(|name| scene.path(name));
-    scene.write(
-        "bin/age-plugin-pq",
-        format!(
-            "#!/bin/sh\ntee -a {} /dev/stderr | {} \"$@\" | tee -a {} /dev/stderr\n",
-            said.display(),
-            plugin.display(),
-            answered.display(),
-        ),
+    let script = format!(
+        "tee -a {} /dev/stderr | {} \"$@\" | tee -a {} /dev/stderr",
+        said.display(),
+        plugin.display(),
+        answered.display(),
     );
-    let script = scene.path("bin/age-plugin-pq");
-    fs::set_permissions(script, fs::Permissions::from_mode(0o755)).expect("a program");
+    fs::create_dir(scene.path("bin")).expect("a folder");
+    testkit::make_script(&scene.path("bin/age-plugin-pq"), &script);
     let keygen = age.program("age-keygen");
     let made = Seen::of(&mut scene.command(&keygen, &["-pq", "-o", "pq.txt"])).done();
     made.stderr["Public key: ".len()..]
@@ -115,7 +111,7 @@ fn what_is_said_to_a_plugin_is_found_nowhere() {
             .iter()
             .all(|it| traffic.contains(&format!("{it}\n")))
     };
-    let traffic = (0..1000).map(|_| {
+    let traffic = (0..10_000).map(|_| {
         sleep(Duration::from_millis(10));
         let read = |path| fs::read_to_string(path).expect("it was said");
         read(&said) + &read(&answered)

@@ -1,6 +1,7 @@
 //! The history moves into a repository, with its times; the configuration too.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use super::world::{MASTER, OTHER_MASTER, World};
 use crate::scene::Seen;
@@ -62,6 +63,14 @@ impl World {
         let rows = listed["snapshots"].as_array().expect("a list").iter();
         rows.map(|row| row["finished"].as_str().expect("a time").to_owned())
             .collect()
+    }
+
+    /// How many commits the job has, by the files of the server: so an import is watched while it runs.
+    fn commits(&self) -> usize {
+        let log = fs::read_dir(self.object("strongroom/etcd/log"));
+        let log = log.into_iter().flatten().flatten();
+        // Twelve digits; bundles have longer names.
+        log.filter(|it| it.file_name().len() == 12).count()
     }
 
     /// The same backup under other names, as if it had been taken then.
@@ -364,11 +373,22 @@ fn a_killed_import_goes_on_where_it_was() {
     );
     world.converted();
     let mut cut = 0;
-    for kill in 1..=4 {
+    let mut takes = Duration::ZERO;
+    for kill in 0..4 {
+        let before = world.commits();
+        let began = Instant::now();
         let arguments = ["import", "etcd-backup", "-c", "config.yml", "etcd"];
         let mut import = world.scene.strongroom(&arguments);
         let mut import = import.spawn().expect("it runs");
-        std::thread::sleep(std::time::Duration::from_millis(400 * kill));
+        // However fast it is: as soon as one more was imported at first, and then later and later in the next one.
+        while world.commits() == before && import.try_wait().expect("it is ours").is_none() {
+            assert!(began.elapsed() < Duration::from_mins(10), "it hangs");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if kill == 0 {
+            takes = began.elapsed();
+        }
+        std::thread::sleep(takes * kill / 4);
         cut += u32::from(import.try_wait().expect("it is ours").is_none());
         import.kill().expect("it is ours");
         import.wait().expect("it is ours");

@@ -1,6 +1,7 @@
 //! Killed in the middle: no plaintext on the disk, and in the bucket no dump that is not whole.
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
@@ -11,6 +12,11 @@ use crate::kills::Kills;
 use crate::scene::Seen;
 
 const KILLS: u32 = 8;
+/// Who ended sooner than this after a signal had the time to clean up: what is under way is waited for five seconds (`ARRIVES` of the
+/// repository).
+const IN_TIME: Duration = Duration::from_secs(4);
+/// What takes longer does not end.
+const FOR_EVER: Duration = Duration::from_mins(10);
 
 fn takes(command: &mut Command) -> Duration {
     let began = Instant::now();
@@ -34,6 +40,28 @@ fn holding(folder: &Path, bytes: &[u8]) -> Vec<String> {
     found
 }
 
+/// Waits until nothing runs in the group of processes that this one led: its etcdutl may outlive it.
+fn all_end(leader: u32) {
+    let began = Instant::now();
+    while runs(leader) {
+        assert!(began.elapsed() < FOR_EVER, "what it started goes on");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// Whether a process of that group runs. One that has ended may wait for ever for whoever inherited it to ask how.
+fn runs(group: u32) -> bool {
+    let group = group.to_string();
+    let processes = fs::read_dir("/proc").expect("Linux has it").flatten();
+    let mut stats = processes.filter_map(|it| fs::read_to_string(it.path().join("stat")).ok());
+    stats.any(|stat| {
+        // Behind the program's name, in which anything may stand: its state, its parent and its group.
+        let behind = stat.rsplit_once(") ").map_or("", |(_, behind)| behind);
+        let mut fields = behind.split(' ');
+        fields.next() != Some("Z") && fields.nth(1) == Some(group.as_str())
+    })
+}
+
 #[test]
 fn a_killed_restore_leaves_no_plaintext() {
     let Some(world) = World::sealed() else { return };
@@ -49,11 +77,13 @@ fn a_killed_restore_leaves_no_plaintext() {
     ] {
         let mut kills = Kills::of(KILLS, takes);
         while let Some(kill) = kills.next() {
-            let _ = fs::remove_dir_all(&data);
+            if data.exists() {
+                fs::remove_dir_all(&data).expect("nobody uses it any more");
+            }
             let signal = if kill % 2 == 0 { "KILL" } else { "TERM" };
-            kills.end(&mut world.command(arguments), signal);
-            // Its etcdutl may outlive it by a moment.
-            sleep(Duration::from_millis(300));
+            let mut command = world.command(arguments);
+            let ended = kills.end(command.process_group(0), signal);
+            all_end(ended.process);
             // But for what was asked for by its path, and was there when it ended.
             let mut found = holding(&world.scene.path(""), canary);
             let asked = [
@@ -61,6 +91,13 @@ fn a_killed_restore_leaves_no_plaintext() {
                 world.scene.path("snapshot.db").display().to_string(),
             ];
             found.retain(|path| !asked.iter().any(|asked| path.starts_with(asked)));
+            if signal == "KILL" {
+                // In the moment before it is given its name the verified file may stay (docs/sources/etcd-backup.md). Mostly there is none.
+                let verified = format!(".snapshot.db.{}.verified", ended.process);
+                let verified = world.scene.path(&verified);
+                found.retain(|path| Path::new(path) != verified);
+                let _ = fs::remove_file(verified);
+            }
             assert_eq!(found, [] as [&str; 0], "after {signal}");
             let _ = fs::remove_file(world.scene.path("snapshot.db"));
             if signal == "TERM" && data.exists() {
@@ -78,6 +115,17 @@ fn parts(world: &World) -> usize {
     holding(&world.object(".sgwtmp/multipart"), b"").len()
 }
 
+/// Takes them away together with their folders, without which no part that is still on its way arrives.
+fn forget_parts(world: &World) {
+    let uploads = world.object(".sgwtmp/multipart");
+    let began = Instant::now();
+    // The server may be making something in there.
+    while uploads.exists() && fs::remove_dir_all(&uploads).is_err() {
+        assert!(began.elapsed() < FOR_EVER, "parts of uploads stay");
+        sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn a_killed_backup_leaves_no_dump_that_is_not_whole() {
     let Some(world) = World::sealed() else { return };
@@ -87,8 +135,11 @@ fn a_killed_backup_leaves_no_dump_that_is_not_whole() {
     for signal in ["TERM", "KILL"] {
         let mut kills = Kills::of(KILLS / 2, takes);
         while kills.next().is_some() {
-            kills.end(&mut world.command(&["backup"]), signal);
-            if signal == "TERM" {
+            let ended = kills.end(&mut world.command(&["backup"]), signal);
+            if signal == "TERM" && ended.took >= IN_TIME {
+                forget_parts(&world);
+                kills.discount();
+            } else if signal == "TERM" {
                 // Given up in good order it takes its parts with it; what a kill leaves, the bucket's own rules remove.
                 assert_eq!(parts(&world), 0);
             }

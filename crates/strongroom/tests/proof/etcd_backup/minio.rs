@@ -1,6 +1,7 @@
 //! The same on MinIO, over TLS, with an authority of its own.
 
 use std::fs;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use testkit::{Minio, require};
@@ -23,8 +24,22 @@ impl OnMinio {
         let minios = minio.certificates().authority.display().to_string();
         world.reconfigure(&authority, &minios);
         let on = Self { world, minio };
+        on.wait_until_it_serves();
         on.peer(&["bucket"], MASTER, b"");
         Some(on)
+    }
+
+    /// It speaks TLS before it serves. Once it does, it says that there is no bucket yet.
+    fn wait_until_it_serves(&self) {
+        let deadline = Instant::now() + Duration::from_mins(10);
+        loop {
+            let seen = self.world.run(&["restore", "-d", "data"]);
+            if seen.code == 10 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{}: {}", seen.code, seen.stderr);
+            sleep(Duration::from_millis(100));
+        }
     }
 
     fn peer(&self, arguments: &[&str], master: &str, stdin: &[u8]) -> Vec<u8> {
