@@ -29,14 +29,13 @@ pub fn list(bytes: &[u8]) {
     let Some(Value::Array(items)) = list.remove("items") else {
         return;
     };
-    if items.iter().all(Value::is_object) {
-        let parsed = |object: &Vec<u8>| serde_json::from_slice::<Value>(object).ok();
-        let objects: Option<Vec<Value>> = objects.iter().map(parsed).collect();
-        assert_eq!(objects, Some(items));
-        let envelope: Value =
-            serde_json::from_slice(&envelope).expect("the rest is a list without items");
-        assert_eq!(envelope["items"], Value::Array(Vec::new()));
-    }
+    assert!(items.iter().all(Value::is_object));
+    let parsed = |object: &Vec<u8>| serde_json::from_slice::<Value>(object).ok();
+    let objects: Option<Vec<Value>> = objects.iter().map(parsed).collect();
+    assert_eq!(objects, Some(items));
+    let envelope: Value =
+        serde_json::from_slice(&envelope).expect("the rest is a list without items");
+    assert_eq!(envelope["items"], Value::Array(Vec::new()));
 }
 
 type Cut = (Vec<Vec<u8>>, Vec<u8>);

@@ -104,6 +104,10 @@ impl Cutter {
 
     /// One byte that is not in a text.
     fn structure(&mut self, byte: u8) -> Result<(), Fault> {
+        let is_between = self.inside && self.depth == 2;
+        if is_between && !matches!(byte, b'{' | b',' | b']' | b' ' | b'\t' | b'\r' | b'\n') {
+            return Err(Fault::NoList);
+        }
         match byte {
             b'"' => {
                 self.state = State::Text;
@@ -124,7 +128,7 @@ impl Cutter {
                 }
             }
             // Between objects.
-            b',' if self.inside && self.depth == 2 => return Ok(()),
+            b',' if is_between => return Ok(()),
             _ => {}
         }
         self.keep(&[byte])?;
@@ -206,6 +210,13 @@ mod tests {
             assert_eq!(cut(&page[..end], 7), Err(Fault::NoList), "{end}");
         }
         assert_eq!(cut(b"]", 1), Err(Fault::NoList));
+        // What is no object, however it arrives.
+        for item in ["null", "7", r#""}""#, "[]", r#"[{}]}"}""#, "}"] {
+            let page = format!(r#"{{"items":[{{"a":"b"}},{item},{{"c":"d"}}]}}"#);
+            for piece in 1..page.len() {
+                assert_eq!(cut(page.as_bytes(), piece), Err(Fault::NoList), "{page}");
+            }
+        }
         let (objects, _) = cut(br#"{"items":null}"#, 3).expect("a list");
         assert!(objects.is_empty());
         let huge = [br#"{"items":[{"a":""#, &vec![b'x'; OBJECT_MAX][..]].concat();
