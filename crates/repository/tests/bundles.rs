@@ -246,6 +246,28 @@ async fn a_forged_bundle_is_taken_away_by_the_next_prune() {
     scene.prune(1000).await;
     assert_eq!(scene.bundles().await, ["31-0"]);
     assert_eq!(scene.look().await, 4);
+    // More of them than a reader tries, in front of a sound one; and of a time to come.
+    scene.back_up(4).await;
+    for number in [32, 33, 34] {
+        let forged = scene
+            .forged(number, &stranger, &mut Dice::new(number))
+            .await;
+        scene.put(&bundle(number, 0), forged).await;
+    }
+    assert!(scene.look().await > 31);
+    scene.prune(1000).await;
+    assert_eq!(scene.bundles().await, ["35-0"]);
+    let forged = scene.forged(35, &stranger, &mut Dice::new(3)).await;
+    scene.put(&bundle(99, 0), forged).await;
+    scene.back_up(1).await;
+    scene.prune(1000).await;
+    assert_eq!(scene.bundles().await, ["36-0"]);
+    // A part that it has not, and which it would be passed over for.
+    scene.put(&bundle(36, 1), "no part").await;
+    scene.back_up(1).await;
+    scene.prune(1000).await;
+    assert_eq!(scene.bundles().await, ["37-0"]);
+    assert_eq!(scene.look().await, 4);
 }
 
 /// What came out of a bundle is kept like what was read by itself.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::port::free_port;
-use crate::process::DEADLINE;
+use crate::process::{ATTEMPTS, DEADLINE, PAUSE};
 use crate::{Certificates, Release};
 
 /// One etcd, a cluster of its own, on loopback. Killed when dropped, and its folder removed.
@@ -276,14 +276,13 @@ impl Etcd {
 
     fn spawn(&mut self) {
         let deadline = Instant::now() + DEADLINE;
-        // Another process may take a port between our closing it and etcd's opening it; then etcd exits at once.
-        while !self.spawn_once(deadline) {
-            assert!(
-                Instant::now() < deadline,
-                "etcd did not start: {}",
-                self.log()
-            );
+        for _ in 0..ATTEMPTS {
+            if self.spawn_once(deadline) {
+                return;
+            }
+            sleep(PAUSE);
         }
+        panic!("etcd did not start: {}", self.log());
     }
 
     fn spawn_once(&mut self, deadline: Instant) -> bool {
@@ -306,7 +305,9 @@ impl Etcd {
                 return false;
             }
             if TcpStream::connect(self.address()).is_ok() && self.answers() {
-                return true;
+                // Another may answer on that port, so that this one exits.
+                let child = self.child.as_mut().expect("just started");
+                return child.try_wait().expect("it is ours").is_none();
             }
             assert!(
                 Instant::now() < deadline,

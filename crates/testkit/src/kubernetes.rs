@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::port::free_port;
-use crate::process::DEADLINE;
+use crate::process::{ATTEMPTS, DEADLINE, PAUSE};
 use crate::{Certificates, Etcd, EtcdOptions, Release, require};
 
 /// The user that may do everything; its token is its name.
@@ -168,10 +168,13 @@ impl Kubernetes {
     pub fn restart(&mut self) {
         self.kill();
         let deadline = Instant::now() + DEADLINE;
-        // The port was ours a moment ago.
-        while !self.spawn_once(deadline) {
-            assert!(Instant::now() < deadline, "{}", self.log("server"));
+        for _ in 0..ATTEMPTS {
+            if self.spawn_once(deadline) {
+                return;
+            }
+            sleep(PAUSE);
         }
+        panic!("kube-apiserver did not start: {}", self.log("server"));
     }
 
     /// Lets the API server hang: connections are taken by the kernel, and nothing is answered until [`Self::resume`].
@@ -246,18 +249,14 @@ impl Kubernetes {
 
     fn spawn(&mut self) {
         let deadline = Instant::now() + DEADLINE;
-        // Another process may take a port between our closing it and the server's opening it; then it exits at once.
-        loop {
+        for _ in 0..ATTEMPTS {
             self.port = free_port();
             if self.spawn_once(deadline) {
                 return;
             }
-            assert!(
-                Instant::now() < deadline,
-                "kube-apiserver did not start: {}",
-                self.log("server")
-            );
+            sleep(PAUSE);
         }
+        panic!("kube-apiserver did not start: {}", self.log("server"));
     }
 
     fn spawn_once(&mut self, deadline: Instant) -> bool {

@@ -1,15 +1,15 @@
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Linux gives whoever asks for any port one from 32768 on (`net.ipv4.ip_local_port_range`): those below are never taken between our
-/// choosing one and a server's opening it, nor while a server that was killed is down.
+/// Linux gives whoever asks for any port one from 32768 on (`net.ipv4.ip_local_port_range`, unless somebody set it): those below are not
+/// taken by chance between our choosing one and a server's opening it, nor while a server that was killed is down. Another process that
+/// tests at the same time may choose the same, but begins elsewhere.
 const FIRST: u32 = 15_000;
 const COUNT: u32 = 17_000;
 
 /// A port on loopback that nobody listens on, and that this process gives to nobody else.
 pub(crate) fn free_port() -> u16 {
     static GIVEN: AtomicU32 = AtomicU32::new(0);
-    // Other processes that test begin elsewhere.
     let begin = std::process::id().wrapping_mul(7919);
     for _ in 0..COUNT {
         let given = GIVEN.fetch_add(1, Ordering::Relaxed);

@@ -6,8 +6,12 @@ use std::time::{Duration, Instant};
 
 use crate::port::free_port;
 
-/// How long any server may take until it answers, or a cluster of them. No longer than that is for ever: one that cannot start exits.
+/// How long any server may take until it answers, or a cluster of them. That is only not for ever: a busy machine takes its time.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(10);
+/// How often one is started that exits instead of answering: another process that tests, with ports of its own choice, may have its port.
+pub(crate) const ATTEMPTS: u32 = 20;
+/// Between two of them.
+pub(crate) const PAUSE: Duration = Duration::from_millis(50);
 
 /// Whether a process of this id, as a shell writes it, is there (and not only waiting to be buried).
 pub fn lives(pid: &str) -> bool {
@@ -42,14 +46,14 @@ impl Process {
             answers: Box::new(answers),
         };
         let deadline = Instant::now() + DEADLINE;
-        // Another process that tests may take the port between our closing it and the server's opening it; then the server exits at once.
-        loop {
+        for _ in 0..ATTEMPTS {
             process.port = free_port();
             if process.spawn(deadline) {
                 return process;
             }
-            assert!(Instant::now() < deadline, "{}", process.complaint());
+            sleep(PAUSE);
         }
+        panic!("{}", process.complaint());
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -80,10 +84,13 @@ impl Process {
     pub(crate) fn restart(&mut self) {
         self.kill();
         let deadline = Instant::now() + DEADLINE;
-        while !self.spawn(deadline) {
-            assert!(Instant::now() < deadline, "{}", self.complaint());
-            sleep(Duration::from_millis(50));
+        for _ in 0..ATTEMPTS {
+            if self.spawn(deadline) {
+                return;
+            }
+            sleep(PAUSE);
         }
+        panic!("{}", self.complaint());
     }
 
     /// Lets it hang: connections are taken by the kernel, and nothing is answered until [`Self::resume`].

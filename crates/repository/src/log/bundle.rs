@@ -3,7 +3,9 @@ use std::sync::Arc;
 
 use archive::Digest;
 use bytes::Bytes;
-use format::{BUNDLE_MAX, BUNDLE_TARGET, Bundle, BundlePlace, Commit, JobName, WriterKey};
+use format::{
+    BUNDLE_MAX, BUNDLE_TARGET, Bundle, BundlePlace, Commit, CommitRef, JobName, WriterKey,
+};
 
 use crate::cache::{Cache, Kept};
 use crate::store::{Name, Settled};
@@ -12,9 +14,6 @@ use crate::{Error, Repository};
 
 /// A bundle is worth making for so many commits that are in none.
 const WORTHWHILE: usize = 16;
-
-/// So many are read to find the newest one that is sound: there is more than one only where a prune was cut short, or somebody forged them.
-const LOOKED_AT: usize = 4;
 
 /// The commits in a part of a bundle. None of them if it is damaged, is gone, may not be read, or was signed by nobody who is trusted to
 /// maintain the job: then each is read for itself.
@@ -81,11 +80,8 @@ pub(crate) async fn renew(
     if !repository.store.is_far() {
         return;
     }
-    let worthwhile = async || {
-        let newest = newest(repository, job, trust, head.number, listed).await;
-        view.valid().filter(|it| it.number > newest).count() >= WORTHWHILE
-    };
-    if !dropped && !worthwhile().await {
+    let made = Made::of(listed);
+    if !dropped && !made.is_outdated(repository, job, trust, view, head).await {
         return;
     }
     let mut making = Making {
@@ -101,27 +97,49 @@ pub(crate) async fn renew(
     }
 }
 
-/// The newest bundle that a maintainer made, which is not of a time to come; 0: there is none.
-///
-/// Anybody who may append to the log can put what looks like one. The first part is stored last: without it a bundle was cut short.
-async fn newest(
-    repository: &Repository,
-    job: &JobName,
-    trust: &Trust,
-    head: u64,
-    listed: &BTreeSet<(u64, u32)>,
-) -> u64 {
-    let made = listed.range(..=(head, u32::MAX)).rev();
-    let made = made.filter(|(_, part)| *part == 0);
-    for (number, part) in made.take(LOOKED_AT) {
-        if !read(repository, job, trust, *number, *part)
-            .await
-            .is_empty()
-        {
-            return *number;
+/// The newest bundle that is listed. Anybody who may append to the log can put what looks like one.
+struct Made {
+    /// 0: there is none.
+    number: u64,
+    parts: Vec<u32>,
+}
+
+impl Made {
+    /// The first part is stored last: without it a bundle was cut short.
+    fn of(listed: &BTreeSet<(u64, u32)>) -> Self {
+        let first = listed.iter().rev().find(|(_, part)| *part == 0);
+        let number = first.map_or(0, |(number, _)| *number);
+        let parts = listed.range((number, 0)..=(number, u32::MAX));
+        Self {
+            number,
+            parts: parts.map(|(_, part)| *part).collect(),
         }
     }
-    0
+
+    /// Whether a new one is worth making: many commits are not in it, or it is not a maintainer's, so that readers pass it over.
+    async fn is_outdated(
+        &self,
+        repository: &Repository,
+        job: &JobName,
+        trust: &Trust,
+        view: &View,
+        head: CommitRef,
+    ) -> bool {
+        if view.valid().count() < WORTHWHILE {
+            return false;
+        }
+        let behind = view.valid().filter(|commit| commit.number > self.number);
+        if behind.count() >= WORTHWHILE || self.number > head.number {
+            return true;
+        }
+        for part in &self.parts {
+            let commits = read(repository, job, trust, self.number, *part).await;
+            if commits.is_empty() {
+                return true;
+            }
+        }
+        false
+    }
 }
 
 /// A bundle that is being made.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use repository::Objects;
@@ -56,8 +57,11 @@ async fn given_up(late: fn(&Message) -> bool) {
     let mut remote = within(&server, "");
     remote.endpoint = Some(server.endpoint_by_way_of(proxy.address()));
     // A busy machine may need the seconds for itself, and what arrives after them may stay.
-    remote.timing.sleep = Arc::new(|period| {
+    let waited = Arc::new(AtomicBool::new(false));
+    let noticed = Arc::clone(&waited);
+    remote.timing.sleep = Arc::new(move |period| {
         let is_for_arrival = period == ARRIVES;
+        noticed.fetch_or(is_for_arrival, Ordering::SeqCst);
         let period = if is_for_arrival { 12 * period } else { period };
         Box::pin(tokio::time::sleep(period))
     });
@@ -77,6 +81,7 @@ async fn given_up(late: fn(&Message) -> bool) {
         written = upload.write(&three) => panic!("nothing was late: {written:?}"),
     }
     upload.abort().await;
+    assert!(waited.load(Ordering::SeqCst), "so long is not waited for");
     // What was on its way has arrived.
     tokio::time::sleep(2 * LATE).await;
     let Server::Versitygw(server) = &server else {

@@ -186,6 +186,7 @@ async fn an_abandoned_restore_leaves_nothing_and_a_killed_one_is_swept() {
     tokio::select! {
         _ = source.write(&plan, &mut contents, &options) => panic!("it is stuck"),
         () = stuck.notified() => {}
+        () = tokio::time::sleep(std::time::Duration::from_mins(10)) => panic!("it does not come so far"),
     }
     for _ in 0..3_000 {
         if fs::read_dir(&folder_there).expect("a folder").count() == 0 {

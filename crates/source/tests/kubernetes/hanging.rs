@@ -49,6 +49,8 @@ async fn begun(
         if receiver.recv().await.is_some() {
             return (receiver, reading);
         }
+        let error = reading.await.expect("no panic").expect_err("nothing came");
+        assert_eq!(error.kind(), ErrorKind::Unreachable, "{}", said(&error));
     }
     panic!("no capture begins");
 }

@@ -478,8 +478,9 @@ async fn restored_over_a_kill(
             said.contains("Opaque")
         });
         let since = Instant::now();
-        cluster.kill();
+        // It writes when the server goes, and has as much again before it.
         let_go.send(()).expect("the restore waits for it");
+        cluster.kill();
         cluster.restart();
         since.elapsed()
     });

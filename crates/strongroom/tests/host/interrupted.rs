@@ -40,7 +40,7 @@ fn count(folder: &Path) -> usize {
 }
 
 pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_mins(1);
+    let deadline = Instant::now() + Duration::from_mins(10);
     while !happened() {
         assert!(Instant::now() < deadline, "waited too long until {what}");
         sleep(Duration::from_millis(10));

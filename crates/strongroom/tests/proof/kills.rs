@@ -36,7 +36,7 @@ impl Kills {
         let enough = self.tried >= self.planned && 2 * self.met >= self.planned;
         assert!(
             enough || self.tried < 5 * self.planned,
-            "only {} of {} commands were killed before they ended",
+            "only {} of {} commands were killed before they ended, and in time",
             self.met,
             self.tried
         );
