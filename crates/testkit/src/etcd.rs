@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::port::free_port;
-use crate::process::{ATTEMPTS, DEADLINE, PAUSE};
+use crate::process::starts;
 use crate::{Certificates, Release};
 
 /// One etcd, a cluster of its own, on loopback. Killed when dropped, and its folder removed.
@@ -275,14 +275,8 @@ impl Etcd {
     }
 
     fn spawn(&mut self) {
-        let deadline = Instant::now() + DEADLINE;
-        for _ in 0..ATTEMPTS {
-            if self.spawn_once(deadline) {
-                return;
-            }
-            sleep(PAUSE);
-        }
-        panic!("etcd did not start: {}", self.log());
+        let started = starts(|deadline| self.spawn_once(deadline));
+        assert!(started, "etcd did not start: {}", self.log());
     }
 
     fn spawn_once(&mut self, deadline: Instant) -> bool {

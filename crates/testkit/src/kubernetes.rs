@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::port::free_port;
-use crate::process::{ATTEMPTS, DEADLINE, PAUSE};
+use crate::process::{DEADLINE, starts};
 use crate::{Certificates, Etcd, EtcdOptions, Release, require};
 
 /// The user that may do everything; its token is its name.
@@ -167,14 +167,7 @@ impl Kubernetes {
     /// Starts the API server again, at the same address.
     pub fn restart(&mut self) {
         self.kill();
-        let deadline = Instant::now() + DEADLINE;
-        for _ in 0..ATTEMPTS {
-            if self.spawn_once(deadline) {
-                return;
-            }
-            sleep(PAUSE);
-        }
-        panic!("kube-apiserver did not start: {}", self.log("server"));
+        self.must_start(Self::spawn_once);
     }
 
     /// Lets the API server hang: connections are taken by the kernel, and nothing is answered until [`Self::resume`].
@@ -219,6 +212,17 @@ impl Kubernetes {
         }
     }
 
+    /// Whether RBAC lets `user` do this, as in `list secrets -n NAMESPACE`.
+    pub fn may(&self, user: &str, what: &[&str]) -> bool {
+        let ask = [&["auth", "can-i", "--as", user][..], what].concat();
+        self.try_ctl(&ask, "").0
+    }
+
+    /// Waits until it does: the server goes by its roles a moment after it has taken them, those of a kind in the order in which they came.
+    pub fn wait_until_may(&self, user: &str, what: &[&str]) {
+        self.wait_until("the rights are in force", |it| it.may(user, what));
+    }
+
     fn write_files(&self) {
         let people = self.options.users.iter();
         let people = people.map(|user| format!("{user},{user},{user},\"people\"\n"));
@@ -248,15 +252,19 @@ impl Kubernetes {
     }
 
     fn spawn(&mut self) {
-        let deadline = Instant::now() + DEADLINE;
-        for _ in 0..ATTEMPTS {
-            self.port = free_port();
-            if self.spawn_once(deadline) {
-                return;
-            }
-            sleep(PAUSE);
-        }
-        panic!("kube-apiserver did not start: {}", self.log("server"));
+        self.must_start(|it, deadline| {
+            it.port = free_port();
+            it.spawn_once(deadline)
+        });
+    }
+
+    fn must_start(&mut self, mut start: impl FnMut(&mut Self, Instant) -> bool) {
+        let started = starts(|deadline| start(self, deadline));
+        assert!(
+            started,
+            "kube-apiserver did not start: {}",
+            self.log("server")
+        );
     }
 
     fn spawn_once(&mut self, deadline: Instant) -> bool {

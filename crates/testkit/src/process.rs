@@ -8,10 +8,22 @@ use crate::port::free_port;
 
 /// How long any server may take until it answers, or a cluster of them. That is only not for ever: a busy machine takes its time.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(10);
-/// How often one is started that exits instead of answering: another process that tests, with ports of its own choice, may have its port.
-pub(crate) const ATTEMPTS: u32 = 20;
+/// How often one is started that exits instead of answering.
+const ATTEMPTS: u32 = 20;
 /// Between two of them.
-pub(crate) const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Starts a server, which is to answer until the deadline, again and again if it exits: another process that tests, with ports of its own
+/// choice, may have its port. `false`: it exited each time.
+pub(crate) fn starts(mut start: impl FnMut(Instant) -> bool) -> bool {
+    let deadline = Instant::now() + DEADLINE;
+    (0..ATTEMPTS).any(|attempt| {
+        if attempt > 0 {
+            sleep(PAUSE);
+        }
+        start(deadline)
+    })
+}
 
 /// Whether a process of this id, as a shell writes it, is there (and not only waiting to be buried).
 pub fn lives(pid: &str) -> bool {
@@ -45,15 +57,12 @@ impl Process {
             command: Box::new(command),
             answers: Box::new(answers),
         };
-        let deadline = Instant::now() + DEADLINE;
-        for _ in 0..ATTEMPTS {
+        let started = starts(|deadline| {
             process.port = free_port();
-            if process.spawn(deadline) {
-                return process;
-            }
-            sleep(PAUSE);
-        }
-        panic!("{}", process.complaint());
+            process.spawn(deadline)
+        });
+        assert!(started, "{}", process.complaint());
+        process
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -83,14 +92,8 @@ impl Process {
     /// Starts it again, on the same port.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        let deadline = Instant::now() + DEADLINE;
-        for _ in 0..ATTEMPTS {
-            if self.spawn(deadline) {
-                return;
-            }
-            sleep(PAUSE);
-        }
-        panic!("{}", self.complaint());
+        let started = starts(|deadline| self.spawn(deadline));
+        assert!(started, "{}", self.complaint());
     }
 
     /// Lets it hang: connections are taken by the kernel, and nothing is answered until [`Self::resume`].

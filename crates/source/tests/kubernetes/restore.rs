@@ -12,7 +12,6 @@ use testkit::KubernetesOptions;
 use crate::busy::restore_held;
 use crate::capture::many;
 use crate::objects::{KINDS, KUBECTL_KINDS, create, everything, secret};
-use crate::rights::until_may;
 use crate::{action, assert_same, capture, options, restore, seen, settings, source};
 
 const NAMESPACES: [&str; 2] = ["prod", "prod-b"];
@@ -342,7 +341,7 @@ async fn a_server_that_is_too_busy_is_given_the_time_that_it_asks_for() {
         "--user=restorer",
     ];
     cluster.ctl(&everything);
-    until_may(&cluster, "restorer", &["create", "secrets", "-n", "a"]);
+    cluster.wait_until_may("restorer", &["create", "secrets", "-n", "a"]);
     let mut options = options(&cluster, &["a"]);
     options.namespace_objects = false;
     options.access = Access::Kubeconfig {

@@ -21,17 +21,6 @@ pub(crate) fn said(error: &Error) -> String {
     text
 }
 
-/// Whether the server lets `user` do this.
-fn may(cluster: &testkit::Kubernetes, user: &str, what: &[&str]) -> bool {
-    let arguments = [&["auth", "can-i", "--as", user][..], what].concat();
-    cluster.try_ctl(&arguments, "").0
-}
-
-/// Waits until it does: a server goes by its roles a moment after it has taken them, those of a kind in the order in which they came.
-pub(crate) fn until_may(cluster: &testkit::Kubernetes, user: &str, what: &[&str]) {
-    cluster.wait_until("the rights are in force", |it| may(it, user, what));
-}
-
 #[tokio::test]
 async fn what_a_user_lacks_is_named() {
     let Some(cluster) = testkit::Kubernetes::start(KubernetesOptions {
@@ -93,7 +82,7 @@ async fn what_a_user_lacks_is_named() {
         cluster.ctl(&[&role[..], &["--verb=list", "--resource=secrets"]].concat());
         let binding = ["create", "rolebinding", "r", "-n", namespace];
         cluster.ctl(&[&binding[..], &["--role=r", "--user=nobody"]].concat());
-        until_may(&cluster, "nobody", &["list", "secrets", "-n", namespace]);
+        cluster.wait_until_may("nobody", &["list", "secrets", "-n", namespace]);
     }
     let (archive, _) = Archive::collect(&source(&["a"])).await.expect("a capture");
     assert_eq!(archive.len(), 1);
@@ -166,9 +155,9 @@ async fn the_printed_rights_suffice() {
             &Subject::User(user.to_owned()),
         );
         cluster.ctl_with(&["apply", "-f", "-"], &text);
-        until_may(&cluster, user, allows);
+        cluster.wait_until_may(user, allows);
     };
-    let can = |user: &str, what: &[&str]| may(&cluster, user, what);
+    let can = |user: &str, what: &[&str]| cluster.may(user, what);
 
     let named = &["a", "a-b"][..];
     let list = ["list", "secrets", "-n", "a-b"];
@@ -465,7 +454,7 @@ async fn issuers_that_may_not_be_seen(cluster: &testkit::Kubernetes, mut options
     assert_eq!(all.len(), 2, "{all:?}");
     // By a ClusterRole that was granted before there was such a kind, of which kubectl could not have asked.
     let outside = ["list", "clusterissuers.cert-manager.io"];
-    until_may(cluster, "keeper", &outside);
+    cluster.wait_until_may("keeper", &outside);
     options.access = access(cluster, "keeper");
     assert_eq!(found(&options).await, all, "it has the printed rights");
     options.access = access(cluster, "reader");
@@ -524,9 +513,9 @@ async fn rights_in_one_of_two(cluster: &testkit::Kubernetes, mut options: Option
     let reader = Subject::User("reader".to_owned());
     let rights = policy(&of_one, Purpose::Backup, &reader);
     cluster.ctl_with(&["apply", "-f", "-"], &rights);
-    until_may(cluster, "reader", &["list", "pods", "-n", "sealing"]);
+    cluster.wait_until_may("reader", &["list", "pods", "-n", "sealing"]);
     let outside = ["list", "clusterissuers.cert-manager.io"];
-    until_may(cluster, "reader", &outside);
+    cluster.wait_until_may("reader", &outside);
     assert_eq!(found(&options).await, [refused]);
     let findings = Kubernetes::new(options).completeness().await;
     let refers = "pods/sealing/p refers to secrets/sealing/nowhere, which does not exist";
@@ -547,7 +536,7 @@ fn may_list_secrets(cluster: &testkit::Kubernetes, namespace: &str, user: &str) 
     let binding = ["create", "rolebinding", user, "-n", namespace];
     let (role, subject) = (format!("--role={user}"), format!("--user={user}"));
     cluster.ctl(&[&binding[..], &[&role, &subject]].concat());
-    until_may(cluster, user, &["list", "secrets", "-n", namespace]);
+    cluster.wait_until_may(user, &["list", "secrets", "-n", namespace]);
 }
 
 /// Whoever may only read Secrets is told what stays unknown.
@@ -571,7 +560,7 @@ async fn fewer_rights(cluster: &testkit::Kubernetes, mut options: Options, messa
     let keeper = Subject::User("keeper".to_owned());
     let rights = policy(&options, Purpose::Backup, &keeper);
     cluster.ctl_with(&["apply", "-f", "-"], &rights);
-    until_may(cluster, "keeper", &["list", "pods", "-n", "a"]);
+    cluster.wait_until_may("keeper", &["list", "pods", "-n", "a"]);
     let findings = Kubernetes::new(options).completeness().await;
     let findings = findings.expect("a report");
     let seen: Vec<&str> = findings.iter().map(|it| it.message.as_str()).collect();

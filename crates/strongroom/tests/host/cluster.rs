@@ -73,12 +73,6 @@ fn source(cluster: &Kubernetes, user: &str, namespaces: &str) -> String {
     )
 }
 
-/// Waits until the server lets `user` do this: it goes by its roles a moment after it has taken them.
-pub(crate) fn until_may(cluster: &Kubernetes, user: &str, what: &[&str]) {
-    let ask = [&["auth", "can-i", "-n", "shop", "--as", user][..], what].concat();
-    cluster.wait_until("the rights are in force", |it| it.try_ctl(&ask, "").0);
-}
-
 fn with_identity(scene: &Scene, arguments: &[&str]) -> Output {
     scene.run(&[arguments, &IDENTITY].concat())
 }
@@ -466,7 +460,7 @@ fn the_rights_that_are_printed_are_enough() {
         ])
     };
     cluster.ctl_with(&["apply", "-f", "-"], &policy("backup"));
-    until_may(&cluster, "keeper", &["list", "secrets"]);
+    cluster.wait_until_may("keeper", &["list", "secrets", "-n", "shop"]);
     scene.good(&["backup"]);
     cluster.ctl(&["delete", "secret", "db", "-n", "shop"]);
     let restore = ["restore", "prod", "--yes"];
@@ -476,7 +470,7 @@ fn the_rights_that_are_printed_are_enough() {
         "{complained}"
     );
     cluster.ctl_with(&["apply", "-f", "-"], &policy("restore"));
-    until_may(&cluster, "keeper", &["create", "secrets"]);
+    cluster.wait_until_may("keeper", &["create", "secrets", "-n", "shop"]);
     ended(&with_identity(&scene, &restore), 0);
     ended(
         &scene.run(&["policy", "kubernetes", "prod", "--source", "x"]),
@@ -541,7 +535,7 @@ fn a_part_of_a_restore_or_a_backup_says_so() {
     // With rights in one of two namespaces.
     let rights = ["policy", "kubernetes", "prod", "--user", "keeper"];
     cluster.ctl_with(&["apply", "-f", "-"], &scene.good(&rights));
-    until_may(&cluster, "keeper", &["list", "secrets"]);
+    cluster.wait_until_may("keeper", &["list", "secrets", "-n", "shop"]);
     cluster.ctl(&["create", "namespace", "other"]);
     cluster.ctl_with(&["apply", "-f", "-"], CREDENTIALS);
     scene.configure(&source(&cluster, "keeper", "[shop, other]"));

@@ -5,7 +5,6 @@ use std::process::{Command, Stdio};
 
 use testkit::{Kubernetes, KubernetesOptions};
 
-use crate::cluster::until_may;
 use crate::scene::{Scene, text};
 
 const IDENTITY: [&str; 2] = ["--identity", "identity.txt"];
@@ -167,7 +166,7 @@ fn a_pod_logs_in_by_its_account() {
         let policy = scene.good(&[&account[..], &["--purpose", purpose]].concat());
         cluster.ctl_with(&["apply", "-f", "-"], &policy);
         let keeper = "system:serviceaccount:shop:keeper";
-        until_may(&cluster, keeper, &[verb, "secrets"]);
+        cluster.wait_until_may(keeper, &[verb, "secrets", "-n", "shop"]);
     }
     let (code, said) = pod(&["backup"]);
     assert_eq!(code, Some(0), "{said}");

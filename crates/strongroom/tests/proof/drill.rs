@@ -1,8 +1,6 @@
 //! The whole drill on a real etcd: keys and files, two backups, a loss, everything back; and what a restore overwrote, back again.
 
 use std::fs;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
 
 use testkit::{Etcd, EtcdOptions, Release, require};
 
@@ -29,7 +27,7 @@ fn drill(release: &Release, tool: &str) {
     let scene = Scene::new();
     let server = Etcd::start(release, EtcdOptions::default());
     for number in (0..KEYS).step_by(100) {
-        put_hundred(release, &server, number, "first");
+        put_hundred(&server, number, "first");
     }
     for name in ["tls/app.key", "tls/app.pem", "token", "odd name\n"] {
         scene.write(&format!("secrets/{name}"), format!("first {name}"));
@@ -41,7 +39,7 @@ fn drill(release: &Release, tool: &str) {
     scene.run(&["backup"]).done();
     let first = (keys(&server), tree(&scene.path("secrets")));
 
-    put_hundred(release, &server, 300, "second");
+    put_hundred(&server, 300, "second");
     server.ctl(&["del", "key/000000"]);
     server.ctl(&["put", "key/new", "second"]);
     scene.write("secrets/token", "second");
@@ -115,27 +113,11 @@ fn undone(scene: &Scene, second: &crate::tree::Tree, first: &crate::tree::Tree) 
 }
 
 /// A hundred keys in one transaction.
-fn put_hundred(release: &Release, server: &Etcd, from: usize, value: &str) {
+fn put_hundred(server: &Etcd, from: usize, value: &str) {
     let put = |number| format!("put key/{number:06} {value}-{number}\n");
     let puts: String = (from..from + 100).map(put).collect();
     // No comparisons, the operations, and nothing otherwise: a blank line ends each part.
-    let mut etcdctl = Command::new(release.program("etcdctl"));
-    etcdctl
-        .env("ETCDCTL_API", "3")
-        // Its own five seconds are not enough where the machine is busy.
-        .args(["--command-timeout=120s", "--dial-timeout=120s"])
-        .arg("--endpoints")
-        .arg(server.endpoint())
-        .arg("txn");
-    let mut child = etcdctl
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("it runs");
-    let mut stdin = child.stdin.take().expect("piped");
-    write!(stdin, "\n{puts}\n\n").expect("it reads");
-    drop(stdin);
-    assert!(child.wait().expect("it ends").success());
+    server.ctl_with(&["txn"], format!("\n{puts}\n\n").as_bytes());
 }
 
 /// All keys and values, line by line.
