@@ -12,6 +12,8 @@ use crate::{Certificates, Release};
 
 const ACCESS_KEY: &str = "root-access";
 const SECRET_KEY: &str = "root-secret";
+/// It writes this into its folder when it takes it, which may be after it listens.
+const TAKEN: &str = "data/.minio.sys/format.json";
 
 /// MinIO on one folder, with one root user. Killed when dropped, and its folder removed.
 pub struct Minio {
@@ -33,7 +35,7 @@ impl Minio {
         Self::start_in(folder, release, None, environment)
     }
 
-    /// One that speaks TLS. It may not serve yet when this returns, and says so to whoever asks.
+    /// One that speaks TLS and has its folder. It may not serve yet when this returns, and says so to whoever asks.
     pub fn start_with_tls(release: &Release) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let certificates = Certificates::make(folder.path());
@@ -69,10 +71,13 @@ impl Minio {
             command
         };
         let log = folder.path().join("log");
-        let ready = if certificates.is_some() {
-            speaks
-        } else {
-            answers
+        let (tls, taken) = (certificates.is_some(), folder.path().join(TAKEN));
+        let ready = move |port| {
+            if tls {
+                speaks(port) && taken.exists()
+            } else {
+                answers(port)
+            }
         };
         Self {
             process: Process::start("minio", log, command, ready),
