@@ -85,6 +85,28 @@ fn ended(output: &Output, status: i32) -> (String, String) {
 }
 
 #[test]
+fn files_beside_a_cluster_are_not_exported_as_its_objects() {
+    let Some((cluster, _)) = scene() else {
+        return;
+    };
+    let objects = source(&cluster, "admin", "[shop]");
+    let objects = objects.trim_end_matches(']');
+    let scene = Scene::new(&format!("{objects}, {{files: {{paths: [shop.yaml]}}}}]"));
+    scene.write("shop.yaml", "kind: NoneOfTheClusters\n");
+    scene.good(&["backup"]);
+    let export = with_identity(&scene, &["export", "prod"]);
+    let (manifests, _) = ended(&export, 0);
+    assert_eq!(manifests.matches("kind: Secret").count(), 3, "{manifests}");
+    assert!(!manifests.contains("NoneOfTheClusters"), "{manifests}");
+    // It is there, and no object.
+    let file = ["export", "prod", "--only", "files:shop.yaml"];
+    let (said, complained) = ended(&with_identity(&scene, &file), 1);
+    assert_eq!(said, "");
+    let refused = "nothing in prod/1 matches that Kubernetes would take";
+    assert!(complained.contains(refused), "{complained}");
+}
+
+#[test]
 fn what_is_exported_is_applied_and_imported_again() {
     let Some((cluster, scene)) = scene() else {
         return;
