@@ -4,14 +4,13 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::port::free_port;
-use crate::process::starts;
+use crate::process::{comes_up, starts};
 use crate::{Certificates, Release};
 
 /// One etcd, a cluster of its own, on loopback. Killed when dropped, and its folder removed.
@@ -293,23 +292,9 @@ impl Etcd {
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log);
         self.child = Some(command.spawn().expect("etcd runs"));
-        loop {
-            let child = self.child.as_mut().expect("just started");
-            if child.try_wait().expect("it is ours").is_some() {
-                return false;
-            }
-            if TcpStream::connect(self.address()).is_ok() && self.answers() {
-                // Another may answer on that port, so that this one exits.
-                let child = self.child.as_mut().expect("just started");
-                return child.try_wait().expect("it is ours").is_none();
-            }
-            assert!(
-                Instant::now() < deadline,
-                "etcd does not answer: {}",
-                self.log()
-            );
-            sleep(Duration::from_millis(20));
-        }
+        let answers = |it: &Self| TcpStream::connect(it.address()).is_ok() && it.answers();
+        let complaint = |it: &Self| format!("etcd does not answer: {}", it.log());
+        comes_up(self, deadline, |it| &mut it.child, answers, complaint)
     }
 
     fn arguments(&self) -> Vec<String> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::port::free_port;
-use crate::process::{DEADLINE, starts};
+use crate::process::{DEADLINE, comes_up, starts};
 use crate::{Certificates, Etcd, EtcdOptions, Release, require};
 
 /// The user that may do everything; its token is its name.
@@ -271,21 +271,14 @@ impl Kubernetes {
         let mut command = self.program("kube-apiserver", "server");
         command.args(self.arguments());
         self.server = Some(command.spawn().expect("kube-apiserver runs"));
-        loop {
-            let child = self.server.as_mut().expect("just started");
-            if child.try_wait().expect("it is ours").is_some() {
-                return false;
-            }
-            if self.answers() {
-                return true;
-            }
-            assert!(
-                Instant::now() < deadline,
-                "kube-apiserver does not answer: {}",
-                self.log("server")
-            );
-            sleep(Duration::from_millis(50));
-        }
+        let complaint = |it: &Self| format!("kube-apiserver does not answer: {}", it.log("server"));
+        comes_up(
+            self,
+            deadline,
+            |it| &mut it.server,
+            Self::answers,
+            complaint,
+        )
     }
 
     fn arguments(&self) -> Vec<String> {

@@ -12,6 +12,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_mins(10);
 const ATTEMPTS: u32 = 20;
 /// Between two of them.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Between two questions whether it answers.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Starts a server, which is to answer until the deadline, again and again if it exits: another process that tests, with ports of its own
 /// choice, may have its port. `false`: it exited each time.
@@ -23,6 +25,31 @@ pub(crate) fn starts(mut start: impl FnMut(Instant) -> bool) -> bool {
         }
         start(deadline)
     })
+}
+
+/// Waits until `server`, whose process was just started, answers. `false`: it ended instead.
+pub(crate) fn comes_up<S>(
+    server: &mut S,
+    deadline: Instant,
+    child: fn(&mut S) -> &mut Option<Child>,
+    answers: fn(&S) -> bool,
+    complaint: fn(&S) -> String,
+) -> bool {
+    let ended = |server: &mut S| {
+        let child = child(server).as_mut().expect("just started");
+        child.try_wait().expect("it is ours").is_some()
+    };
+    loop {
+        if ended(server) {
+            return false;
+        }
+        // Another may answer on that port, so that this one exits.
+        if answers(server) && !ended(server) {
+            return true;
+        }
+        assert!(Instant::now() < deadline, "{}", complaint(server));
+        sleep(LOOK);
+    }
 }
 
 /// Whether a process of this id, as a shell writes it, is there (and not only waiting to be buried).
@@ -119,19 +146,8 @@ impl Process {
         command.stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a second handle"));
         self.child = Some(command.stderr(log).spawn().expect("the server runs"));
-        loop {
-            let child = self.child.as_mut().expect("just started");
-            if child.try_wait().expect("it is ours").is_some() {
-                self.child = None;
-                return false;
-            }
-            // Another may answer on that port, so that this one exits.
-            if (self.answers)(self.port) && child.try_wait().expect("it is ours").is_none() {
-                return true;
-            }
-            assert!(Instant::now() < deadline, "{}", self.complaint());
-            sleep(Duration::from_millis(20));
-        }
+        let answers = |it: &Self| (it.answers)(it.port);
+        comes_up(self, deadline, |it| &mut it.child, answers, Self::complaint)
     }
 
     fn complaint(&self) -> String {

@@ -71,14 +71,13 @@ impl Minio {
             command
         };
         let log = folder.path().join("log");
-        let (tls, taken) = (certificates.is_some(), folder.path().join(TAKEN));
-        let ready = move |port| {
-            if tls {
-                speaks(port) && taken.exists()
-            } else {
-                answers(port)
-            }
+        let talks: fn(u16) -> bool = if certificates.is_some() {
+            speaks
+        } else {
+            answers
         };
+        let taken = folder.path().join(TAKEN);
+        let ready = move |port| taken.exists() && talks(port);
         Self {
             process: Process::start("minio", log, command, ready),
             certificates,
