@@ -267,8 +267,7 @@ impl<'a> Log<'a> {
                 .copied()
                 .filter(|number| !known.contains_key(number))
                 .collect();
-            let parts = self.bundles.range((*bundle, 0)..=(*bundle, u32::MAX));
-            let parts: Vec<u32> = parts.map(|(_, part)| *part).collect();
+            let parts = bundle::parts(&self.bundles, *bundle);
             // One request more than its parts.
             if unknown.len() <= parts.len() + 1 {
                 continue;

@@ -80,8 +80,7 @@ pub(crate) async fn renew(
     if !repository.store.is_far() {
         return;
     }
-    let made = Made::of(listed);
-    if !dropped && !made.is_outdated(repository, job, trust, view, head).await {
+    if !dropped && !is_outdated(repository, job, trust, view, head, listed).await {
         return;
     }
     let mut making = Making {
@@ -97,49 +96,44 @@ pub(crate) async fn renew(
     }
 }
 
-/// The newest bundle that is listed. Anybody who may append to the log can put what looks like one.
-struct Made {
-    /// 0: there is none.
-    number: u64,
-    parts: Vec<u32>,
+/// The parts that are listed of a bundle.
+pub(super) fn parts(listed: &BTreeSet<(u64, u32)>, bundle: u64) -> Vec<u32> {
+    let parts = listed.range((bundle, 0)..=(bundle, u32::MAX));
+    parts.map(|(_, part)| *part).collect()
 }
 
-impl Made {
-    /// The first part is stored last: without it a bundle was cut short.
-    fn of(listed: &BTreeSet<(u64, u32)>) -> Self {
-        let first = listed.iter().rev().find(|(_, part)| *part == 0);
-        let number = first.map_or(0, |(number, _)| *number);
-        let parts = listed.range((number, 0)..=(number, u32::MAX));
-        Self {
-            number,
-            parts: parts.map(|(_, part)| *part).collect(),
-        }
-    }
+/// The newest bundle that is listed; 0: there is none. Anybody who may append to the log can put what looks like one.
+///
+/// The first part is stored last: without it a bundle was cut short.
+fn newest(listed: &BTreeSet<(u64, u32)>) -> u64 {
+    let first = listed.iter().rev().find(|(_, part)| *part == 0);
+    first.map_or(0, |(number, _)| *number)
+}
 
-    /// Whether a new one is worth making: many commits are not in it, or it is not a maintainer's, so that readers pass it over.
-    async fn is_outdated(
-        &self,
-        repository: &Repository,
-        job: &JobName,
-        trust: &Trust,
-        view: &View,
-        head: CommitRef,
-    ) -> bool {
-        if view.valid().count() < WORTHWHILE {
-            return false;
-        }
-        let behind = view.valid().filter(|commit| commit.number > self.number);
-        if behind.count() >= WORTHWHILE || self.number > head.number {
+/// Whether a new one is worth making: many commits are not in the newest, or that is not a maintainer's, so that readers pass it over.
+async fn is_outdated(
+    repository: &Repository,
+    job: &JobName,
+    trust: &Trust,
+    view: &View,
+    head: CommitRef,
+    listed: &BTreeSet<(u64, u32)>,
+) -> bool {
+    if view.valid().count() < WORTHWHILE {
+        return false;
+    }
+    let newest = newest(listed);
+    let behind = view.valid().filter(|commit| commit.number > newest);
+    if behind.count() >= WORTHWHILE || newest > head.number {
+        return true;
+    }
+    for part in parts(listed, newest) {
+        let commits = read(repository, job, trust, newest, part).await;
+        if commits.is_empty() {
             return true;
         }
-        for part in &self.parts {
-            let commits = read(repository, job, trust, self.number, *part).await;
-            if commits.is_empty() {
-                return true;
-            }
-        }
-        false
     }
+    false
 }
 
 /// A bundle that is being made.
